@@ -1,0 +1,249 @@
+//! The messages between a runner and the server.
+//!
+//! | call | body | answer |
+//! | --- | --- | --- |
+//! | `POST /enrol` | [`Enrol`] | [`Enrolled`]; no key needed, the token is used up |
+//! | `POST /claim` | [`Claim`] | 200 [`Lease`], or 204 when nothing came within `wait_ms` |
+//! | `POST /attempts/{id}/renew` | [`Renew`] | [`Renewed`] |
+//! | `POST /attempts/{id}/steps` | [`StepReport`] | 204 |
+//! | `POST /attempts/{id}/log?step=N&offset=N` | zstd frame of raw log bytes | [`LogAccepted`] |
+//! | `PUT /attempts/{id}/artifacts/{name}` | `tar.zst` | [`Stored`] |
+//! | `GET /attempts/{id}/artifacts/{stage}/{name}` | | `tar.zst` of a stage of the same run |
+//! | `PUT /attempts/{id}/reports/{kind}?path=P` | the report file | 204 |
+//! | `GET /attempts/{id}/caches?key=K&restore=P&restore=P` | | `tar.zst` and header `tidegate-cache-key`, or 204 |
+//! | `PUT /attempts/{id}/caches?key=K` | `tar.zst` | [`Stored`]; 200 too when the key was there already |
+//! | `POST /attempts/{id}/finish` | [`Finish`] | 204; the same report again is 204 too |
+//!
+//! All paths are below [`PREFIX`]. Calls about an attempt need [`EPOCH_HEADER`]. 401: unknown key. 403: another
+//! runner's attempt. 409: [`Refused`], the attempt is no longer the stage's; the runner stops its sandbox.
+//! 503: the database is away; the runner keeps working, spools, and tries again until its lease ends.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tidegate_pipelines::plan::StagePlan;
+
+use crate::{
+    ids::{AttemptId, DeploymentId, RunId, RunnerId, StageId},
+    status::StepStatus,
+};
+
+/// The version of this protocol. A server speaks this one and the one before it.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// The path below which the server listens for runners.
+pub const PREFIX: &str = "/runner/v1";
+/// The header that carries an attempt's epoch, decimal.
+pub const EPOCH_HEADER: &str = "tidegate-epoch";
+/// The largest log chunk, in raw bytes. A runner splits what is larger.
+pub const MAX_LOG_CHUNK: usize = 1 << 20;
+
+/// A new runner introduces itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Enrol {
+    /// [`PROTOCOL_VERSION`] of the runner.
+    pub protocol: u32,
+    /// A single-use enrolment token.
+    pub token: String,
+    /// A name for people, for example the host's.
+    pub name: String,
+}
+
+/// The server accepts a runner.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The runner's id.
+    pub runner: RunnerId,
+    /// The runner's own key, shown only here; the server keeps a hash.
+    pub key: String,
+}
+
+/// A runner asks for a stage.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Claim {
+    /// [`PROTOCOL_VERSION`] of the runner.
+    pub protocol: u32,
+    /// The labels it serves. `docker` is one where its engine answers.
+    pub labels: Vec<String>,
+    /// How many stages it could take now, for the page; a claim leases one.
+    pub free_slots: u32,
+    /// Version of the runner's program, for the page.
+    pub version: String,
+    /// Milliseconds to wait for work before answering 204; at most 30,000.
+    pub wait_ms: u64,
+}
+
+/// A stage, leased.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Lease {
+    /// This attempt.
+    pub attempt: AttemptId,
+    /// Its fence: every later call carries it.
+    pub epoch: i64,
+    /// Milliseconds until the lease ends unless it is renewed; renew at a third of it.
+    pub expires_in_ms: u64,
+    /// The stage that it belongs to.
+    pub stage_id: StageId,
+    /// The run that it belongs to.
+    pub run: RunId,
+    /// The run's number in its repository.
+    pub run_number: i64,
+    /// Which try at the stage this is, from 1.
+    pub number: i32,
+    /// Where the source is.
+    pub source: Source,
+    /// The stage, all templates literal.
+    pub stage: StagePlan,
+    /// Facts of run and event as environment values (`TIDEGATE_SHA`, `TIDEGATE_BRANCH`, …, and `CI=true`).
+    pub env: BTreeMap<String, String>,
+    /// Secrets of this stage. Given only after its gate.
+    pub secrets: Vec<Secret>,
+    /// For a push stage with credentials.
+    pub registry_login: Option<RegistryLogin>,
+    /// For a deploy stage.
+    pub deployment: Option<DeploymentFacts>,
+    /// False for a fork's run: the stricter sandbox.
+    pub trusted: bool,
+}
+
+/// Where a stage's source comes from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Source {
+    /// `owner/name`, also the name of the runner's mirror.
+    pub repository: String,
+    /// Clone URL: `https://`, `ssh://`, or `file://` where the runner allows it.
+    pub clone_url: String,
+    /// User name and token for the clone, bound to the URL's host.
+    pub login: Option<(String, String)>,
+    /// Full ref that holds the commit.
+    pub reference: String,
+    /// The commit.
+    pub sha: String,
+}
+
+/// A secret's value for a stage.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Secret {
+    /// The secret's name.
+    pub name: String,
+    /// The environment variable.
+    pub env: String,
+    /// The value.
+    pub value: String,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("name", &self.name).field("env", &self.env).finish_non_exhaustive()
+    }
+}
+
+/// Credentials for a registry.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    /// User name.
+    pub username: String,
+    /// Password or token.
+    pub password: String,
+}
+
+impl std::fmt::Debug for RegistryLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RegistryLogin").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+/// What a deploy stage is told of its deployment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeploymentFacts {
+    /// Its id.
+    pub id: DeploymentId,
+    /// What the environment ran before, by digest.
+    pub previous_image: Option<String>,
+    /// Whether this puts a previous image back.
+    pub rollback: bool,
+}
+
+/// A runner is still at work.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Renew {
+    /// Bytes of log spooled but not yet accepted, for the page.
+    pub backlog_bytes: u64,
+}
+
+/// The lease goes on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Renewed {
+    /// Milliseconds until the lease ends, from when the server answered.
+    pub expires_in_ms: u64,
+    /// Stop the stage: TERM, grace, KILL, then report it cancelled.
+    pub cancel: bool,
+}
+
+/// A step began or ended. The list of a stage's steps is fixed by the first report of each.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Its index in the attempt, from 0. Index 0 is the runner's own set-up.
+    pub index: u32,
+    /// What the page shows.
+    pub name: String,
+    /// Where it is.
+    pub status: StepStatus,
+    /// Exit code, once it ended by itself.
+    pub exit_code: Option<i32>,
+    /// Milliseconds it took, once it ended.
+    pub duration_ms: Option<u64>,
+}
+
+/// Log bytes were stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LogAccepted {
+    /// The offset the server expects next for this step. Smaller than sent: send again from here.
+    pub next_offset: u64,
+    /// As in [`Renewed`].
+    pub cancel: bool,
+}
+
+/// A blob was stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Stored {
+    /// SHA-256 of the stored bytes, lower-case hex.
+    pub sha256: String,
+    /// Their number.
+    pub size: u64,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// All went well.
+    Succeeded,
+    /// A step failed.
+    Failed,
+    /// The stage or a step ran out of time.
+    TimedOut,
+    /// The runner, its engine or the network failed; the steps are not to blame.
+    Infrastructure,
+    /// Stopped on request.
+    Cancelled,
+}
+
+/// An attempt's end. All its log bytes were accepted before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finish {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// One sentence for people, when it did not succeed.
+    pub reason: Option<String>,
+    /// Exit code of the step that failed.
+    pub exit_code: Option<i32>,
+    /// The stage's outputs.
+    pub outputs: BTreeMap<String, String>,
+}
+
+/// The body of a 409.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why, in one sentence.
+    pub reason: String,
+}
