@@ -1,1 +1,9 @@
-//! placeholder
+//! End-to-end scenarios and benchmarks on real parts: the `tidegate` binary's own processes, real Postgres, real
+//! Docker, real git, a real registry. The library is the harness; the scenarios are in `tests/it`.
+
+pub mod api;
+pub mod cluster;
+pub mod process;
+pub mod registry;
+pub mod repo;
+pub mod stack;
