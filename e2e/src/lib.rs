@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod cluster;
+pub mod engine;
 pub mod process;
 pub mod registry;
 pub mod repo;

@@ -25,6 +25,7 @@ pub struct Stack {
     database_url: String,
     port: u16,
     lease_seconds: u64,
+    docker_host: Option<String>,
     server: Option<Process>,
     runners: Vec<Option<Process>>,
     /// The admin's access.
@@ -48,11 +49,11 @@ impl Stack {
     pub async fn start() -> Result<Self> {
         let cluster = std::env::var("DATABASE_URL")
             .context("DATABASE_URL is not set: run through `make test`, or scripts/with-postgres")?;
-        Self::start_on(&cluster).await
+        Self::start_on(&cluster, None).await
     }
 
-    /// As [`Stack::start`], on the cluster at this URL.
-    pub async fn start_on(cluster_url: &str) -> Result<Self> {
+    /// As [`Stack::start`], on the cluster at this URL, and with runners on that engine.
+    pub async fn start_on(cluster_url: &str, docker_host: Option<String>) -> Result<Self> {
         let database = format!("e2e_{}", Uuid::new_v4().simple());
         let mut connection = PgConnection::connect(cluster_url).await?;
         sqlx::query(sqlx::AssertSqlSafe(format!("create database {database}")))
@@ -65,6 +66,7 @@ impl Stack {
             database_url: format!("{base}/{database}"),
             port: free_port()?,
             lease_seconds: 6,
+            docker_host,
             server: None,
             runners: Vec::new(),
             admin: Api::nobody(),
@@ -149,6 +151,9 @@ impl Stack {
             .env("TIDEGATE_RUNNER_NAME", format!("e2e-{index}"))
             .env("TIDEGATE_SLOTS", "4")
             .env("TIDEGATE_ALLOW_FILE_CLONE", "true");
+        if let Some(host) = &self.docker_host {
+            command.env("DOCKER_HOST", host);
+        }
         if let Some(token) = token {
             command.env("TIDEGATE_ENROLMENT_TOKEN", token);
         }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tidegate_e2e::{
     api::{Api, stage},
     cluster::Cluster,
+    engine::Engine,
     stack::Stack,
 };
 
@@ -105,7 +106,7 @@ async fn the_runner_is_killed_for_good_and_another_takes_over() {
 #[tokio::test]
 async fn postgres_is_killed_in_mid_run() {
     let mut cluster = Cluster::start().unwrap();
-    let stack = Stack::start_on(&cluster.url()).await.unwrap();
+    let stack = Stack::start_on(&cluster.url(), None).await.unwrap();
     let project = stack.project("postgres-killed").await.unwrap();
     let id = project.run(&stack.admin, COUNTING, &[]).await.unwrap();
     counting_attempt(&stack.admin, &id).await;
@@ -117,6 +118,31 @@ async fn postgres_is_killed_in_mid_run() {
     let run = stack.admin.run_until(&id, &["succeeded", "failed"], LIMIT).await.unwrap();
     assert_eq!(run["status"], "succeeded", "{}\n{}", tidegate_e2e::api::describe(&run), stack.logs());
     assert_eq!(counted(&stack.admin, &run, 0).await, forty_lines());
+}
+
+#[tokio::test]
+async fn the_engine_is_stopped_in_mid_run() {
+    let mut engine = Engine::start().unwrap();
+    let cluster = std::env::var("DATABASE_URL").unwrap();
+    let stack = Stack::start_on(&cluster, Some(engine.host())).await.unwrap();
+    let project = stack.project("engine-stopped").await.unwrap();
+    let id = project.run(&stack.admin, COUNTING, &[]).await.unwrap();
+    let attempt = counting_attempt(&stack.admin, &id).await;
+    let before = stack.admin.log(&attempt, 1).await.unwrap();
+    engine.stop().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    engine.resume().unwrap();
+    let run = stack.admin.run_until(&id, &["succeeded", "failed"], LIMIT).await.unwrap();
+    assert_eq!(run["status"], "succeeded", "{}\n{}", tidegate_e2e::api::describe(&run), stack.logs());
+    let attempts = stage(&run, "count").unwrap()["attempts"].as_array().unwrap().clone();
+    assert_eq!(
+        attempts.len(),
+        2,
+        "the engine stopped the container, so there is a second attempt: {attempts:#?}"
+    );
+    assert!(!attempts[0]["reason"].as_str().unwrap().is_empty());
+    assert_eq!(counted(&stack.admin, &run, 1).await, forty_lines());
+    assert!(stack.admin.log(&attempt, 1).await.unwrap().starts_with(&before));
 }
 
 /// A deployment that leaves one mark on the host each time it begins.
