@@ -45,9 +45,9 @@ impl Engine {
     pub fn resume(&mut self) -> Result<()> {
         let at = |name: &str| self.folder.path().join(name);
         let _ = std::fs::remove_file(at("pid"));
-        let mut command = Command::new("dockerd");
-        command.args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
-        command.args(["--default-address-pool", "base=10.213.0.0/16,size=24", "-H", &self.host()]);
+        // In a network namespace of its own: two engines in one would remove each other's bridge.
+        let mut command = Command::new("unshare");
+        command.args(["--net", "dockerd", "--iptables=false", "--ip6tables=false", "-H", &self.host()]);
         command
             .arg("--data-root")
             .arg(at("data"))
