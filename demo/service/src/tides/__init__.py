@@ -1,0 +1,1 @@
+"""How high the water stands: harmonic constituents, datums, and an HTTP door to both."""
