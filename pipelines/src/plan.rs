@@ -24,6 +24,10 @@ pub struct Plan {
     /// Which runs of this pipeline may not overlap, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
+    /// Every input that the file declares, by name: as given, else its default, else null. This, not the event,
+    /// is what `inputs.*` means.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Value>,
     /// The stages, in file order, matrices expanded; the graph over `needs` is acyclic.
     pub stages: Vec<StagePlan>,
 }
@@ -96,9 +100,17 @@ pub struct StagePlan {
     /// The stages that come before, and how each must have ended.
     #[serde(default)]
     pub needs: Vec<Need>,
+    /// Every stage before this one, by `needs` directly or further up: whose outputs it may read, and whose
+    /// failure `failure()` is about.
+    #[serde(default)]
+    pub upstream: Vec<StageKey>,
     /// The `if` expression, without `${{ }}`; absent means: all needs are as accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+    /// Set by the compiler when the stage never runs for this event (a deployment asked for by a fork): skip it
+    /// without looking at its condition, and show this sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip_reason: Option<String>,
     /// Labels that a runner must carry to lease this stage.
     #[serde(default)]
     pub runner_labels: Vec<String>,

@@ -1,0 +1,105 @@
+//! Every diagnostic of the language in one table: its code, its name, and what it is about.
+//!
+//! Codes are stable: people search for them and scripts match on them. A code is never given a new meaning; a
+//! diagnostic that goes away leaves a gap. The hundreds say which part speaks: 01 YAML, 02 shapes and values,
+//! 03 stages and their graph, 04 verbs, 05 expressions, 06 triggers, 09 warnings.
+
+use crate::diagnostic::Severity;
+
+/// One kind of diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code {
+    /// `TG` and four digits.
+    pub id: &'static str,
+    /// Whether it stops the pipeline.
+    pub severity: Severity,
+    /// What it is about and how it is mended, for `tidegate validate --explain` and the documentation.
+    pub explanation: &'static str,
+}
+
+macro_rules! codes {
+    ($($name:ident $severity:ident $id:literal $explanation:literal)+) => {
+        $(#[doc = $explanation] pub const $name: Code =
+            Code { id: $id, severity: Severity::$severity, explanation: $explanation };)+
+
+        /// Every code, in order.
+        pub const ALL: &[Code] = &[$($name),+];
+    };
+}
+
+codes! {
+    SYNTAX Error "TG0101" "The file is not YAML. The place shown is where the parser gave up, which may be after the mistake."
+    TOO_LARGE Error "TG0102" "A pipeline file may have 256 KiB, 50,000 nodes (aliases counted as often as they are used) and 64 levels of nesting."
+    EMPTY Error "TG0103" "The file holds no document, or more than one. A pipeline is one mapping with the keys `on` and `stages`."
+    DUPLICATE_KEY Error "TG0104" "A mapping has the same key twice, so one of the two would be lost. Both places are shown."
+    MERGE_KEY Error "TG0105" "Merge keys (`<<`) are not part of the language: they hide which value wins. Use an alias for a whole value, or `defaults`."
+    BAD_KEY Error "TG0106" "A key of a mapping must be plain text."
+    TAG Error "TG0107" "YAML tags (`!name`) are not part of the language. Text that begins with `!`, such as an expression, must be quoted."
+    UNKNOWN_ALIAS Error "TG0108" "An alias (`*name`) names an anchor that is not defined before it, or that contains the alias itself."
+
+    UNKNOWN_KEY Error "TG0201" "A key that the language does not know. Unknown keys are errors, because a misspelt key would otherwise be silently without effect."
+    WRONG_TYPE Error "TG0202" "A value has another type than its key expects."
+    MISSING_KEY Error "TG0203" "A key that is required is not there."
+    BAD_VALUE Error "TG0204" "A value is not one of those that its key accepts."
+    BAD_DURATION Error "TG0205" "A duration is a number with a unit, or several: `500ms`, `30s`, `10m`, `1h30m`, `30d`."
+    BAD_SIZE Error "TG0206" "A size is a number with a unit: `512MiB`, `2GiB`, `500MB`."
+    BAD_NAME Error "TG0207" "Names of stages, inputs, services and artifacts begin with a letter and go on with letters, digits, `-` and `_`; names of environment values and secrets have no `-`."
+    UNSAFE_PATH Error "TG0208" "Paths lie below the workspace: not absolute, and without `..`."
+    BAD_GLOB Error "TG0209" "A pattern that cannot be read. `*` matches within one path segment, `**` across them, `?` one character, `[ab]` a set, `{a,b}` either; `!` in front takes away."
+    REPEATED Error "TG0210" "The same name is given twice in a list whose names must differ."
+    BAD_REGEX Error "TG0211" "A regular expression that cannot be read, or is too large. Look-around and back-references do not exist: matching takes linear time."
+
+    NO_STAGES Error "TG0301" "A pipeline needs at least one stage."
+    NO_VERB Error "TG0302" "A stage does exactly one thing: it has one of the keys `run`, `build`, `push`, `deploy`, `smoke`."
+    MANY_VERBS Error "TG0303" "A stage does exactly one thing. Make a stage of each verb and order them by `needs`."
+    KEY_NOT_FOR_VERB Error "TG0304" "The key has no meaning for a stage of this verb."
+    UNKNOWN_STAGE Error "TG0305" "There is no stage of this name."
+    CYCLE Error "TG0306" "Stages need each other in a circle, so none of them could ever begin."
+    TOO_MANY_STAGES Error "TG0307" "A matrix may make 256 stages and a pipeline may have 1,000."
+    EMPTY_MATRIX Error "TG0308" "The matrix makes no stage at all."
+    BAD_MATRIX Error "TG0309" "A matrix maps names to lists of plain values, with `include` and `exclude` as lists of mappings."
+    DEPLOY_RETRY Error "TG0310" "A deployment is carried out at most once, because nobody can know how far a lost one came. It has no `retry`."
+    NO_IMAGE Error "TG0311" "Commands need an image to run in: `image` on the stage, or `defaults.image` for all stages."
+    BAD_FETCH Error "TG0312" "`fetch` names an artifact of a stage that comes before, as `stage.artifact`."
+
+    PUSH_FROM Error "TG0401" "A push stage sends the image of a build stage that comes before it, named by `from` when there is not exactly one."
+    DEPLOY_IMAGE Error "TG0402" "A deploy stage deploys the image of a push stage that comes before it, or the one that `image` names."
+    SMOKE_DEPLOY Error "TG0403" "A smoke stage checks the work of a deploy stage of the same environment that comes before it."
+    NO_DRIVER Error "TG0404" "A deploy stage has exactly one driver: `compose` or `command`."
+    NOTHING_TO_CHECK Error "TG0405" "A smoke stage needs `checks`, `commands`, or both."
+    BAD_IMAGE Error "TG0406" "The text is not the name of an image or image repository."
+
+    BAD_EXPRESSION Error "TG0501" "An expression that cannot be read."
+    UNKNOWN_NAME Error "TG0502" "An expression names a context, property or function that does not exist here."
+    NOT_UPSTREAM Error "TG0503" "An expression reads a stage that does not come before this one. Add it to `needs`."
+    TYPE_MISMATCH Error "TG0504" "An expression compares or combines values of types that do not go together."
+    EXPRESSION_IN_SCRIPT Error "TG0505" "`${{ }}` in a script would paste text that others may choose into a shell. Put the value under `env` and use it as a variable."
+    NO_EXPRESSION_HERE Error "TG0506" "This value is read before any run exists, or has no place for expressions."
+
+    NO_TRIGGER Error "TG0601" "A pipeline says under `on` what starts it."
+    BAD_CRON Error "TG0602" "A schedule has five fields: minute, hour, day of month, month, day of week; and it must come due at some time."
+    BAD_TIME_ZONE Error "TG0603" "A time zone is named as in the IANA database, for example `Europe/Berlin`."
+    BAD_INPUT Error "TG0604" "An input of a manual run is declared or given with a value that it does not accept."
+
+    DEPLOY_WITHOUT_SMOKE Warning "TG0901" "Nothing checks what this stage deploys, so nothing would roll it back. Add a smoke stage."
+    IMAGE_NOT_PINNED Warning "TG0902" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."
+    SECRETS_IN_PULL_REQUESTS Warning "TG0903" "A pull request changes what runs before anybody reviewed it. Here it would run with secrets; forks never get them."
+    UNUSED_STAGE_RESULT Warning "TG0904" "The pattern list only takes away, which is read as: everything but these."
+}
+
+/// The code with this id.
+pub fn find(id: &str) -> Option<&'static Code> {
+    ALL.iter().find(|code| code.id == id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_in_order() {
+        assert!(ALL.windows(2).all(|pair| pair[0].id < pair[1].id));
+        assert!(ALL.iter().all(|code| code.id.len() == 6 && code.id.starts_with("TG")));
+        assert!(ALL.iter().all(|code| (code.severity == Severity::Warning) == code.id.starts_with("TG09")));
+    }
+}

@@ -1,0 +1,231 @@
+//! What is wrong with a file, and where: diagnostics, and the collector that every part reports to.
+//!
+//! Inside the crate a place is a pair of byte offsets ([`Place`]). Lines and columns are worked out once, when
+//! a diagnostic is made, so that whoever shows one needs nothing but the diagnostic.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{SourceFile, codes::Code};
+
+/// Diagnostics beyond this many say nothing new.
+const LIMIT: usize = 100;
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Nothing runs until it is mended.
+    Error,
+    /// It runs, but probably not as meant.
+    Warning,
+}
+
+/// A range of the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+    /// Line of the first byte, from 1.
+    pub line: usize,
+    /// Column of the first byte in characters, from 1.
+    pub column: usize,
+    /// Line of the end, from 1.
+    pub end_line: usize,
+    /// Column after the last character, from 1.
+    pub end_column: usize,
+}
+
+/// Another place that a diagnostic is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Related {
+    /// Where.
+    pub span: Span,
+    /// What is there.
+    pub message: String,
+}
+
+/// One mistake (or warning) in a pipeline file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// Stable code, see [`crate::codes`].
+    pub code: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// The file, as in [`SourceFile::path`].
+    pub file: String,
+    /// Where in the file.
+    pub span: Span,
+    /// How to mend it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// Other places that belong to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub related: Vec<Related>,
+}
+
+impl Diagnostic {
+    /// Whether it stops the pipeline.
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// A range of bytes in the file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+}
+
+impl Place {
+    pub(crate) fn new(start: usize, end: usize) -> Self {
+        Self { start, end: end.max(start) }
+    }
+}
+
+/// A value with the place it was read from.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Spanned<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+impl<T> Spanned<T> {
+    pub(crate) fn new(value: T, place: Place) -> Self {
+        Self { value, place }
+    }
+}
+
+/// Collects all that is wrong with one file.
+pub(crate) struct Problems<'a> {
+    file: &'a SourceFile<'a>,
+    /// Offset of the first byte of each line.
+    lines: Vec<usize>,
+    list: Vec<Diagnostic>,
+}
+
+impl<'a> Problems<'a> {
+    pub(crate) fn new(file: &'a SourceFile<'a>) -> Self {
+        let breaks = file.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { file, lines: std::iter::once(0).chain(breaks).collect(), list: Vec::new() }
+    }
+
+    /// The file's whole text.
+    pub(crate) fn text(&self) -> &'a str {
+        self.file.text
+    }
+
+    /// Records a diagnostic; help and related places may be added to what is returned.
+    pub(crate) fn report(&mut self, code: Code, place: Place, message: impl Into<String>) -> Report<'_, 'a> {
+        let diagnostic = Diagnostic {
+            code: code.id.to_owned(),
+            severity: code.severity,
+            message: message.into(),
+            file: self.file.path.to_owned(),
+            span: self.span(place),
+            help: None,
+            related: Vec::new(),
+        };
+        self.list.push(diagnostic);
+        Report { problems: self }
+    }
+
+    pub(crate) fn has_errors(&self) -> bool {
+        self.list.iter().any(Diagnostic::is_error)
+    }
+
+    /// All diagnostics in the order of the file, each once.
+    pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
+        self.list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
+        self.list.dedup();
+        // Errors first when there are too many, so that a result never loses the reason for being none.
+        if self.list.len() > LIMIT {
+            self.list.sort_by_key(|diagnostic| !diagnostic.is_error());
+            self.list.truncate(LIMIT);
+            self.list.sort_by_key(|diagnostic| diagnostic.span.start);
+        }
+        self.list
+    }
+
+    fn span(&self, place: Place) -> Span {
+        let (start, line, column) = self.position(place.start);
+        let (end, end_line, end_column) = self.position(place.end.max(place.start));
+        Span { start, end, line, column, end_line, end_column }
+    }
+
+    /// Offset (moved to a character's edge), line and column.
+    fn position(&self, offset: usize) -> (usize, usize, usize) {
+        let mut offset = offset.min(self.file.text.len());
+        while !self.file.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        let line = self.lines.partition_point(|start| *start <= offset).saturating_sub(1);
+        let start = self.lines.get(line).copied().unwrap_or_default();
+        let column = self.file.text.get(start..offset).map_or(0, |text| text.chars().count());
+        (offset, line + 1, column + 1)
+    }
+}
+
+/// A diagnostic just recorded.
+pub(crate) struct Report<'p, 'a> {
+    problems: &'p mut Problems<'a>,
+}
+
+impl Report<'_, '_> {
+    /// Says how to mend it.
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        if let Some(last) = self.problems.list.last_mut() {
+            last.help = Some(help.into());
+        }
+        self
+    }
+
+    /// Says how to mend it, if there is something to say.
+    pub(crate) fn maybe_help(self, help: Option<String>) -> Self {
+        match help {
+            Some(help) => self.help(help),
+            None => self,
+        }
+    }
+
+    /// Points at another place that belongs to it.
+    pub(crate) fn related(self, place: Place, message: impl Into<String>) -> Self {
+        let span = self.problems.span(place);
+        if let Some(last) = self.problems.list.last_mut() {
+            last.related.push(Related { span, message: message.into() });
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codes;
+
+    #[test]
+    fn columns_count_characters_and_offsets_bytes() {
+        let file = SourceFile { path: "p.yml", text: "a: ü\n✓✓: x\n" };
+        let mut problems = Problems::new(&file);
+        let x = file.text.find('x').unwrap();
+        problems.report(codes::SYNTAX, Place::new(x, x + 1), "here");
+        let span = problems.finish()[0].span;
+        assert_eq!((span.line, span.column, span.end_column), (2, 5, 6));
+        assert_eq!(span.start, x);
+    }
+
+    #[test]
+    fn places_outside_the_file_are_clamped() {
+        let file = SourceFile { path: "p.yml", text: "ü" };
+        let mut problems = Problems::new(&file);
+        problems.report(codes::SYNTAX, Place::new(1, 99), "inside a character");
+        let span = problems.finish()[0].span;
+        assert_eq!((span.start, span.end), (0, 2));
+    }
+}
