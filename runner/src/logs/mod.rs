@@ -1,0 +1,22 @@
+//! From a step's bytes to the server.
+
+/// Where the lines of a stage go. A sink masks before it stores, prints or sends anything.
+///
+/// Bytes of one step arrive in order; steps may interleave. `write` never blocks on the network.
+pub trait LogSink: Send + Sync {
+    /// Appends bytes to a step's log. Index 0 is the runner's own set-up.
+    fn write(&self, step: u32, bytes: &[u8]);
+
+    /// No more bytes come for this step: what a masker holds back is let go.
+    fn end(&self, step: u32);
+
+    /// Replaces secrets in text that leaves the runner by another way than a log (outputs, reasons).
+    fn mask(&self, text: &str) -> String;
+}
+
+/// Writes one line of the runner's own.
+pub fn line(sink: &dyn LogSink, step: u32, text: impl AsRef<str>) {
+    let mut bytes = text.as_ref().as_bytes().to_vec();
+    bytes.push(b'\n');
+    sink.write(step, &bytes);
+}

@@ -1,0 +1,54 @@
+//! What the verbs `build` and `push` ask of an engine.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use async_trait::async_trait;
+use tidegate_protocol::messages::RegistryLogin;
+
+use super::EngineError;
+
+/// An image to build.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// A tar file of the build's context.
+    pub context: PathBuf,
+    /// Path of the Dockerfile in it.
+    pub dockerfile: String,
+    /// The Dockerfile's stage to stop at.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// Labels of the image.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image to send to a registry.
+#[derive(Debug, Clone)]
+pub struct PushRequest {
+    /// The image's id, `sha256:…`.
+    pub image_id: String,
+    /// Registry and path without a tag.
+    pub repository: String,
+    /// At least one.
+    pub tags: Vec<String>,
+    /// Credentials, if the registry wants some.
+    pub login: Option<RegistryLogin>,
+}
+
+/// Images of an engine. `log` gets raw bytes for the step's log.
+#[async_trait]
+pub trait Images: Send + Sync {
+    /// Builds an image and gives its id, `sha256:…`.
+    async fn build(
+        &self,
+        request: &BuildRequest,
+        log: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<String, EngineError>;
+
+    /// Sends an image under every tag and gives its digest in the registry, `sha256:…`.
+    async fn push(
+        &self,
+        request: &PushRequest,
+        log: &mut (dyn FnMut(&[u8]) + Send),
+    ) -> Result<String, EngineError>;
+}

@@ -1,0 +1,137 @@
+//! What a stage's code is given: its lease, its folders, and the ways out.
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tidegate_protocol::messages::Lease;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Results, StepBook};
+use crate::{
+    logs::LogSink,
+    sandbox::{Engine, Owner},
+};
+
+/// Everything that one attempt needs. Shared by the state machine and the verbs.
+pub struct StageContext {
+    /// The attempt. The stage's templates are literal.
+    pub lease: Arc<Lease>,
+    /// What does not change between attempts.
+    pub runner: Arc<RunnerFacts>,
+    /// This attempt's folders.
+    pub dirs: StageDirs,
+    /// Where the workspace's files come from.
+    pub workspace_from: WorkspaceFrom,
+    /// The container engine.
+    pub engine: Arc<dyn Engine>,
+    /// Where lines go.
+    pub log: Arc<dyn LogSink>,
+    /// The attempt's steps, as the page shows them.
+    pub steps: Arc<StepBook>,
+    /// Where artifacts, caches and reports go.
+    pub results: Arc<dyn Results>,
+    /// Cancelled when a person, a newer run or a lost lease stops the stage.
+    pub cancel: CancellationToken,
+    /// When the stage's own time is up.
+    pub deadline: Instant,
+}
+
+impl StageContext {
+    /// Whose the things in the engine are.
+    pub fn owner(&self) -> Owner {
+        Owner {
+            runner: self.runner.id.clone(),
+            run: self.lease.run,
+            stage: self.lease.stage.key.0.clone(),
+            attempt: self.lease.attempt,
+        }
+    }
+
+    /// Time left until the stage's deadline; zero when it passed.
+    pub fn remaining(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The environment of every step and of compose: facts, then the stage's own values, then its secrets.
+    pub fn env(&self) -> std::collections::BTreeMap<String, String> {
+        let mut env = self.lease.env.clone();
+        env.extend(
+            self.lease.stage.env.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())),
+        );
+        env.extend(self.lease.secrets.iter().map(|secret| (secret.env.clone(), secret.value.clone())));
+        env
+    }
+}
+
+/// What is the same for all attempts of a runner.
+#[derive(Debug, Clone)]
+pub struct RunnerFacts {
+    /// The runner's id, as in its labels on containers.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// The folder of mirrors, one per repository.
+    pub mirrors: PathBuf,
+    /// The shim's file.
+    pub shim: PathBuf,
+    /// Whether `file://` clone URLs are allowed.
+    pub allow_file_clone: bool,
+    /// How long a step may take to end after TERM.
+    pub grace: Duration,
+    /// As in [`crate::config::RunnerConfig::docker_host`], for compose.
+    pub docker_host: Option<String>,
+}
+
+/// One attempt's folders, all below `root` (mode 0700).
+#[derive(Debug, Clone)]
+pub struct StageDirs {
+    /// `<data_dir>/stages/<attempt>`.
+    pub root: PathBuf,
+}
+
+impl StageDirs {
+    /// The files that the sandbox sees: `workspace`, and absolute cache paths beside it. Packing and unpacking
+    /// caches happens relative to it.
+    pub fn files(&self) -> PathBuf {
+        self.root.join("files")
+    }
+
+    /// Mounted at `/workspace`.
+    pub fn workspace(&self) -> PathBuf {
+        self.files().join("workspace")
+    }
+
+    /// What the sandbox may only read: commands and scripts.
+    pub fn channel(&self) -> PathBuf {
+        self.root.join("channel")
+    }
+
+    /// The shim's frames.
+    pub fn spool(&self) -> PathBuf {
+        self.root.join("spool")
+    }
+
+    /// Masked log bytes, one file per step.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// What survives a restart of the runner.
+    pub fn journal(&self) -> PathBuf {
+        self.root.join("journal.json")
+    }
+
+    /// For archives on their way.
+    pub fn scratch(&self) -> PathBuf {
+        self.root.join("scratch")
+    }
+}
+
+/// Where the workspace's files come from.
+#[derive(Debug, Clone)]
+pub enum WorkspaceFrom {
+    /// The lease's source, through the runner's mirror.
+    Source,
+    /// A working tree: its tracked files, and untracked ones that are not ignored.
+    Tree(PathBuf),
+}

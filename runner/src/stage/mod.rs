@@ -1,0 +1,69 @@
+//! One stage, from its lease to its result.
+
+pub mod context;
+pub mod results;
+pub mod steps;
+
+pub use context::{RunnerFacts, StageContext, StageDirs, WorkspaceFrom};
+pub use results::{FoundCache, Results, ResultsError};
+pub use steps::{StepBook, StepSink};
+
+use std::collections::BTreeMap;
+
+use tidegate_protocol::messages::Outcome;
+
+/// What a verb came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerbResult {
+    /// The stage's outputs; kept after a failure too.
+    pub outputs: BTreeMap<String, String>,
+    /// Why it did not succeed.
+    pub failure: Option<Failure>,
+}
+
+impl VerbResult {
+    /// It succeeded with these outputs.
+    pub fn succeeded(outputs: BTreeMap<String, String>) -> Self {
+        Self { outputs, failure: None }
+    }
+}
+
+impl From<Failure> for VerbResult {
+    fn from(failure: Failure) -> Self {
+        Self { outputs: BTreeMap::new(), failure: Some(failure) }
+    }
+}
+
+/// Why a stage did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Failure {
+    /// Never [`Outcome::Succeeded`].
+    pub outcome: Outcome,
+    /// One sentence for people.
+    pub reason: String,
+    /// Exit code of the step that failed.
+    pub exit_code: Option<i32>,
+}
+
+impl Failure {
+    /// The stage itself is to blame.
+    pub fn failed(reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Failed, reason: reason.into(), exit_code: None }
+    }
+
+    /// Runner, engine or network are to blame.
+    pub fn infrastructure(reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::Infrastructure, reason: reason.into(), exit_code: None }
+    }
+
+    /// Out of time.
+    pub fn timed_out(reason: impl Into<String>) -> Self {
+        Self { outcome: Outcome::TimedOut, reason: reason.into(), exit_code: None }
+    }
+
+    /// Stopped on request.
+    pub fn cancelled() -> Self {
+        Self { outcome: Outcome::Cancelled, reason: "stopped on request".to_owned(), exit_code: None }
+    }
+}
