@@ -1,1 +1,34 @@
-//! placeholder
+//! The coordinator: webhooks, runs, scheduling, gates, deployments, logs, and the HTTP API.
+//!
+//! ```text
+//! http (people, runners, webhooks)   tasks (inbox, outbox, sweep, cron, retention)
+//!        \                             /
+//!   runs   leases   gates   deploy   results   environments   secrets   repositories
+//!        \                             /
+//!          schedule (decide purely, apply in one transaction)
+//!                      |
+//!                    store (the only place that names the database)
+//! ```
+
+pub mod actor;
+pub mod app;
+pub mod config;
+pub mod deploy;
+pub mod environments;
+pub mod error;
+pub mod gates;
+pub mod http;
+pub mod hub;
+pub mod leases;
+pub mod logs;
+pub mod metrics;
+pub mod reports;
+pub mod repositories;
+pub mod results;
+pub mod runs;
+pub mod secrets;
+mod start;
+pub mod store;
+pub mod tasks;
+
+pub use start::{Server, StartError, start};

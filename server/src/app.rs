@@ -1,0 +1,36 @@
+//! What every part of the server is handed.
+
+use std::sync::Arc;
+
+use crate::{config::ServerConfig, hub::Hub, metrics::Metrics, secrets::Keys, store::Db};
+
+/// The server's shared parts. Cloning is cheap.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// What the server was told at its start.
+    pub config: Arc<ServerConfig>,
+    /// The key that secrets are sealed with.
+    pub keys: Keys,
+    /// Hints between tasks.
+    pub hub: Hub,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// When this process began: leases are not called lost right after a start, see [`crate::leases`].
+    pub started: std::time::Instant,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(db: Db, config: ServerConfig, keys: Keys) -> Self {
+        Self {
+            db,
+            config: Arc::new(config),
+            keys,
+            hub: Hub::default(),
+            metrics: Arc::new(Metrics::default()),
+            started: std::time::Instant::now(),
+        }
+    }
+}
