@@ -5,9 +5,22 @@
 //! framing are the business of the shim (`runner/shim`), which is process 1 of every sandbox, and of the code
 //! here that talks with it through two append-only files. So a new engine needs none of that.
 
+pub mod docker;
+mod docker_images;
+mod docker_services;
+mod docker_spec;
+mod docker_start;
 pub mod images;
+pub mod session;
+pub mod shim;
+pub mod spool;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use tidegate_pipelines::plan::{Resources, Service};
@@ -138,6 +151,13 @@ pub trait Engine: Send + Sync {
     /// Asks whether the engine answers; gives its name and version.
     async fn check(&self) -> Result<String, EngineError>;
 
+    /// Makes what speeds up the first stages of a runner with so many slots, and takes over what an earlier process
+    /// of the same runner left for that. Never fails: without it stages start, a little later.
+    async fn prepare(&self, runner: &str, slots: usize);
+
+    /// Removes what [`Engine::prepare`] made and no stage uses.
+    async fn retire(&self);
+
     /// Makes the image present. `progress` gets lines for the set-up log. A tag that is present counts: it is
     /// not looked up again.
     async fn ensure_image(
@@ -146,14 +166,16 @@ pub trait Engine: Send + Sync {
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError>;
 
-    /// A network of this attempt's own, with name resolution. Nobody else is on it.
-    async fn network(&self, owner: &Owner) -> Result<NetworkId, EngineError>;
+    /// A network of this attempt's own, with name resolution. Nobody else is on it. An untrusted one leads nowhere
+    /// else.
+    async fn network(&self, owner: &Owner, untrusted: bool) -> Result<NetworkId, EngineError>;
 
-    /// Starts a service on the network under its name. Its image is present.
+    /// Starts a service on the network under its name. Its image is present. `shim` is the program's file.
     async fn start_service(
         &self,
         owner: &Owner,
         network: &NetworkId,
+        shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError>;
 
@@ -182,7 +204,8 @@ pub trait Engine: Send + Sync {
         &self,
         owner: &Owner,
         image: &str,
-        folder: &std::path::Path,
+        shim: &Path,
+        folder: &Path,
     ) -> Result<(), EngineError>;
 
     /// The engine's images, for the verbs `build` and `push`.
@@ -197,9 +220,6 @@ pub trait Sandbox: Send + Sync {
 
     /// Waits until process 1 has ended. May be called again.
     async fn wait(&self) -> Result<SandboxEnd, EngineError>;
-
-    /// Asks process 1 to stop its step: TERM to the step, grace, KILL. The sandbox stays.
-    async fn terminate(&self) -> Result<(), EngineError>;
 
     /// Ends it at once. Not an error when it has ended.
     async fn kill(&self) -> Result<(), EngineError>;

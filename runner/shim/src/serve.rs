@@ -1,0 +1,343 @@
+//! The loop: commands in, signals in, bytes in, frames out.
+//!
+//! One thread and one `poll`. Races worth knowing: a cancel may come before its step (it waits in the queue and
+//! is reported cancelled without having run), during it, or after its end (nothing happens). A step's end is
+//! reported only after its pipe was read empty, so a `Finished` frame is always the step's last one.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs::{File, OpenOptions},
+    io::{ErrorKind, Read as _, Write as _},
+    os::fd::AsFd as _,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::{
+        inotify::{AddWatchFlags, InitFlags, Inotify},
+        signal::{SigSet, Signal, kill},
+        signalfd::{SfdFlags, SignalFd},
+        wait::{WaitPidFlag, WaitStatus, waitpid},
+    },
+    unistd::{Pid, getpid},
+};
+
+use crate::{
+    files,
+    step::Running,
+    wire::{Alive, Command, Finished, HEADER, Header, Kind, StepCommand, VERSION},
+};
+
+/// What steps left for the ones after them.
+#[derive(Default)]
+pub struct Carried {
+    /// From `TIDEGATE_ENV`.
+    pub env: BTreeMap<String, String>,
+    /// From `TIDEGATE_PATH`, latest first.
+    pub path: Vec<String>,
+}
+
+struct Shim {
+    folder: PathBuf,
+    spool: File,
+    commands: File,
+    partial: Vec<u8>,
+    queue: VecDeque<StepCommand>,
+    running: Option<Running>,
+    /// Pipes of steps that ended while a process that left their group still holds the other end. They are read
+    /// so that it does not block, and what it prints is dropped: it belongs to no step any more.
+    forsaken: Vec<File>,
+    carried: Carried,
+    buffer: Vec<u8>,
+    ended: bool,
+}
+
+/// Serves the channel in `folder` until an [`Command::End`].
+pub fn serve(folder: &Path) -> Result<(), String> {
+    let says = |what: &str, error: &dyn std::fmt::Display| format!("{}/{what}: {error}", folder.display());
+    // Orphans of a step become our children, also where we are not process 1.
+    nix::sys::prctl::set_child_subreaper(true).map_err(|error| format!("prctl: {error}"))?;
+
+    let mut mask = SigSet::empty();
+    for signal in [Signal::SIGCHLD, Signal::SIGTERM, Signal::SIGINT] {
+        mask.add(signal);
+    }
+    mask.thread_block().map_err(|error| format!("sigprocmask: {error}"))?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        .map_err(|error| format!("signalfd: {error}"))?;
+
+    // The watch comes before the first read, so no line is missed between the two.
+    let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
+        .map_err(|error| format!("inotify: {error}"))?;
+    inotify
+        .add_watch(&folder.join("commands"), AddWatchFlags::IN_MODIFY)
+        .map_err(|error| says("commands", &error))?;
+    let mut shim = Shim {
+        folder: folder.to_owned(),
+        spool: OpenOptions::new()
+            .append(true)
+            .open(folder.join("spool"))
+            .map_err(|error| says("spool", &error))?,
+        commands: File::open(folder.join("commands")).map_err(|error| says("commands", &error))?,
+        partial: Vec::new(),
+        queue: VecDeque::new(),
+        running: None,
+        forsaken: Vec::new(),
+        carried: Carried::default(),
+        buffer: vec![0; HEADER + (1 << 20)],
+        ended: false,
+    };
+    let alive = serde_json::to_vec(&Alive { version: VERSION }).map_err(|error| error.to_string())?;
+    shim.frame(Kind::Alive, 0, &alive)?;
+    shim.read_commands()?;
+    loop {
+        shim.start_next()?;
+        if shim.ended && shim.running.is_none() && shim.queue.is_empty() {
+            break;
+        }
+        let ready = shim.wait(&signals, &inotify)?;
+        if ready.commands {
+            while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
+            shim.read_commands()?;
+        }
+        if ready.signal {
+            shim.take_signals(&signals)?;
+        }
+        if ready.output {
+            shim.copy_output(1)?;
+        }
+        if ready.forsaken {
+            shim.drain_forsaken();
+        }
+        shim.keep_time();
+        shim.finish_if_ended()?;
+    }
+    if getpid().as_raw() == 1 {
+        let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct ReadyFor {
+    signal: bool,
+    commands: bool,
+    output: bool,
+    forsaken: bool,
+}
+
+impl Shim {
+    fn wait(&self, signals: &SignalFd, inotify: &Inotify) -> Result<ReadyFor, String> {
+        let timeout = match self.running.as_ref().and_then(Running::next_deadline) {
+            None => PollTimeout::NONE,
+            Some(at) => {
+                // Rounded up, so that the wake-up is not a little too early, over and over.
+                let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+                PollTimeout::try_from(left.min(Duration::from_secs(3600))).unwrap_or(PollTimeout::MAX)
+            }
+        };
+        let mut fds = vec![
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(inotify.as_fd(), PollFlags::POLLIN),
+        ];
+        let pipe = self.running.as_ref().and_then(|running| running.pipe.as_ref());
+        let with_pipe = pipe.is_some();
+        if let Some(pipe) = pipe {
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
+        }
+        for pipe in &self.forsaken {
+            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
+        }
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(format!("poll: {error}")),
+        }
+        let any = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
+        let rest = 2 + usize::from(with_pipe);
+        Ok(ReadyFor {
+            signal: any(&fds[0]),
+            commands: any(&fds[1]),
+            output: with_pipe && any(&fds[2]),
+            forsaken: fds[rest..].iter().any(any),
+        })
+    }
+
+    fn read_commands(&mut self) -> Result<(), String> {
+        let mut chunk = [0; 16 << 10];
+        loop {
+            match self.commands.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(count) => self.partial.extend_from_slice(&chunk[..count]),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(format!("commands: {error}")),
+            }
+            while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.partial.drain(..=end).collect();
+                let command = serde_json::from_slice(&line).map_err(|error| format!("commands: {error}"))?;
+                self.take(command)?;
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) -> Result<(), String> {
+        match command {
+            Command::Step(step) => self.queue.push_back(step),
+            Command::End => self.ended = true,
+            Command::Cancel { step } => {
+                if let Some(running) = self.running.as_mut().filter(|running| running.index == step) {
+                    running.cancelled = true;
+                    running.terminate();
+                } else if let Some(at) = self.queue.iter().position(|queued| queued.index == step) {
+                    self.queue.remove(at);
+                    self.finished(step, &Finished { cancelled: true, ..Finished::default() })?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_next(&mut self) -> Result<(), String> {
+        while self.running.is_none() {
+            let Some(command) = self.queue.pop_front() else { return Ok(()) };
+            match Running::start(&self.folder, &command, &self.carried) {
+                Ok(running) => {
+                    self.running = Some(running);
+                    self.frame(Kind::Started, command.index, &[])?;
+                }
+                Err((code, message)) => {
+                    let finished =
+                        Finished { exit_code: Some(code), error: Some(message), ..Finished::default() };
+                    self.finished(command.index, &finished)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_signals(&mut self, signals: &SignalFd) -> Result<(), String> {
+        while let Ok(Some(info)) = signals.read_signal() {
+            let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+            if number == Signal::SIGTERM as i32 || number == Signal::SIGINT as i32 {
+                match self.running.as_mut() {
+                    Some(running) => {
+                        running.cancelled = true;
+                        running.terminate();
+                    }
+                    None => self.ended = true,
+                }
+            }
+        }
+        // One SIGCHLD may stand for many children.
+        loop {
+            match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
+                Ok(status) => {
+                    if let Some(running) = self.running.as_mut() {
+                        running.reaped(status);
+                    }
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => return Err(format!("waitpid: {error}")),
+            }
+        }
+    }
+
+    /// Copies at most `rounds` buffers from the step's pipe to the spool; true when the pipe was empty or closed.
+    fn copy_output(&mut self, rounds: usize) -> Result<bool, String> {
+        for _ in 0..rounds {
+            let Some(running) = self.running.as_mut() else { return Ok(true) };
+            let Some(pipe) = running.pipe.as_mut() else { return Ok(true) };
+            match pipe.read(&mut self.buffer[HEADER..]) {
+                Ok(0) => {
+                    running.pipe = None;
+                    return Ok(true);
+                }
+                Ok(count) => {
+                    let (keep, notice) = running.admit(count);
+                    let step = running.index;
+                    if keep > 0 {
+                        self.buffer[..HEADER]
+                            .copy_from_slice(&Header { kind: Kind::Output, step, len: keep }.encode());
+                        self.spool
+                            .write_all(&self.buffer[..HEADER + keep])
+                            .map_err(|error| format!("spool: {error}"))?;
+                    }
+                    if let Some(notice) = notice {
+                        self.frame(Kind::Output, step, notice.as_bytes())?;
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(true),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(format!("pipe: {error}")),
+            }
+        }
+        Ok(false)
+    }
+
+    fn drain_forsaken(&mut self) {
+        let mut sink = [0; 64 << 10];
+        self.forsaken.retain_mut(|pipe| match pipe.read(&mut sink) {
+            Ok(count) => count > 0,
+            Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted),
+        });
+    }
+
+    fn keep_time(&mut self) {
+        if let Some(running) = self.running.as_mut() {
+            running.keep_time(Instant::now());
+        }
+    }
+
+    fn finish_if_ended(&mut self) -> Result<(), String> {
+        if self.running.as_ref().is_none_or(|running| running.status.is_none()) {
+            return Ok(());
+        }
+        if let Some(running) = self.running.as_ref() {
+            running.kill_leftovers();
+        }
+        // The pipe holds at most a mebibyte of what the step itself printed; what comes after that is of a
+        // process that left the step's group, and must not keep the step from ending.
+        self.copy_output(3)?;
+        let Some(mut running) = self.running.take() else { return Ok(()) };
+        if let Some(pipe) = running.pipe.take() {
+            self.forsaken.push(pipe);
+        }
+        let mut finished = running.finished();
+        if let Err(message) = self.collect(&running, &mut finished) {
+            finished.error = Some(message);
+        }
+        self.finished(running.index, &finished)
+    }
+
+    fn collect(&mut self, running: &Running, finished: &mut Finished) -> Result<(), String> {
+        let read = |path: &Path, name: &str| files::read(path, name);
+        let outputs = files::pairs(&read(&running.output_file, "TIDEGATE_OUTPUT")?, "TIDEGATE_OUTPUT")?;
+        let env = files::pairs(&read(&running.env_file, "TIDEGATE_ENV")?, "TIDEGATE_ENV")?;
+        let path = files::paths(&read(&running.path_file, "TIDEGATE_PATH")?);
+        if let Some((name, _)) = env.iter().find(|(name, _)| name.starts_with("TIDEGATE_")) {
+            return Err(format!("TIDEGATE_ENV may not set `{name}`: names with TIDEGATE_ are the runner's"));
+        }
+        finished.outputs.extend(outputs);
+        self.carried.env.extend(env);
+        for entry in path {
+            self.carried.path.insert(0, entry);
+        }
+        Ok(())
+    }
+
+    fn finished(&mut self, step: u32, finished: &Finished) -> Result<(), String> {
+        let payload = serde_json::to_vec(finished).map_err(|error| error.to_string())?;
+        self.frame(Kind::Finished, step, &payload)
+    }
+
+    /// Appends a frame by one write, so that a reader rarely sees half of one.
+    fn frame(&mut self, kind: Kind, step: u32, payload: &[u8]) -> Result<(), String> {
+        let mut bytes = Vec::with_capacity(HEADER + payload.len());
+        bytes.extend_from_slice(&Header { kind, step, len: payload.len() }.encode());
+        bytes.extend_from_slice(payload);
+        self.spool.write_all(&bytes).map_err(|error| format!("spool: {error}"))
+    }
+}

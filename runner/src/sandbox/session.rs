@@ -1,0 +1,222 @@
+//! The talk with a sandbox's shim: commands out, output and endings in.
+//!
+//! A session can be opened again on the same files by a later process. It then reads the spool from the beginning:
+//! every byte of every step comes once more, in the same order, so logs are rebuilt exactly; a step that was sent
+//! already is not sent again.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions, Permissions},
+    io::{self, BufRead as _, BufReader, Write as _},
+    os::{
+        fd::AsFd as _,
+        unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::inotify::{AddWatchFlags, InitFlags, Inotify},
+};
+use tokio::sync::mpsc;
+
+use super::{
+    shim::wire::{Alive, Command, Finished, Kind, StepCommand, VERSION},
+    spool::{Frame, SpoolReader},
+};
+use crate::{logs::LogSink, sync::lock};
+
+/// The floor below the hint: how often the spool is looked at without one.
+const FLOOR: u16 = 250;
+
+/// What the shim says, without the output, which goes straight to the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Process 1 is up.
+    Alive,
+    /// A step's process was started.
+    Started(u32),
+    /// A step ended, and all its output is in the log.
+    Finished(u32, Finished),
+    /// The channel cannot be used any more, and why.
+    Broken(String),
+}
+
+/// An open channel to a shim.
+pub struct Session {
+    channel: PathBuf,
+    commands: File,
+    sent: Arc<Mutex<BTreeMap<u32, bool>>>,
+    events: mpsc::UnboundedReceiver<Event>,
+    stop: Arc<AtomicBool>,
+}
+
+/// Makes the files of a new channel: `shim` (a link or copy of the program), empty `commands` and `spool`, and the
+/// places where the engine mounts `spool` and `files`.
+pub fn create_channel(channel: &Path, spool: &Path, shim: &Path) -> io::Result<()> {
+    fs::create_dir_all(channel.join("scripts"))?;
+    fs::create_dir_all(channel.join("files"))?;
+    // Any user of the image may run the shim; other users of this machine are kept out by the folder above.
+    for folder in [channel.to_owned(), channel.join("scripts"), channel.join("files")] {
+        fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    }
+    let program = channel.join("shim");
+    if fs::hard_link(shim, &program).is_err() {
+        fs::copy(shim, &program)?;
+    }
+    for (path, mode) in
+        [(channel.join("commands"), 0o644), (channel.join("spool"), 0o644), (spool.to_owned(), 0o666)]
+    {
+        let file = OpenOptions::new().append(true).create_new(true).mode(mode).open(&path)?;
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+impl Session {
+    /// Opens the channel and begins to follow the spool; output of steps that were sent goes to `log`.
+    pub fn open(channel: &Path, spool: &Path, log: Arc<dyn LogSink>) -> io::Result<Self> {
+        let path = channel.join("commands");
+        let sent = Arc::new(Mutex::new(already_sent(&path)?));
+        let commands = OpenOptions::new().append(true).open(&path)?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let (sender, events) = mpsc::unbounded_channel();
+
+        // The watch comes before the first read, so nothing is missed between the two.
+        let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+        inotify.add_watch(spool, AddWatchFlags::IN_MODIFY)?;
+        let reader = SpoolReader::open(spool)?;
+        let follower = Follower { sent: sent.clone(), log, events: sender, stop: stop.clone() };
+        std::thread::Builder::new()
+            .name("spool".to_owned())
+            .spawn(move || follower.follow(reader, &inotify))?;
+        Ok(Self { channel: channel.to_owned(), commands, sent, events, stop })
+    }
+
+    /// Sends a step, unless it was sent before. `command.script` is set here.
+    pub fn send(&mut self, mut command: StepCommand, script: &str) -> io::Result<()> {
+        if lock(&self.sent).contains_key(&command.index) {
+            return Ok(());
+        }
+        command.script = format!("scripts/{}", command.index);
+        let path = self.channel.join(&command.script);
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+        lock(&self.sent).insert(command.index, false);
+        self.write(&Command::Step(command))
+    }
+
+    /// Whether a step was sent, by this process or an earlier one.
+    pub fn was_sent(&self, step: u32) -> bool {
+        lock(&self.sent).contains_key(&step)
+    }
+
+    /// Stops a step: TERM, grace, KILL.
+    pub fn cancel(&mut self, step: u32) -> io::Result<()> {
+        self.write(&Command::Cancel { step })
+    }
+
+    /// Lets process 1 exit.
+    pub fn end(&mut self) -> io::Result<()> {
+        self.write(&Command::End)
+    }
+
+    /// What comes next. `None` never comes before [`Event::Broken`].
+    pub async fn next(&mut self) -> Option<Event> {
+        self.events.recv().await
+    }
+
+    fn write(&mut self, command: &Command) -> io::Result<()> {
+        let mut line = serde_json::to_vec(command)?;
+        line.push(b'\n');
+        self.commands.write_all(&line)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Steps in a `commands` file, none of them known to have ended.
+fn already_sent(path: &Path) -> io::Result<BTreeMap<u32, bool>> {
+    let mut sent = BTreeMap::new();
+    for line in BufReader::new(File::open(path)?).lines() {
+        if let Command::Step(step) = serde_json::from_str(&line?)? {
+            sent.insert(step.index, false);
+        }
+    }
+    Ok(sent)
+}
+
+struct Follower {
+    /// Steps that were sent, and whether each has ended.
+    sent: Arc<Mutex<BTreeMap<u32, bool>>>,
+    log: Arc<dyn LogSink>,
+    events: mpsc::UnboundedSender<Event>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Follower {
+    fn follow(self, mut reader: SpoolReader, inotify: &Inotify) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let mut trouble = None;
+            match reader.read(|frame| trouble = trouble.take().or_else(|| self.take(frame))) {
+                Ok(0) if trouble.is_none() => {
+                    let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+                    let _ = poll(&mut fds, PollTimeout::from(FLOOR));
+                    while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
+                }
+                Ok(_) => {}
+                Err(error) => trouble = Some(error.to_string()),
+            }
+            if let Some(reason) = trouble {
+                let _ = self.events.send(Event::Broken(reason));
+                return;
+            }
+        }
+    }
+
+    /// Takes a frame; a sentence when the channel is of no use any more. Frames of steps that were not sent or have
+    /// ended are dropped: only the sandbox itself could have forged them.
+    fn take(&self, frame: Frame<'_>) -> Option<String> {
+        if frame.kind == Kind::Alive {
+            return match serde_json::from_slice::<Alive>(frame.payload) {
+                Ok(alive) if alive.version == VERSION => {
+                    let _ = self.events.send(Event::Alive);
+                    None
+                }
+                Ok(alive) => Some(format!(
+                    "the sandbox was started by a runner of another version (shim {}, this runner {VERSION})",
+                    alive.version
+                )),
+                Err(_) => Some("the shim's first words cannot be read".to_owned()),
+            };
+        }
+        if lock(&self.sent).get(&frame.step).is_none_or(|ended| *ended) {
+            return None;
+        }
+        match frame.kind {
+            Kind::Output => self.log.write(frame.step, frame.payload),
+            Kind::Started => {
+                let _ = self.events.send(Event::Started(frame.step));
+            }
+            Kind::Finished => match serde_json::from_slice::<Finished>(frame.payload) {
+                Ok(finished) => {
+                    lock(&self.sent).insert(frame.step, true);
+                    self.log.end(frame.step);
+                    let _ = self.events.send(Event::Finished(frame.step, finished));
+                }
+                Err(error) => return Some(format!("the end of step {} cannot be read: {error}", frame.step)),
+            },
+            Kind::Alive => {}
+        }
+        None
+    }
+}
