@@ -12,6 +12,8 @@
 
 pub mod actor;
 pub mod app;
+pub mod auth;
+pub mod bootstrap;
 pub mod config;
 pub mod deploy;
 pub mod environments;

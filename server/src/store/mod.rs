@@ -22,6 +22,10 @@ use sqlx::{
 
 use crate::{error::Error, hub::Hint};
 
+mod enrolment;
+mod sessions;
+mod tokens;
+mod users;
 pub mod views;
 
 /// The channel that hints are sent on.
@@ -52,7 +56,9 @@ impl Db {
     /// Brings the schema up to date.
     pub async fn migrate(&self) -> Result<(), Error> {
         sqlx::migrate!("../migrations").run(&self.pool).await.map_err(|error| {
-            Error::Internal(anyhow::Error::new(error).context("the database's schema could not be brought up to date"))
+            Error::Internal(
+                anyhow::Error::new(error).context("the database's schema could not be brought up to date"),
+            )
         })
     }
 
@@ -108,7 +114,10 @@ impl Tx {
 
     /// Sends a hint when (and if) the transaction commits.
     pub async fn notify(&mut self, hint: Hint) -> Result<(), Error> {
-        sqlx::query("select pg_notify('tidegate', $1)").bind(hint.payload()).execute(&mut *self.inner).await?;
+        sqlx::query("select pg_notify('tidegate', $1)")
+            .bind(hint.payload())
+            .execute(&mut *self.inner)
+            .await?;
         Ok(())
     }
 }
@@ -117,10 +126,15 @@ impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error as E;
         let away = match &error {
-            E::Io(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Tls(_) | E::Protocol(_) => true,
+            E::Io(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed | E::Tls(_) | E::Protocol(_) => {
+                true
+            }
             // Shutting down, starting up, too many connections, out of disk or memory, serialisation, deadlock.
             E::Database(inner) => inner.code().is_some_and(|code| {
-                code.starts_with("57P") || code.starts_with("53") || code.starts_with("08") || code.starts_with("40")
+                code.starts_with("57P")
+                    || code.starts_with("53")
+                    || code.starts_with("08")
+                    || code.starts_with("40")
             }),
             _ => false,
         };

@@ -3,7 +3,9 @@
 mod environments;
 mod repositories;
 mod runs;
+mod users;
 
 pub use environments::*;
 pub use repositories::*;
 pub use runs::*;
+pub use users::*;

@@ -1,0 +1,66 @@
+//! The first steps of a new server: an administrator, and a token for its first runner.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{actor::Role, app::App, auth, error::Error};
+
+/// How long an enrolment token can be used.
+pub const ENROLMENT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// What enrolment tokens begin with.
+const ENROLMENT_PREFIX: &str = "tge_";
+
+/// An administrator who was made now. The password is shown only here.
+#[derive(Debug)]
+pub struct NewAdmin {
+    /// The name to log in with.
+    pub username: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+/// Makes an administrator when there is none; without a password, one is made up.
+pub async fn ensure_admin(
+    app: &App,
+    username: &str,
+    password: Option<SecretString>,
+) -> Result<Option<NewAdmin>, Error> {
+    check_username(username)?;
+    let mut tx = app.db.begin().await?;
+    if tx.has_admin().await? {
+        return Ok(None);
+    }
+    let password = password.unwrap_or_else(|| auth::fresh("").key);
+    let hash = auth::hash_password(password.clone()).await?;
+    tx.insert_user(username, username, Some(&hash), Role::Admin).await?;
+    tx.commit().await?;
+    Ok(Some(NewAdmin { username: username.to_owned(), password }))
+}
+
+/// Makes a single-use token that a runner enrols with.
+pub async fn enrolment_token(app: &App) -> Result<String, Error> {
+    enrolment_token_by(app, "system").await
+}
+
+/// As [`enrolment_token`], in a person's name.
+pub(crate) async fn enrolment_token_by(app: &App, created_by: &str) -> Result<String, Error> {
+    let fresh = auth::fresh(ENROLMENT_PREFIX);
+    let mut tx = app.db.begin().await?;
+    tx.insert_enrolment_token(&fresh.hash, created_by, ENROLMENT_LIFETIME).await?;
+    tx.commit().await?;
+    Ok(fresh.key.expose_secret().to_owned())
+}
+
+/// Refuses names that the database would refuse, with a sentence.
+pub(crate) fn check_username(username: &str) -> Result<(), Error> {
+    let mut bytes = username.bytes();
+    let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b));
+    if first && rest && username.len() <= 64 {
+        return Ok(());
+    }
+    Err(Error::Invalid(
+        "a username has 1 to 64 of a-z, 0-9, `.`, `_` and `-`, and begins with a letter or digit".to_owned(),
+    ))
+}
