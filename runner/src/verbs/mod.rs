@@ -1,0 +1,1 @@
+//! What the runner does itself: `build`, `push`, `deploy` and `smoke`.
