@@ -84,7 +84,7 @@ codes! {
     DEPLOY_WITHOUT_SMOKE Warning "TG0901" "Nothing checks what this stage deploys, so nothing would roll it back. Add a smoke stage."
     IMAGE_NOT_PINNED Warning "TG0902" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."
     SECRETS_IN_PULL_REQUESTS Warning "TG0903" "A pull request changes what runs before anybody reviewed it. Here it would run with secrets; forks never get them."
-    UNUSED_STAGE_RESULT Warning "TG0904" "The pattern list only takes away, which is read as: everything but these."
+    ONLY_NEGATIVE Warning "TG0904" "The pattern list only takes away, which is read as: everything but these."
 }
 
 /// The code with this id.

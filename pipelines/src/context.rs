@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     event::{Event, GitFacts},
-    plan::{Plan, StageKey, StagePlan, Template},
+    plan::{Plan, StageKey},
 };
 
 /// All that expressions of a run may read; `matrix.*` comes from the stage.

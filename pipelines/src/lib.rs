@@ -12,14 +12,23 @@ pub mod codes;
 mod context;
 mod diagnostic;
 pub mod event;
+mod expressions;
+mod glob;
+mod native;
+mod nearest;
 pub mod plan;
+mod quantity;
 mod render;
+mod resolve;
+mod schedule;
 mod trigger;
+mod yaml;
 
 pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts};
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
-use plan::{StagePlan, Template};
+pub use native::{check, compile, json_schema, triggers};
 pub use render::render;
+pub use resolve::{condition, render_template, resolve};
 pub use trigger::{InputKind, InputSpec, Schedule, Triggers};
 
 /// A pipeline file.
@@ -50,49 +59,4 @@ pub enum Compiled {
         /// Why not, in one sentence.
         reason: String,
     },
-}
-
-/// Compiles a file for an event: parsing, checks, triggers, matrices.
-pub fn compile(file: &SourceFile<'_>, _event: &event::Event) -> Compilation {
-    Compilation { result: None, diagnostics: check(file) }
-}
-
-/// All that is wrong with a file, whatever the event.
-pub fn check(file: &SourceFile<'_>) -> Vec<Diagnostic> {
-    let mut problems = diagnostic::Problems::new(file);
-    let everything = diagnostic::Place::new(0, problems.text().len());
-    problems.report(codes::EMPTY, everything, "the parser of pipeline files is not part of this build yet");
-    problems.finish()
-}
-
-/// What starts a file's pipeline.
-pub fn triggers(_file: &SourceFile<'_>) -> Triggers {
-    Triggers::default()
-}
-
-/// The stage with all its templates literal.
-pub fn resolve(stage: &StagePlan, _context: &Context) -> Result<StagePlan, ResolveError> {
-    Ok(stage.clone())
-}
-
-/// Whether a stage's condition holds, once its needs have ended.
-pub fn condition(expression: &str, _stage: &StagePlan, _context: &Context) -> Result<bool, ResolveError> {
-    Err(ResolveError {
-        expression: expression.to_owned(),
-        message: "conditions are not part of this build yet".to_owned(),
-    })
-}
-
-/// The text of a template.
-pub fn render_template(
-    template: &Template,
-    _stage: Option<&StagePlan>,
-    _context: &Context,
-) -> Result<String, ResolveError> {
-    Ok(template.0.clone())
-}
-
-/// The JSON Schema of the language.
-pub fn json_schema() -> serde_json::Value {
-    serde_json::json!({})
 }

@@ -1,0 +1,493 @@
+//! Names and types of an expression, checked when the file is compiled.
+//!
+//! Every fault found here would otherwise come up when a stage is about to run, perhaps hours later. Types are
+//! inferred as far as the facts allow; what is not known (an input of a manual run, parsed JSON) goes with
+//! everything.
+
+use serde_json::Value;
+
+use super::{Expression, Kind, Operator, functions};
+use crate::{
+    codes::{self, Code},
+    diagnostic::Place,
+    nearest::{did_you_mean, listed},
+};
+
+/// What is known of a value before it exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Type {
+    Any,
+    Bool,
+    Number,
+    Text,
+    List,
+    Map,
+}
+
+impl Type {
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Any => "anything",
+            Self::Bool => "a boolean",
+            Self::Number => "a number",
+            Self::Text => "text",
+            Self::List => "a list",
+            Self::Map => "a mapping",
+        }
+    }
+}
+
+/// A stage as seen from an expression.
+#[derive(Debug, Clone)]
+pub(crate) struct StageName<'a> {
+    pub name: &'a str,
+    /// Comes before the stage that the expression belongs to.
+    pub upstream: bool,
+    /// Is several stages, so that its outputs have no single value.
+    pub matrix: bool,
+    /// The outputs that its verb makes; None: whatever its commands write.
+    pub outputs: Option<&'static [&'static str]>,
+}
+
+/// What an expression may name where it stands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names<'a> {
+    /// The inputs of manual runs.
+    pub inputs: Vec<(&'a str, Type)>,
+    /// The names of the stage's matrix; None: it has none.
+    pub matrix: Option<Vec<&'a str>>,
+    /// Stands in a deploy or smoke stage.
+    pub environment: bool,
+    /// The pipeline's stages; None: outside of stages.
+    pub stages: Option<Vec<StageName<'a>>>,
+    /// Stands in `if`, where earlier stages can be asked how they ended.
+    pub condition: bool,
+}
+
+/// A fault found by the checker; the place is in the expression's own text.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Finding {
+    pub code: Code,
+    pub place: Place,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+/// All faults of an expression, and its type.
+pub(crate) fn check(expression: &Expression, names: &Names<'_>) -> (Type, Vec<Finding>) {
+    let mut checker = Checker { names, findings: Vec::new() };
+    let kind = checker.infer(expression);
+    (kind, checker.findings)
+}
+
+struct Checker<'a> {
+    names: &'a Names<'a>,
+    findings: Vec<Finding>,
+}
+
+impl Checker<'_> {
+    fn find(&mut self, code: Code, place: Place, message: String, help: Option<String>) -> Type {
+        self.findings.push(Finding { code, place, message, help });
+        Type::Any
+    }
+
+    fn infer(&mut self, expression: &Expression) -> Type {
+        if let Some(path) = path(expression) {
+            return self.path(&path);
+        }
+        match &expression.kind {
+            Kind::Literal(value) => type_of(value),
+            Kind::Name(_) => Type::Any,
+            Kind::Member(base, _) => {
+                self.infer(base);
+                Type::Any
+            }
+            Kind::Index(base, index) => {
+                self.infer(base);
+                self.infer(index);
+                Type::Any
+            }
+            Kind::Call(name, arguments) => {
+                let types: Vec<Type> = arguments.iter().map(|argument| self.infer(argument)).collect();
+                self.call(&name.value, name.place, expression.place, arguments, &types)
+            }
+            Kind::Not(inner) => {
+                let found = self.infer(inner);
+                self.expect(Type::Bool, found, inner.place, "`!`");
+                Type::Bool
+            }
+            Kind::Binary(operator, left, right) => {
+                let (l, r) = (self.infer(left), self.infer(right));
+                self.binary(*operator, (left, l), (right, r), expression.place)
+            }
+        }
+    }
+
+    fn binary(
+        &mut self,
+        operator: Operator,
+        (left, l): (&Expression, Type),
+        (right, r): (&Expression, Type),
+        place: Place,
+    ) -> Type {
+        match operator {
+            Operator::And => {
+                self.expect(Type::Bool, l, left.place, "`&&`");
+                r
+            }
+            Operator::Or => {
+                if l == r {
+                    l
+                } else {
+                    Type::Any
+                }
+            }
+            Operator::Equal | Operator::NotEqual => {
+                if l != Type::Any && r != Type::Any && l != r {
+                    let message = format!("{} is never equal to {}", l.describe(), r.describe());
+                    let help = Some("write both in one type; `fromJSON` makes a number of text".to_owned());
+                    self.find(codes::TYPE_MISMATCH, place, message, help);
+                }
+                Type::Bool
+            }
+            _ => {
+                self.expect(Type::Number, l, left.place, &format!("`{}`", operator.sign()));
+                self.expect(Type::Number, r, right.place, &format!("`{}`", operator.sign()));
+                Type::Bool
+            }
+        }
+    }
+
+    fn expect(&mut self, wanted: Type, found: Type, place: Place, whose: &str) {
+        if found != wanted && found != Type::Any {
+            let message = format!("{whose} needs {}, and this is {}", wanted.describe(), found.describe());
+            let help = match (wanted, found) {
+                (Type::Bool, _) => Some("compare it with something, for example `== 'main'` or `!= null`"),
+                (Type::Number, Type::Text) => Some("`fromJSON` makes a number of text"),
+                _ => None,
+            };
+            self.find(codes::TYPE_MISMATCH, place, message, help.map(str::to_owned));
+        }
+    }
+
+    fn call(
+        &mut self,
+        name: &str,
+        name_place: Place,
+        place: Place,
+        arguments: &[Expression],
+        types: &[Type],
+    ) -> Type {
+        let Some(function) = functions::find(name) else {
+            let known = functions::FUNCTIONS.iter().map(|function| function.name);
+            let help = did_you_mean(name, known.clone())
+                .unwrap_or_else(|| format!("the functions are {}", listed(known)));
+            return self.find(
+                codes::UNKNOWN_NAME,
+                name_place,
+                format!("there is no function `{name}`"),
+                Some(help),
+            );
+        };
+        if !(function.least..=function.most).contains(&arguments.len()) {
+            let message = format!("`{name}` does not take {} arguments", arguments.len());
+            let help = Some(format!("it is written {}", function.usage));
+            return self.find(codes::BAD_EXPRESSION, place, message, help);
+        }
+        if functions::is_status(name) {
+            if !self.names.condition {
+                let message = format!("`{name}()` asks how earlier stages ended, and that belongs into `if`");
+                return self.find(codes::UNKNOWN_NAME, place, message, None);
+            }
+            return Type::Bool;
+        }
+        match (name, arguments, types) {
+            ("matches", [_, Expression { kind: Kind::Literal(Value::String(pattern)), place }], _) => {
+                if let Err(message) = functions::compile_regex(pattern) {
+                    self.find(codes::BAD_REGEX, *place, message, None);
+                }
+            }
+            ("join", [list, ..], [found, ..]) => self.expect(Type::List, *found, list.place, "`join`"),
+            _ => {}
+        }
+        if matches!(name, "startsWith" | "endsWith" | "matches" | "fromJSON" | "format")
+            && let ([first, ..], [found, ..]) = (arguments, types)
+        {
+            self.expect(Type::Text, *found, first.place, &format!("`{name}`"));
+        }
+        match name {
+            "contains" | "startsWith" | "endsWith" | "matches" => Type::Bool,
+            "format" | "join" | "toJSON" => Type::Text,
+            _ => Type::Any,
+        }
+    }
+
+    fn path(&mut self, path: &[(&str, Place)]) -> Type {
+        let [(root, place), rest @ ..] = path else { return Type::Any };
+        match *root {
+            "git" => self.fixed("git", GIT, rest),
+            "event" => match rest {
+                [("pull_request", _), rest @ ..] => self.fixed("event.pull_request", PULL_REQUEST, rest),
+                _ => self.fixed("event", EVENT, rest),
+            },
+            "inputs" => {
+                let inputs = self.names.inputs.clone();
+                self.named("inputs", &inputs, rest, "`on.manual.inputs` declares no input")
+            }
+            "matrix" => match &self.names.matrix {
+                Some(axes) => {
+                    let axes: Vec<_> = axes.iter().map(|name| (*name, Type::Any)).collect();
+                    self.named("matrix", &axes, rest, "the matrix has no name")
+                }
+                None => {
+                    let message = "there is no matrix here".to_owned();
+                    self.find(
+                        codes::UNKNOWN_NAME,
+                        *place,
+                        message,
+                        Some("give the stage a `matrix`".to_owned()),
+                    )
+                }
+            },
+            "environment" if self.names.environment => self.fixed("environment", ENVIRONMENT, rest),
+            "environment" => {
+                let message = "`environment` is known only in deploy and smoke stages".to_owned();
+                self.find(codes::UNKNOWN_NAME, *place, message, None)
+            }
+            "stages" => self.stage(*place, rest),
+            "secrets" => {
+                let message = "secrets are never part of an expression".to_owned();
+                let help = "name the secret under the stage's `secrets`; its commands read it as a variable";
+                self.find(codes::UNKNOWN_NAME, *place, message, Some(help.to_owned()))
+            }
+            "env" => {
+                let message = "there is no context `env`".to_owned();
+                let help =
+                    "commands read environment values as variables; expressions read `git`, `inputs`, …";
+                self.find(codes::UNKNOWN_NAME, *place, message, Some(help.to_owned()))
+            }
+            unknown => {
+                let known = ["git", "event", "inputs", "matrix", "environment", "stages"];
+                let help = did_you_mean(unknown, known)
+                    .unwrap_or_else(|| format!("the contexts are {}; text stands in quotes", listed(known)));
+                self.find(codes::UNKNOWN_NAME, *place, format!("there is no context `{unknown}`"), Some(help))
+            }
+        }
+    }
+
+    /// A context whose properties are always the same.
+    fn fixed(&mut self, context: &str, known: &[(&str, Type)], rest: &[(&str, Place)]) -> Type {
+        self.named(context, known, rest, &format!("`{context}` has no property"))
+    }
+
+    fn named(
+        &mut self,
+        context: &str,
+        known: &[(&str, Type)],
+        rest: &[(&str, Place)],
+        missing: &str,
+    ) -> Type {
+        let [(name, place), deeper @ ..] = rest else { return Type::Map };
+        let Some((_, kind)) = known.iter().find(|(key, _)| key == name) else {
+            let words = known.iter().map(|(key, _)| *key);
+            let help = did_you_mean(name, words.clone())
+                .unwrap_or_else(|| format!("`{context}` has {}", listed(words)));
+            return self.find(codes::UNKNOWN_NAME, *place, format!("{missing} `{name}`"), Some(help));
+        };
+        match (kind, deeper) {
+            (kind, []) => *kind,
+            (Type::Bool | Type::Number | Type::Text, [(deeper, place), ..]) => {
+                let message =
+                    format!("`{context}.{name}` is {}, it has no property `{deeper}`", kind.describe());
+                self.find(codes::UNKNOWN_NAME, *place, message, None)
+            }
+            _ => Type::Any,
+        }
+    }
+
+    fn stage(&mut self, place: Place, rest: &[(&str, Place)]) -> Type {
+        let Some(stages) = &self.names.stages else {
+            let message = "`stages` is known only in stages".to_owned();
+            return self.find(codes::UNKNOWN_NAME, place, message, None);
+        };
+        let [(name, name_place), rest @ ..] = rest else { return Type::Map };
+        // One stage of a matrix is named by its whole key, `test (node=20)`.
+        let (base, one_of_matrix) = match name.split_once(" (") {
+            Some((base, _)) => (base, true),
+            None => (*name, false),
+        };
+        let Some(stage) = stages.iter().find(|stage| stage.name == base) else {
+            let words: Vec<&str> = stages.iter().map(|stage| stage.name).collect();
+            let help = did_you_mean(base, words.iter().copied())
+                .unwrap_or_else(|| format!("the stages are {}", listed(words.iter().copied())));
+            return self.find(
+                codes::UNKNOWN_NAME,
+                *name_place,
+                format!("there is no stage `{base}`"),
+                Some(help),
+            );
+        };
+        if !stage.upstream {
+            let message = format!("stage `{base}` does not come before this one, so nothing is known of it");
+            let help = Some(format!("add `{base}` to `needs`"));
+            return self.find(codes::NOT_UPSTREAM, *name_place, message, help);
+        }
+        let (outputs, matrix) = (stage.outputs, stage.matrix && !one_of_matrix);
+        match rest {
+            [] => Type::Map,
+            [("status", _)] => Type::Text,
+            [("outputs", place), ..] if matrix => {
+                let message = format!("`{base}` has a matrix, so its outputs have no single value");
+                let help = format!("name one of its stages: `stages['{base} (name=value)'].outputs`");
+                self.find(codes::UNKNOWN_NAME, *place, message, Some(help))
+            }
+            [("outputs", _)] => Type::Map,
+            [("outputs", _), output @ ..] => match outputs {
+                Some(outputs) => {
+                    let known: Vec<_> = outputs.iter().map(|name| (*name, Type::Text)).collect();
+                    self.named(&format!("stages.{base}.outputs"), &known, output, "this stage has no output")
+                }
+                None => Type::Text,
+            },
+            _ => {
+                let known = [("status", Type::Text), ("outputs", Type::Map)];
+                self.fixed(&format!("stages.{base}"), &known, rest)
+            }
+        }
+    }
+}
+
+const GIT: &[(&str, Type)] = &[
+    ("sha", Type::Text),
+    ("short_sha", Type::Text),
+    ("reference", Type::Text),
+    ("branch", Type::Text),
+    ("tag", Type::Text),
+    ("before", Type::Text),
+    ("message", Type::Text),
+    ("author", Type::Text),
+];
+const EVENT: &[(&str, Type)] = &[
+    ("kind", Type::Text),
+    ("repository", Type::Text),
+    ("default_branch", Type::Text),
+    ("actor", Type::Text),
+    ("trusted", Type::Bool),
+    ("changed_paths", Type::List),
+    ("pull_request", Type::Map),
+];
+const PULL_REQUEST: &[(&str, Type)] = &[
+    ("number", Type::Number),
+    ("action", Type::Text),
+    ("title", Type::Text),
+    ("base_branch", Type::Text),
+    ("head_branch", Type::Text),
+    ("from_fork", Type::Bool),
+];
+const ENVIRONMENT: &[(&str, Type)] = &[("name", Type::Text), ("url", Type::Text)];
+
+/// `a.b['c']` as its parts, when all of them are known.
+fn path(expression: &Expression) -> Option<Vec<(&str, Place)>> {
+    match &expression.kind {
+        Kind::Name(name) => Some(vec![(name, expression.place)]),
+        Kind::Member(base, name) => {
+            let mut parts = path(base)?;
+            parts.push((&name.value, name.place));
+            Some(parts)
+        }
+        Kind::Index(base, index) => {
+            let Kind::Literal(Value::String(name)) = &index.kind else { return None };
+            let mut parts = path(base)?;
+            parts.push((name, index.place));
+            Some(parts)
+        }
+        _ => None,
+    }
+}
+
+fn type_of(value: &Value) -> Type {
+    match value {
+        Value::Null => Type::Any,
+        Value::Bool(_) => Type::Bool,
+        Value::Number(_) => Type::Number,
+        Value::String(_) => Type::Text,
+        Value::Array(_) => Type::List,
+        Value::Object(_) => Type::Map,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expressions::parse;
+
+    fn names() -> Names<'static> {
+        let stage = |name, upstream, matrix, outputs| StageName { name, upstream, matrix, outputs };
+        Names {
+            inputs: vec![("level", Type::Text)],
+            matrix: Some(vec!["node"]),
+            environment: false,
+            stages: Some(vec![
+                stage("push-it", true, false, Some(&["digest", "image"])),
+                stage("test", true, true, None),
+                stage("later", false, false, None),
+            ]),
+            condition: true,
+        }
+    }
+
+    fn findings(text: &str) -> Vec<String> {
+        let (_, findings) = check(&parse(text).unwrap(), &names());
+        findings.into_iter().map(|finding| format!("{} {}", finding.code.id, finding.message)).collect()
+    }
+
+    #[test]
+    fn right_expressions_have_no_findings() {
+        for text in [
+            "git.branch == 'main' && success()",
+            "inputs.level == 'major' || event.pull_request.number > 3",
+            "matrix.node == 20",
+            "stages.push-it.outputs.image != null",
+            "stages['test (node=20)'].outputs.anything == 'x'",
+            "stages.test.status == 'failed'",
+            "fromJSON(git.message).a.b == 1",
+            "contains(event.changed_paths, 'a') && matches(git.tag, '^v')",
+            "(git.tag || git.branch) == 'v1'",
+        ] {
+            assert_eq!(findings(text), Vec::<String>::new(), "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_names_and_types_are_found_all_at_once() {
+        for (text, expected) in [
+            ("gti.sha == 'x'", vec!["TG0502 there is no context `gti`"]),
+            (
+                "git.brnch == event.actr",
+                vec!["TG0502 `git` has no property `brnch`", "TG0502 `event` has no property `actr`"],
+            ),
+            ("inputs.lvl == 'x'", vec!["TG0502 `on.manual.inputs` declares no input `lvl`"]),
+            ("stages.push.status == 'x'", vec!["TG0502 there is no stage `push`"]),
+            (
+                "stages.later.status == 'x'",
+                vec!["TG0503 stage `later` does not come before this one, so nothing is known of it"],
+            ),
+            ("stages.push-it.outputs.img == 'x'", vec!["TG0502 this stage has no output `img`"]),
+            (
+                "stages.test.outputs.x == 'x'",
+                vec!["TG0502 `test` has a matrix, so its outputs have no single value"],
+            ),
+            ("git.sha == 5", vec!["TG0504 text is never equal to a number"]),
+            ("!git.branch", vec!["TG0504 `!` needs a boolean, and this is text"]),
+            ("git.sha > 5", vec!["TG0504 `>` needs a number, and this is text"]),
+            ("contain(git.sha, 'x')", vec!["TG0502 there is no function `contain`"]),
+            ("contains(git.sha)", vec!["TG0501 `contains` does not take 1 arguments"]),
+            ("secrets.TOKEN == 'x'", vec!["TG0502 secrets are never part of an expression"]),
+            ("environment.url == 'x'", vec!["TG0502 `environment` is known only in deploy and smoke stages"]),
+            ("git.sha.x == 'y'", vec!["TG0502 `git.sha` is text, it has no property `x`"]),
+        ] {
+            assert_eq!(findings(text), expected, "{text}");
+        }
+        assert!(findings("matches(git.sha, '(')")[0].starts_with("TG0211"));
+    }
+}

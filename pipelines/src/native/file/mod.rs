@@ -1,0 +1,53 @@
+//! The file as it is written: one type per mapping of the language, values read but nothing worked out.
+//!
+//! The JSON Schema is generated from these types, so their documentation is what editors show. Where the language
+//! lets people write something in more than one form, the type here is the full form and [`shape`] describes
+//! all of them. `KEYS` beside each type is what lowering accepts; a test holds the two together.
+
+mod pipeline;
+pub(crate) mod shape;
+mod stage;
+mod values;
+mod verbs;
+
+pub(crate) use pipeline::{Concurrency, Defaults, Input, Manual, On, Pipeline, PullRequest, Push, Schedule};
+pub(crate) use stage::{
+    Artifact, Cache, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage, Step,
+    Thresholds,
+};
+pub(crate) use values::{Duration, Env, Size};
+pub(crate) use verbs::{Build, Check, Commands, Compose, Deploy, PushImage, Smoke, Verb};
+
+/// Every mapping with fixed keys: its name in the schema and the keys that lowering accepts.
+#[cfg(test)]
+pub(crate) const TABLES: &[(&str, &[&str])] = &[
+    ("Pipeline", Pipeline::KEYS),
+    ("On", On::KEYS),
+    ("Push", Push::KEYS),
+    ("PullRequest", PullRequest::KEYS),
+    ("Schedule", Schedule::KEYS),
+    ("Manual", Manual::KEYS),
+    ("Input", Input::KEYS),
+    ("Concurrency", Concurrency::KEYS),
+    ("Defaults", Defaults::KEYS),
+    ("Stage", Stage::KEYS),
+    ("Secret", Secret::KEYS),
+    ("Service", Service::KEYS),
+    ("Ready", Ready::KEYS),
+    ("HttpReady", shape::HttpReady::KEYS),
+    ("Step", Step::KEYS),
+    ("Retry", Retry::KEYS),
+    ("ExitCodes", shape::ExitCodes::KEYS),
+    ("Artifact", Artifact::KEYS),
+    ("Cache", Cache::KEYS),
+    ("Report", Report::KEYS),
+    ("Thresholds", Thresholds::KEYS),
+    ("Resources", Resources::KEYS),
+    ("Build", Build::KEYS),
+    ("PushImage", PushImage::KEYS),
+    ("Deploy", Deploy::KEYS),
+    ("Compose", Compose::KEYS),
+    ("Commands", Commands::KEYS),
+    ("Smoke", Smoke::KEYS),
+    ("Check", Check::KEYS),
+];

@@ -1,0 +1,364 @@
+//! A stage and everything in it but its verb.
+
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use super::{Duration, Env, Size, Verb, shape};
+use crate::{
+    diagnostic::{Place, Spanned},
+    plan::{ArtifactWhen, FindingLevel, NeedState, ReadyProbe, ReportKind, RetryWhen, StepWhen},
+};
+
+/// A stage: what must come before, and one verb.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Stage {
+    #[schemars(skip)]
+    pub name: Spanned<String>,
+    /// The keys that are there, for checks that depend on the verb.
+    #[schemars(skip)]
+    pub keys: Vec<Spanned<String>>,
+    /// The stages that come before.
+    #[schemars(with = "Option<shape::Needs>")]
+    pub needs: Vec<Need>,
+    /// An expression; the stage is skipped when it is false.
+    #[schemars(rename = "if")]
+    pub condition: Option<Spanned<String>>,
+    /// The image that the commands run in.
+    pub image: Option<Spanned<String>>,
+    /// Makes a stage of every combination of values.
+    #[schemars(with = "Option<shape::Matrix>")]
+    pub matrix: Option<Spanned<Matrix>>,
+    /// Labels that a runner must carry.
+    #[schemars(with = "Option<shape::Texts>")]
+    pub runs_on: Option<Vec<Spanned<String>>>,
+    /// Environment values of the commands.
+    #[schemars(with = "Option<shape::Env>")]
+    pub env: Env,
+    /// Secrets that the commands get, as environment values.
+    #[schemars(with = "Option<Vec<shape::SecretUse>>")]
+    pub secrets: Vec<Secret>,
+    /// Containers beside the stage, reachable by their name.
+    #[schemars(with = "Option<shape::Services>")]
+    pub services: Vec<Service>,
+    /// The time an attempt may take.
+    pub timeout: Option<Spanned<Duration>>,
+    /// When and how often a failed attempt is tried again.
+    #[schemars(with = "Option<shape::RetryForm>")]
+    pub retry: Option<Retry>,
+    /// A failure does not fail the run.
+    #[schemars(with = "Option<bool>")]
+    pub continue_on_error: bool,
+    /// Files to keep as a result.
+    #[schemars(with = "Option<Vec<Artifact>>")]
+    pub artifacts: Vec<Artifact>,
+    /// Artifacts of earlier stages, as `stage.artifact`, unpacked into the workspace.
+    #[schemars(with = "Option<shape::Texts>")]
+    pub fetch: Vec<Spanned<Fetch>>,
+    /// Files to keep for speed.
+    #[schemars(with = "Option<Vec<Cache>>")]
+    pub cache: Vec<Cache>,
+    /// Machine-readable results.
+    #[schemars(with = "Option<Vec<Report>>")]
+    pub reports: Vec<Report>,
+    /// Limits of the sandbox.
+    pub resources: Option<Resources>,
+    /// Whether the repository is checked out.
+    pub checkout: Option<bool>,
+    #[schemars(flatten)]
+    pub verb: Option<Verb>,
+}
+
+impl Stage {
+    pub(crate) const KEYS: &'static [&'static str] = &[
+        "needs",
+        "if",
+        "image",
+        "matrix",
+        "runs_on",
+        "env",
+        "secrets",
+        "services",
+        "timeout",
+        "retry",
+        "continue_on_error",
+        "artifacts",
+        "fetch",
+        "cache",
+        "reports",
+        "resources",
+        "checkout",
+        "run",
+        "build",
+        "push",
+        "deploy",
+        "smoke",
+    ];
+
+    /// Where a key stands, else the stage's name.
+    pub(crate) fn place_of(&self, key: &str) -> Place {
+        self.keys.iter().find(|found| found.value == key).map_or(self.name.place, |found| found.place)
+    }
+}
+
+/// A stage that comes before.
+#[derive(Debug, Clone)]
+pub(crate) struct Need {
+    pub stage: Spanned<String>,
+    pub accepts: NeedState,
+}
+
+/// A stage for every combination of values.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Matrix {
+    pub axes: Vec<(Spanned<String>, Vec<Value>)>,
+    pub include: Vec<Vec<(Spanned<String>, Value)>>,
+    pub exclude: Vec<Vec<(Spanned<String>, Value)>>,
+}
+
+/// A secret that commands get.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Secret {
+    /// The secret's name on the server.
+    pub name: Spanned<String>,
+    /// The environment variable that carries it; absent: the secret's name.
+    #[schemars(with = "Option<String>")]
+    pub env: Spanned<String>,
+}
+
+impl Secret {
+    pub(crate) const KEYS: &'static [&'static str] = &["name", "env"];
+}
+
+/// A container beside the stage.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Service {
+    #[schemars(skip)]
+    pub name: Spanned<String>,
+    /// Its image.
+    pub image: Spanned<String>,
+    /// Its environment values.
+    #[schemars(with = "Option<shape::Env>")]
+    pub env: Env,
+    /// Arguments in place of the image's own.
+    #[schemars(with = "Option<shape::Texts>")]
+    pub command: Vec<Spanned<String>>,
+    /// When it counts as ready; absent: its image's health check.
+    pub ready: Option<Ready>,
+}
+
+impl Service {
+    pub(crate) const KEYS: &'static [&'static str] = &["image", "env", "command", "ready"];
+}
+
+/// When a service counts as ready: one of `exec`, `tcp`, `http`, `log`.
+#[derive(Debug, Clone)]
+pub(crate) struct Ready {
+    pub probe: ReadyProbe,
+    pub interval: Duration,
+    pub timeout: Duration,
+}
+
+impl Ready {
+    pub(crate) const KEYS: &'static [&'static str] = &["exec", "tcp", "http", "log", "interval", "timeout"];
+}
+
+/// Only for the schema.
+#[derive(JsonSchema)]
+#[schemars(rename = "Ready", deny_unknown_fields)]
+#[allow(dead_code, reason = "described, never made")]
+struct ReadyShape {
+    /// A command inside the service ends with 0.
+    exec: Option<shape::Texts>,
+    /// A TCP port accepts a connection.
+    tcp: Option<u16>,
+    /// An HTTP request is answered.
+    http: Option<shape::HttpReadyForm>,
+    /// A line of its output matches this regular expression.
+    log: Option<String>,
+    /// Time between two questions; absent: `1s`.
+    interval: Option<Duration>,
+    /// Time until the service is given up; absent: `60s`.
+    timeout: Option<Duration>,
+}
+
+impl JsonSchema for Ready {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Ready".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        ReadyShape::json_schema(generator)
+    }
+}
+
+/// One command of a stage.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Step {
+    /// The script. It never holds expressions; values reach it as variables.
+    pub run: Spanned<String>,
+    /// What the page shows; absent: the script's first line.
+    pub name: Option<Spanned<String>>,
+    /// A name for the step's outputs.
+    pub id: Option<Spanned<String>>,
+    /// Environment values beside the stage's.
+    #[schemars(with = "Option<shape::Env>")]
+    pub env: Env,
+    /// A folder of the workspace.
+    pub working_directory: Option<Spanned<String>>,
+    /// The time it may take.
+    pub timeout: Option<Spanned<Duration>>,
+    /// After which endings of the steps before it runs.
+    #[schemars(with = "Option<shape::When>")]
+    pub when: StepWhen,
+    /// A failure does not fail the stage.
+    #[schemars(with = "Option<bool>")]
+    pub continue_on_error: bool,
+    /// The program that runs the script.
+    #[schemars(with = "Option<shape::Shell>")]
+    pub shell: Option<Vec<String>>,
+}
+
+impl Step {
+    pub(crate) const KEYS: &'static [&'static str] =
+        &["run", "name", "id", "env", "working_directory", "timeout", "when", "continue_on_error", "shell"];
+}
+
+/// When and how often a failed attempt is tried again.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Retry {
+    /// Attempts in all.
+    pub max: u32,
+    /// Which endings are tried again; absent: `infrastructure`.
+    #[schemars(with = "Option<Vec<shape::RetryWhen>>")]
+    pub when: Vec<RetryWhen>,
+    /// Time to wait before the next attempt.
+    #[schemars(with = "Option<Duration>")]
+    pub backoff: Duration,
+}
+
+impl Retry {
+    pub(crate) const KEYS: &'static [&'static str] = &["max", "when", "backoff"];
+}
+
+/// Files to keep as a result.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Artifact {
+    /// Its name, unique in the stage.
+    pub name: Spanned<String>,
+    /// Patterns of files in the workspace.
+    #[schemars(with = "shape::Texts")]
+    pub paths: Vec<Spanned<String>>,
+    /// After which endings it is kept; absent: after success.
+    #[schemars(with = "Option<shape::When>")]
+    pub when: ArtifactWhen,
+    /// Time until it may be deleted, in whole days.
+    pub retention: Option<Spanned<Duration>>,
+}
+
+impl Artifact {
+    pub(crate) const KEYS: &'static [&'static str] = &["name", "paths", "when", "retention"];
+}
+
+/// An artifact of an earlier stage.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Fetch {
+    pub stage: String,
+    pub artifact: String,
+}
+
+/// Files to keep for speed.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Cache {
+    /// The exact key; an entry is never written again.
+    pub key: Spanned<String>,
+    /// Beginnings of keys to try when there is no entry of that key.
+    #[schemars(with = "Option<shape::Texts>")]
+    pub restore_keys: Vec<Spanned<String>>,
+    /// Folders and files: of the workspace, or below `/root` or `/tmp` of the sandbox.
+    #[schemars(with = "shape::Texts")]
+    pub paths: Vec<Spanned<String>>,
+}
+
+impl Cache {
+    pub(crate) const KEYS: &'static [&'static str] = &["key", "restore_keys", "paths"];
+}
+
+/// A machine-readable result.
+#[derive(Debug, Clone)]
+pub(crate) struct Report {
+    pub kind: ReportKind,
+    pub paths: Vec<Spanned<String>>,
+    pub fail_on: Thresholds,
+}
+
+impl Report {
+    pub(crate) const KEYS: &'static [&'static str] = &["junit", "cobertura", "lcov", "sarif", "fail_on"];
+}
+
+/// Only for the schema: one of `junit`, `cobertura`, `lcov`, `sarif` with patterns of files.
+#[derive(JsonSchema)]
+#[schemars(rename = "Report", deny_unknown_fields)]
+#[allow(dead_code, reason = "described, never made")]
+struct ReportShape {
+    /// Patterns of JUnit XML files.
+    junit: Option<shape::Texts>,
+    /// Patterns of Cobertura XML files.
+    cobertura: Option<shape::Texts>,
+    /// Patterns of LCOV trace files.
+    lcov: Option<shape::Texts>,
+    /// Patterns of SARIF 2.1.0 files.
+    sarif: Option<shape::Texts>,
+    /// What fails the stage.
+    fail_on: Option<Thresholds>,
+}
+
+impl JsonSchema for Report {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Report".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        ReportShape::json_schema(generator)
+    }
+}
+
+/// What in a report fails its stage.
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Thresholds {
+    /// A failed test, even when the command ended with 0.
+    pub failed_tests: Option<bool>,
+    /// Line coverage under this percentage.
+    pub coverage_below: Option<f64>,
+    /// A finding at or above this level.
+    #[schemars(with = "Option<shape::Level>")]
+    pub findings_at: Option<FindingLevel>,
+}
+
+impl Thresholds {
+    pub(crate) const KEYS: &'static [&'static str] = &["failed_tests", "coverage_below", "findings_at"];
+}
+
+/// Limits of the sandbox.
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Resources {
+    /// Processor cores, for example 1.5.
+    pub cpus: Option<f64>,
+    /// Memory.
+    #[schemars(with = "Option<Size>")]
+    pub memory: Option<Spanned<Size>>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
+}
+
+impl Resources {
+    pub(crate) const KEYS: &'static [&'static str] = &["cpus", "memory", "pids"];
+}

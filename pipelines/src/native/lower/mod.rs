@@ -1,0 +1,11 @@
+//! From the tree to the typed file: one function per mapping of the language.
+
+mod pipeline;
+mod results;
+mod services;
+mod stage;
+mod steps;
+mod triggers;
+mod verbs;
+
+pub(crate) use pipeline::pipeline;

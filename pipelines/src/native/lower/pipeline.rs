@@ -1,0 +1,60 @@
+//! The top of the file.
+
+use super::{services::resources, stage::stage, steps::shell, triggers::on};
+use crate::{
+    codes,
+    native::{
+        file::{Concurrency, Defaults, Pipeline},
+        reader::{Reader, is_variable},
+    },
+    yaml::Node,
+};
+
+/// The longest time that a stage may take, in hours.
+pub(super) const LONGEST_HOURS: u64 = 24 * 7;
+
+/// The whole file. None when it is not even a mapping.
+pub(crate) fn pipeline(r: &mut Reader<'_, '_>, node: &Node) -> Option<Pipeline> {
+    let fields = r.fields(node, "a pipeline", Pipeline::KEYS)?;
+    let name = fields.read("name", r, Reader::text);
+    let on = match fields.entry("on") {
+        Some(entry) => on(r, entry),
+        None => {
+            let report = r.problems.report(codes::NO_TRIGGER, fields.place, "nothing starts this pipeline");
+            report.help("add what does, for example `on: {push: {branches: [main]}, manual: {}}`");
+            Default::default()
+        }
+    };
+    let env = fields.get("env").map(|node| r.env(node, is_variable)).unwrap_or_default();
+    let defaults = fields.read("defaults", r, defaults);
+    let concurrency = fields.read("concurrency", r, concurrency);
+    let mut stages = Vec::new();
+    if let Some(node) = fields.require("stages", r, |_, node| Some(node.clone())) {
+        for (index, entry) in r.entries(&node, "a mapping from names to stages").iter().enumerate() {
+            r.stage = Some(index);
+            stages.push(stage(r, entry));
+        }
+        r.stage = None;
+        if stages.is_empty() {
+            r.problems.report(codes::NO_STAGES, node.place, "the pipeline has no stage");
+        }
+    }
+    Some(Pipeline { name, on, env, defaults, concurrency, stages })
+}
+
+fn defaults(r: &mut Reader<'_, '_>, node: &Node) -> Option<Defaults> {
+    let fields = r.fields(node, "`defaults`", Defaults::KEYS)?;
+    Some(Defaults {
+        image: fields.read("image", r, Reader::template),
+        timeout: fields.read("timeout", r, |r, node| r.positive_duration(node, LONGEST_HOURS)),
+        runs_on: fields.get("runs_on").map(|node| r.one_or_many(node, Reader::text)),
+        shell: fields.read("shell", r, shell),
+        resources: fields.read("resources", r, resources),
+    })
+}
+
+fn concurrency(r: &mut Reader<'_, '_>, node: &Node) -> Option<Concurrency> {
+    let fields = r.fields(node, "`concurrency`", Concurrency::KEYS)?;
+    let cancel_superseded = fields.read("cancel_superseded", r, Reader::flag).unwrap_or_default();
+    Some(Concurrency { group: fields.require("group", r, Reader::template)?, cancel_superseded })
+}

@@ -1,0 +1,111 @@
+//! Scripts and steps.
+
+use crate::{
+    codes,
+    diagnostic::Spanned,
+    expressions::holds_expression,
+    native::{
+        file::{Commands, Step},
+        reader::{Reader, is_variable},
+    },
+    plan::StepWhen,
+    yaml::{Kind, Node},
+};
+
+use super::{pipeline::LONGEST_HOURS, stage::command_words};
+
+/// A script, or a list of scripts and steps.
+pub(super) fn steps(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Step> {
+    let steps = match &node.kind {
+        Kind::Map(_) => step(r, node).into_iter().collect(),
+        Kind::List(items) if items.is_empty() => {
+            r.problems.report(codes::BAD_VALUE, node.place, "the list of steps is empty");
+            Vec::new()
+        }
+        _ => r.one_or_many(node, step),
+    };
+    let mut seen: Vec<&Spanned<String>> = Vec::new();
+    for id in steps.iter().filter_map(|step| step.id.as_ref()) {
+        if let Some(first) = seen.iter().find(|first| first.value == id.value) {
+            let report =
+                r.problems.report(codes::REPEATED, id.place, format!("two steps have the id `{}`", id.value));
+            report.related(first.place, "the first one");
+        }
+        seen.push(id);
+    }
+    steps
+}
+
+fn step(r: &mut Reader<'_, '_>, node: &Node) -> Option<Step> {
+    if !matches!(node.kind, Kind::Map(_)) {
+        return Some(Step {
+            run: script(r, node)?,
+            name: None,
+            id: None,
+            env: Vec::new(),
+            working_directory: None,
+            timeout: None,
+            when: StepWhen::Success,
+            continue_on_error: false,
+            shell: None,
+        });
+    }
+    let fields = r.fields(node, "a step", Step::KEYS)?;
+    let run = fields.require("run", r, script);
+    let id = fields.read("id", r, Reader::text);
+    let id = id.filter(|id| r.name(id, "a step"));
+    let words =
+        [("success", StepWhen::Success), ("failure", StepWhen::Failure), ("always", StepWhen::Always)];
+    let step = Step {
+        run: Spanned::new(String::new(), node.place),
+        name: fields.read("name", r, Reader::text),
+        id,
+        env: fields.get("env").map(|node| r.env(node, is_variable)).unwrap_or_default(),
+        working_directory: fields.read("working_directory", r, Reader::path),
+        timeout: fields.read("timeout", r, |r, node| r.positive_duration(node, LONGEST_HOURS)),
+        when: fields.read("when", r, |r, node| r.word(node, &words)).unwrap_or_default(),
+        continue_on_error: fields.read("continue_on_error", r, Reader::flag).unwrap_or_default(),
+        shell: fields.read("shell", r, shell),
+    };
+    Some(Step { run: run?, ..step })
+}
+
+/// A script. Nothing is ever pasted into it: whoever names a branch or a pull request would else write commands.
+fn script(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<String>> {
+    let text = r.raw_text(node)?;
+    if holds_expression(&text.value) {
+        let source = r.problems.text().get(text.place.start..text.place.end).unwrap_or_default();
+        let mut place = text.place;
+        if let Some(at) = source.find("${{") {
+            place.start += at;
+            place.end = place.start + source[at..].find("}}").map_or(3, |end| end + 2);
+        }
+        let report = r.problems.report(
+            codes::EXPRESSION_IN_SCRIPT,
+            place,
+            "a script holds no expressions: they would paste text that others may choose into a shell",
+        );
+        report.help(
+            "put it under `env`, for example `env: {VALUE: \"${{ … }}\"}`, and write `\"$VALUE\"` here",
+        );
+    }
+    Some(text)
+}
+
+/// `sh`, `bash`, `python`, or a program and its arguments.
+pub(super) fn shell(r: &mut Reader<'_, '_>, node: &Node) -> Option<Vec<String>> {
+    if matches!(node.kind, Kind::List(_)) {
+        return command_words(r, node);
+    }
+    let known: [(&str, &[&str]); 3] =
+        [("sh", &["/bin/sh", "-e"]), ("bash", &["bash", "-eo", "pipefail"]), ("python", &["python3"])];
+    r.word(node, &known).map(|words| words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+/// `{image, run}`
+pub(super) fn commands(r: &mut Reader<'_, '_>, node: &Node) -> Option<Commands> {
+    let fields = r.fields(node, "commands", Commands::KEYS)?;
+    let image = fields.read("image", r, Reader::template);
+    let run = fields.require("run", r, |r, node| Some(steps(r, node)))?;
+    Some(Commands { image, run })
+}

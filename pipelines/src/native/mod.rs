@@ -1,0 +1,144 @@
+//! The native language: `.tidegate/*.yml`.
+//!
+//! ```text
+//! yaml::Node -> lower -> file::Pipeline -> check -> (triggers) -> plan
+//! ```
+
+mod check;
+mod expand;
+mod file;
+mod image;
+mod lower;
+mod plan;
+mod reader;
+mod schema;
+mod start;
+
+pub use schema::json_schema;
+
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Compilation, Compiled, Diagnostic, InputSpec, Schedule, SourceFile, Triggers, codes,
+    context::Context,
+    diagnostic::{Problems, Spanned},
+    event::Event,
+    plan::{Concurrency, PLAN_VERSION, Plan, PlanSource, Template},
+    render_template, yaml,
+};
+use check::Checked;
+use file::Pipeline;
+use reader::Reader;
+
+/// A file that was read and checked.
+struct Source {
+    pipeline: Pipeline,
+    checked: Checked,
+}
+
+fn read(problems: &mut Problems<'_>) -> Option<Source> {
+    let tree = yaml::parse(problems)?;
+    let mut reader = Reader { problems, uses: Vec::new(), stage: None };
+    let pipeline = lower::pipeline(&mut reader, &tree)?;
+    let uses = std::mem::take(&mut reader.uses);
+    let checked = check::check(&pipeline, &uses, problems);
+    Some(Source { pipeline, checked })
+}
+
+/// Compiles a file for an event: parsing, checks, triggers, matrices.
+pub fn compile(file: &SourceFile<'_>, event: &Event) -> Compilation {
+    let mut problems = Problems::new(file);
+    let source = read(&mut problems);
+    let result = match source {
+        Some(source) if !problems.has_errors() => result(file, event, &source, &mut problems),
+        _ => None,
+    };
+    let result = result.filter(|_| !problems.has_errors());
+    Compilation { result, diagnostics: problems.finish() }
+}
+
+fn result(
+    file: &SourceFile<'_>,
+    event: &Event,
+    source: &Source,
+    problems: &mut Problems<'_>,
+) -> Option<Compiled> {
+    let Source { pipeline, checked } = source;
+    let started = start::starts(&pipeline.on, event).and_then(|()| start::inputs(&pipeline.on, event));
+    let inputs = match started {
+        Ok(inputs) => inputs,
+        Err(reason) => return Some(Compiled::NotTriggered { reason }),
+    };
+    let mut plan = Plan {
+        version: PLAN_VERSION,
+        name: pipeline.name.as_ref().map_or_else(|| stem(file.path), |name| name.value.clone()),
+        source: PlanSource {
+            path: file.path.to_owned(),
+            sha256: hex::encode(Sha256::digest(file.text.as_bytes())),
+        },
+        concurrency: None,
+        inputs,
+        stages: plan::stages(pipeline, checked, event),
+    };
+    if let Some(concurrency) = &pipeline.concurrency {
+        let group = render_group(&concurrency.group, &plan, event, problems)?;
+        plan.concurrency = Some(Concurrency { group, cancel_superseded: concurrency.cancel_superseded });
+    }
+    Some(Compiled::Plan(plan))
+}
+
+fn render_group(
+    group: &Spanned<String>,
+    plan: &Plan,
+    event: &Event,
+    problems: &mut Problems<'_>,
+) -> Option<String> {
+    let rendered = render_template(&Template(group.value.clone()), None, &Context::new(plan, event));
+    match rendered {
+        Ok(text) => Some(text),
+        Err(error) => {
+            problems.report(codes::BAD_EXPRESSION, group.place, error.to_string());
+            None
+        }
+    }
+}
+
+/// All that is wrong with a file, whatever the event.
+pub fn check(file: &SourceFile<'_>) -> Vec<Diagnostic> {
+    let mut problems = Problems::new(file);
+    read(&mut problems);
+    problems.finish()
+}
+
+/// What starts a file's pipeline. A file with mistakes starts nothing by itself.
+pub fn triggers(file: &SourceFile<'_>) -> Triggers {
+    let mut problems = Problems::new(file);
+    let source = read(&mut problems);
+    let Some(source) = source.filter(|_| !problems.has_errors()) else { return Triggers::default() };
+    let on = source.pipeline.on;
+    let schedule = |schedule: file::Schedule| Schedule {
+        cron: schedule.cron.value,
+        time_zone: schedule.time_zone.map_or_else(|| "UTC".to_owned(), |zone| zone.value),
+    };
+    let input = |input: file::Input| InputSpec {
+        name: input.name.value,
+        kind: input.kind,
+        required: input.required,
+        default: input.default.map(|default| default.value),
+        choices: input.choices.into_iter().map(|choice| choice.value).collect(),
+        description: input.description.map(|text| text.value),
+    };
+    Triggers {
+        push: on.push.is_some(),
+        tag: on.tag.is_some(),
+        pull_request: on.pull_request.is_some(),
+        schedules: on.schedule.into_iter().map(schedule).collect(),
+        manual_inputs: on.manual.map(|manual| manual.inputs.into_iter().map(input).collect()),
+    }
+}
+
+/// The file's name without folders and ending.
+fn stem(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.rsplit_once('.').map_or(file, |(stem, _)| stem).to_owned()
+}

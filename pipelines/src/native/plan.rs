@@ -1,0 +1,346 @@
+//! From the checked file and an event to the plan.
+//!
+//! Called only when nothing was reported, so what the checks worked out is complete. An untrusted event (a fork)
+//! changes the plan here, in one place: no stage gets a secret, and stages that push, deploy or check a
+//! deployment are skipped with a reason, whatever their condition says.
+
+use std::collections::BTreeMap;
+
+use super::{
+    check::{Checked, Links},
+    expand::{Expansion, matching},
+    file::{Commands, Env, Pipeline, Resources as FileResources, Stage, Step as FileStep, Verb as FileVerb},
+};
+use crate::{
+    event::Event,
+    plan::{
+        ArtifactFetch, ArtifactRule, Build, CacheRule, Deploy, Driver, HttpCheck, Need, Push, Ready,
+        ReportRule, Resources, Retry, Run, SecretUse, Service, Smoke, StageKey, StagePlan, Step, Template,
+        Thresholds, Verb,
+    },
+};
+
+/// Seconds that a stage may take when nothing is said.
+const DEFAULT_TIMEOUT: u64 = 3600;
+
+/// The stages of the plan, in the order of the file.
+pub(crate) fn stages(pipeline: &Pipeline, checked: &Checked, event: &Event) -> Vec<StagePlan> {
+    let planner = Planner { pipeline, checked, event };
+    let stages = pipeline.stages.iter().enumerate();
+    stages
+        .flat_map(|(index, stage)| {
+            let expansions = checked.expansions.get(index).map_or(&[][..], Vec::as_slice);
+            expansions.iter().filter_map(|one| planner.stage(index, stage, one)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+struct Planner<'p> {
+    pipeline: &'p Pipeline,
+    checked: &'p Checked,
+    event: &'p Event,
+}
+
+impl Planner<'_> {
+    fn stage(&self, index: usize, stage: &Stage, one: &Expansion) -> Option<StagePlan> {
+        let links = self.checked.links.get(index)?;
+        let verb = self.verb(stage, links, one)?;
+        let defaults = self.pipeline.defaults.as_ref();
+        let timeout = stage.timeout.as_ref().or(defaults.and_then(|defaults| defaults.timeout.as_ref()));
+        let runs_on = stage.runs_on.as_ref().or(defaults.and_then(|defaults| defaults.runs_on.as_ref()));
+        let resources =
+            stage.resources.as_ref().or(defaults.and_then(|defaults| defaults.resources.as_ref()));
+        let has_env = matches!(verb, Verb::Run(_) | Verb::Deploy(_) | Verb::Smoke(_));
+        let checkout = match &verb {
+            Verb::Run(_) | Verb::Build(_) | Verb::Deploy(_) => true,
+            Verb::Smoke(smoke) => smoke.commands.is_some(),
+            Verb::Push(_) => false,
+        };
+        Some(StagePlan {
+            key: one.key.clone(),
+            name: stage.name.value.clone(),
+            matrix: one.values.clone(),
+            needs: self.needs(stage),
+            upstream: self
+                .checked
+                .graph
+                .upstream_of(index)
+                .into_iter()
+                .flat_map(|up| self.keys(up))
+                .collect(),
+            condition: stage.condition.as_ref().map(|condition| condition.value.clone()),
+            skip_reason: self.skip_reason(&verb),
+            runner_labels: runs_on
+                .iter()
+                .flat_map(|labels| labels.iter())
+                .map(|label| label.value.clone())
+                .collect(),
+            same_runner_as: links.build.and_then(|build| self.partner(build, one)),
+            timeout_seconds: timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.value.seconds()),
+            retry: retry(stage, &verb),
+            continue_on_error: stage.continue_on_error,
+            env: if has_env { merged(&[&self.pipeline.env, &stage.env]) } else { BTreeMap::new() },
+            secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
+            services: stage.services.iter().map(service).collect(),
+            artifacts: stage.artifacts.iter().map(artifact).collect(),
+            fetch: self.fetch(stage, links, one),
+            caches: stage.cache.iter().map(cache).collect(),
+            reports: stage.reports.iter().map(report).collect(),
+            resources: resources.map(limits).unwrap_or_default(),
+            checkout: stage.checkout.unwrap_or(checkout),
+            verb,
+        })
+    }
+
+    fn keys(&self, stage: usize) -> impl Iterator<Item = StageKey> {
+        self.checked.expansions.get(stage).into_iter().flatten().map(|one| one.key.clone())
+    }
+
+    /// The one stage of another's matrix that goes with this one.
+    fn partner(&self, other: usize, one: &Expansion) -> Option<StageKey> {
+        let all = self.checked.expansions.get(other)?;
+        matching(one, all).first().map(|partner| partner.key.clone())
+    }
+
+    /// A need on a matrix is one on each of its stages.
+    fn needs(&self, stage: &Stage) -> Vec<Need> {
+        let of_need = |need: &super::file::Need| {
+            let keys = self
+                .checked
+                .graph
+                .index_of(&need.stage.value)
+                .map(|index| self.keys(index).collect::<Vec<_>>());
+            let accepts = need.accepts;
+            keys.into_iter().flatten().map(move |stage| Need { stage, accepts })
+        };
+        stage.needs.iter().flat_map(of_need).collect()
+    }
+
+    fn fetch(&self, stage: &Stage, links: &Links, one: &Expansion) -> Vec<ArtifactFetch> {
+        let pairs = stage.fetch.iter().zip(&links.fetch);
+        pairs
+            .flat_map(|(fetch, from)| {
+                let all = self.checked.expansions.get(*from).map_or(&[][..], Vec::as_slice);
+                let name = &fetch.value.artifact;
+                matching(one, all)
+                    .into_iter()
+                    .map(|other| ArtifactFetch { stage: other.key.clone(), name: name.clone() })
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    fn skip_reason(&self, verb: &Verb) -> Option<String> {
+        let what = match verb {
+            Verb::Push(_) => "push images",
+            Verb::Deploy(_) => "deploy",
+            Verb::Smoke(_) => "check deployments",
+            Verb::Run(_) | Verb::Build(_) => return None,
+        };
+        (!self.event.trusted).then(|| format!("runs of forks do not {what}"))
+    }
+
+    fn verb(&self, stage: &Stage, links: &Links, one: &Expansion) -> Option<Verb> {
+        Some(match stage.verb.as_ref()? {
+            FileVerb::Run(steps) => {
+                Verb::Run(self.run(stage.image.as_ref().map(|image| image.value.as_str()), steps))
+            }
+            FileVerb::Build(build) => Verb::Build(Build {
+                context: build.context.clone(),
+                dockerfile: build.dockerfile.clone(),
+                target: build.target.as_ref().map(|target| target.value.clone()),
+                args: merged(&[&build.args]),
+                labels: merged(&[&build.labels]),
+            }),
+            FileVerb::Push(push) => Verb::Push(Push {
+                image_id: output(&self.partner(links.build?, one)?, "image_id"),
+                repository: Template(push.repository.value.clone()),
+                tags: match push.tags.as_slice() {
+                    [] => vec![Template::from("${{ git.sha }}")],
+                    tags => tags.iter().map(|tag| Template(tag.value.clone())).collect(),
+                },
+                credentials: push
+                    .credentials
+                    .as_ref()
+                    .filter(|_| self.event.trusted)
+                    .map(|credentials| credentials.value.clone()),
+            }),
+            FileVerb::Deploy(deploy) => Verb::Deploy(Deploy {
+                environment: Template(deploy.environment.value.clone()),
+                image: match &deploy.image {
+                    Some(image) => Template(image.value.clone()),
+                    None => output(&self.partner(links.push?, one)?, "image"),
+                },
+                driver: match (&deploy.compose, &deploy.command) {
+                    (Some(compose), _) => Driver::Compose {
+                        file: compose.file.value.clone(),
+                        project: match &compose.project {
+                            Some(project) => Template(project.value.clone()),
+                            None => self.project(&deploy.environment.value),
+                        },
+                        host: compose.host.as_ref().map(|host| Template(host.value.clone())),
+                        wait_seconds: compose.wait.seconds(),
+                    },
+                    (None, command) => Driver::Command(self.commands(command.as_ref()?)),
+                },
+            }),
+            FileVerb::Smoke(smoke) => Verb::Smoke(Smoke {
+                environment: Template(smoke.environment.value.clone()),
+                deploy: self.partner(links.deploy?, one)?,
+                checks: smoke.checks.iter().map(check).collect(),
+                commands: smoke.commands.as_ref().map(|commands| self.commands(commands)),
+            }),
+        })
+    }
+
+    /// A compose project's name from repository and environment, in the characters that it may have.
+    fn project(&self, environment: &str) -> Template {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+        let repository: String = self.event.repository.chars().map(plain).collect();
+        Template(format!("{}-{environment}", repository.trim_matches('-')))
+    }
+
+    fn commands(&self, commands: &Commands) -> Run {
+        self.run(commands.image.as_ref().map(|image| image.value.as_str()), &commands.run)
+    }
+
+    fn run(&self, image: Option<&str>, steps: &[FileStep]) -> Run {
+        let defaults = self.pipeline.defaults.as_ref();
+        let default_image =
+            defaults.and_then(|defaults| defaults.image.as_ref()).map(|image| image.value.as_str());
+        let default_shell = defaults.and_then(|defaults| defaults.shell.clone());
+        let shell = default_shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-e".to_owned()]);
+        let image = Template::from(image.or(default_image).unwrap_or_default());
+        Run { image, steps: steps.iter().map(|one| step(one, &shell)).collect() }
+    }
+}
+
+fn output(stage: &StageKey, name: &str) -> Template {
+    // A key with matrix values is no name, so it is always written as text.
+    Template(format!("${{{{ stages['{}'].outputs.{name} }}}}", stage.0.replace('\'', "''")))
+}
+
+/// Later maps win.
+fn merged(maps: &[&Env]) -> BTreeMap<String, Template> {
+    let pairs = maps.iter().flat_map(|env| env.iter());
+    pairs.map(|(name, value)| (name.value.clone(), Template(value.value.clone()))).collect()
+}
+
+fn retry(stage: &Stage, verb: &Verb) -> Retry {
+    match &stage.retry {
+        Some(retry) => Retry {
+            max_attempts: retry.max,
+            when: retry.when.clone(),
+            backoff_seconds: retry.backoff.seconds(),
+        },
+        None if matches!(verb, Verb::Deploy(_)) => {
+            Retry { max_attempts: 1, when: Vec::new(), backoff_seconds: 0 }
+        }
+        None => Retry::default(),
+    }
+}
+
+fn secrets(stage: &Stage) -> Vec<SecretUse> {
+    let secret = |secret: &super::file::Secret| SecretUse {
+        name: secret.name.value.clone(),
+        env: secret.env.value.clone(),
+    };
+    stage.secrets.iter().map(secret).collect()
+}
+
+fn service(service: &super::file::Service) -> Service {
+    Service {
+        name: service.name.value.clone(),
+        image: Template(service.image.value.clone()),
+        env: merged(&[&service.env]),
+        command: service.command.iter().map(|word| Template(word.value.clone())).collect(),
+        ready: service.ready.as_ref().map(|ready| Ready {
+            probe: ready.probe.clone(),
+            interval_ms: ready.interval.0,
+            timeout_ms: ready.timeout.0,
+        }),
+    }
+}
+
+fn artifact(rule: &super::file::Artifact) -> ArtifactRule {
+    let days = |seconds: u64| u32::try_from(seconds.div_ceil(86_400)).unwrap_or(u32::MAX);
+    ArtifactRule {
+        name: rule.name.value.clone(),
+        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
+        when: rule.when,
+        retention_days: rule.retention.as_ref().map(|time| days(time.value.seconds())),
+    }
+}
+
+fn cache(rule: &super::file::Cache) -> CacheRule {
+    CacheRule {
+        key: Template(rule.key.value.clone()),
+        restore_keys: rule.restore_keys.iter().map(|key| Template(key.value.clone())).collect(),
+        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
+    }
+}
+
+fn report(rule: &super::file::Report) -> ReportRule {
+    ReportRule {
+        kind: rule.kind,
+        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
+        fail_on: Thresholds {
+            coverage_below: rule.fail_on.coverage_below,
+            findings_at: rule.fail_on.findings_at,
+            failed_tests: rule.fail_on.failed_tests.unwrap_or_default(),
+        },
+    }
+}
+
+fn limits(resources: &FileResources) -> Resources {
+    Resources {
+        cpus: resources.cpus,
+        memory_bytes: resources.memory.as_ref().map(|memory| memory.value.0),
+        pids: resources.pids,
+    }
+}
+
+fn step(step: &FileStep, default_shell: &[String]) -> Step {
+    let first_line = || {
+        let line =
+            step.run.value.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+        let line = line.unwrap_or("script");
+        if line.chars().count() <= 80 {
+            line.to_owned()
+        } else {
+            line.chars().take(79).chain(['…']).collect()
+        }
+    };
+    Step {
+        id: step.id.as_ref().map(|id| id.value.clone()),
+        name: step.name.as_ref().map_or_else(first_line, |name| name.value.clone()),
+        run: step.run.value.clone(),
+        shell: step.shell.clone().unwrap_or_else(|| default_shell.to_vec()),
+        env: merged(&[&step.env]),
+        working_directory: step.working_directory.as_ref().map(|path| path.value.clone()),
+        timeout_seconds: step.timeout.as_ref().map(|timeout| timeout.value.seconds()),
+        when: step.when,
+        continue_on_error: step.continue_on_error,
+    }
+}
+
+fn check(check: &super::file::Check) -> HttpCheck {
+    HttpCheck {
+        name: match &check.name {
+            Some(name) => name.value.clone(),
+            None => format!("{} {}", check.method, check.url.value.replace("${{ environment.url }}", "")),
+        },
+        url: Template(check.url.value.clone()),
+        method: check.method.clone(),
+        status: check.status.clone(),
+        body_contains: check.body_contains.as_ref().map(|text| Template(text.value.clone())),
+        headers: check
+            .headers
+            .iter()
+            .map(|(name, value)| (name.value.to_lowercase(), Template(value.value.clone())))
+            .collect(),
+        max_latency_ms: check.max_latency.as_ref().map(|time| time.value.0),
+        deadline_ms: check.deadline.0,
+        interval_ms: check.interval.0,
+    }
+}

@@ -1,0 +1,126 @@
+//! From templates to text, when a stage is about to run.
+
+use serde_json::Value;
+
+use crate::{
+    context::{Context, ResolveError},
+    expressions::{self, MAX_TEXT, Part, Scope, evaluate, kind_name, parse, split, to_text},
+    plan::{Deploy, Driver, HttpCheck, Run, Service, Smoke, StagePlan, Step, Template, Verb},
+};
+
+/// The stage with all its templates literal.
+pub fn resolve(stage: &StagePlan, context: &Context) -> Result<StagePlan, ResolveError> {
+    let scope = Scope::of_template(context, Some(stage));
+    let mut resolved = stage.clone();
+    for_each_template(&mut resolved, &mut |template| {
+        template.0 = text_of(&template.0, &scope)?;
+        Ok(())
+    })?;
+    Ok(resolved)
+}
+
+/// Whether a stage's condition holds, once its needs have ended. An expression that does not ask how they ended
+/// (`success()`, `failure()`, `always()`, `cancelled()`) implies `success()`: all needs are as accepted.
+pub fn condition(expression: &str, stage: &StagePlan, context: &Context) -> Result<bool, ResolveError> {
+    let error = |message: String| ResolveError { expression: expression.to_owned(), message };
+    let parsed = parse(expression).map_err(|fault| error(fault.message))?;
+    let scope = Scope::of_condition(context, stage);
+    if !parsed.asks_for_status() && !scope.status("success").map_err(error)? {
+        return Ok(false);
+    }
+    match evaluate(&parsed, &scope).map_err(|fault| error(fault.message))? {
+        Value::Bool(holds) => Ok(holds),
+        other => Err(error(format!("a condition is true or false, and this is {}", kind_name(&other)))),
+    }
+}
+
+/// The text of one template.
+pub fn render_template(
+    template: &Template,
+    stage: Option<&StagePlan>,
+    context: &Context,
+) -> Result<String, ResolveError> {
+    text_of(&template.0, &Scope::of_template(context, stage))
+}
+
+fn text_of(template: &str, scope: &Scope<'_>) -> Result<String, ResolveError> {
+    if !expressions::holds_expression(template) {
+        return Ok(template.to_owned());
+    }
+    let whole = |message: String| ResolveError { expression: template.to_owned(), message };
+    let mut out = String::new();
+    for part in split(template).map_err(|fault| whole(fault.message))? {
+        match part {
+            Part::Text(range) => out.push_str(&template[range]),
+            Part::Expression(range) => {
+                let text = &template[range];
+                let error = |message| ResolveError { expression: text.trim().to_owned(), message };
+                let expression = parse(text).map_err(|fault| error(fault.message))?;
+                let value = evaluate(&expression, scope).map_err(|fault| error(fault.message))?;
+                out.push_str(&to_text(&value));
+            }
+        }
+        if out.len() > MAX_TEXT {
+            return Err(whole(format!("the text would be longer than {MAX_TEXT} bytes")));
+        }
+    }
+    Ok(out)
+}
+
+/// Visits every template of a stage.
+fn for_each_template<E>(
+    stage: &mut StagePlan,
+    visit: &mut dyn FnMut(&mut Template) -> Result<(), E>,
+) -> Result<(), E> {
+    for template in stage.env.values_mut() {
+        visit(template)?;
+    }
+    for service in &mut stage.services {
+        let Service { name: _, image, env, command, ready: _ } = service;
+        visit(image)?;
+        env.values_mut().chain(command).try_for_each(&mut *visit)?;
+    }
+    for cache in &mut stage.caches {
+        visit(&mut cache.key)?;
+        cache.restore_keys.iter_mut().try_for_each(&mut *visit)?;
+    }
+    match &mut stage.verb {
+        Verb::Run(run) => visit_run(run, visit),
+        Verb::Build(build) => build.args.values_mut().chain(build.labels.values_mut()).try_for_each(visit),
+        Verb::Push(push) => {
+            visit(&mut push.image_id)?;
+            visit(&mut push.repository)?;
+            push.tags.iter_mut().try_for_each(visit)
+        }
+        Verb::Deploy(Deploy { environment, image, driver }) => {
+            visit(environment)?;
+            visit(image)?;
+            match driver {
+                Driver::Compose { file: _, project, host, wait_seconds: _ } => {
+                    visit(project)?;
+                    host.iter_mut().try_for_each(visit)
+                }
+                Driver::Command(run) => visit_run(run, visit),
+            }
+        }
+        Verb::Smoke(Smoke { environment, deploy: _, checks, commands }) => {
+            visit(environment)?;
+            for check in checks {
+                let HttpCheck { url, body_contains, headers, .. } = check;
+                visit(url)?;
+                body_contains.iter_mut().chain(headers.values_mut()).try_for_each(&mut *visit)?;
+            }
+            commands.iter_mut().try_for_each(|run| visit_run(run, visit))
+        }
+    }
+}
+
+fn visit_run<E>(run: &mut Run, visit: &mut dyn FnMut(&mut Template) -> Result<(), E>) -> Result<(), E> {
+    let Run { image, steps } = run;
+    visit(image)?;
+    for step in steps {
+        let Step { env, .. } = step;
+        env.values_mut().try_for_each(&mut *visit)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,361 @@
+//! From parser events to the tree, within budgets.
+//!
+//! The parser works through the file without recursion and bounds its own nesting; the tree is built on an
+//! explicit stack. Three budgets hold: bytes before anything else, depth, and nodes, where an alias costs as
+//! much as what it stands for, charged before it is copied (and so does the copy kept for an anchor). So no input can make the tree large, and an alias
+//! inside its own anchor finds nothing, because an anchor counts only once its node is complete.
+//!
+//! A mistake that leaves the rest readable (a duplicate key, a merge key, a tag) is reported and reading goes
+//! on; only the parser's own errors and the budgets end it.
+
+use std::collections::HashMap;
+
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span};
+
+use super::{Entry, Kind, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Scalar};
+use crate::{
+    codes,
+    diagnostic::{Place, Problems, Spanned},
+};
+
+/// Reads the file's one document. None, with a report, when there is no tree to work on.
+pub(crate) fn parse(problems: &mut Problems<'_>) -> Option<Node> {
+    let text = problems.text();
+    if text.len() > MAX_BYTES {
+        let size = text.len().div_ceil(1024);
+        let message = format!("the file has {size} KiB; a pipeline file may have {}", MAX_BYTES / 1024);
+        problems.report(codes::TOO_LARGE, Place::new(0, 0), message);
+        return None;
+    }
+    let mut options = Options::default();
+    options.emit_comments = false;
+    options.emit_unresolved_aliases = true;
+    options.flow_nesting_limit = MAX_DEPTH;
+    options.block_nesting_limit = MAX_DEPTH;
+    let mut builder =
+        Builder { problems, open: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, kept: 0 };
+    for item in Parser::new_from_str_with_options(text, options) {
+        match item {
+            Ok((event, span)) => builder.event(event, &span).ok()?,
+            Err(error) => {
+                let at = error.marker().byte_offset().unwrap_or(text.len());
+                builder.syntax_error(at, &error);
+                return None;
+            }
+        }
+    }
+    if builder.root.is_none() {
+        let report = problems.report(codes::EMPTY, Place::new(0, text.len()), "the file holds no pipeline");
+        report.help("a pipeline has at least the keys `on` and `stages`");
+        return None;
+    }
+    builder.root
+}
+
+/// Reading ends here; the reason is reported.
+struct Stop;
+
+struct Builder<'p, 'a> {
+    problems: &'p mut Problems<'a>,
+    /// Collections that are not complete, outermost first.
+    open: Vec<Open>,
+    root: Option<Node>,
+    anchors: HashMap<usize, Anchor>,
+    nodes: usize,
+    /// Nodes copied for anchors.
+    kept: usize,
+}
+
+struct Open {
+    anchor: usize,
+    place: Place,
+    /// Nodes counted when it began.
+    nodes_before: usize,
+    /// Levels below it so far.
+    height: usize,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, key: Option<Key> },
+}
+
+/// A key that waits for its value.
+enum Key {
+    Text(Spanned<String>),
+    /// Reported already; its value is read and dropped.
+    Bad,
+}
+
+struct Anchor {
+    node: Node,
+    nodes: usize,
+    height: usize,
+}
+
+impl Builder<'_, '_> {
+    fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Stop> {
+        let place = span.byte_range().map_or_else(Place::default, |range| Place::new(range.start, range.end));
+        self.refuse_tag(&event, span);
+        match event {
+            Event::DocumentStart(..) if self.root.is_some() => {
+                let end = self.problems.text().len();
+                let message = "the file holds a second document, and a pipeline is one";
+                self.problems.report(codes::EMPTY, Place::new(place.start, end), message);
+                return Err(Stop);
+            }
+            Event::Scalar(text, style, anchor, _) => {
+                self.charge(1, 0, place)?;
+                let kind =
+                    Kind::Scalar(Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain });
+                let node = Node { kind, place };
+                self.remember(anchor, &node, 1, 0)?;
+                self.attach(node, 0);
+            }
+            Event::SequenceStart(_, anchor, _) => self.begin(anchor, place, OpenKind::List(Vec::new()))?,
+            Event::MappingStart(_, anchor, _) => {
+                self.begin(anchor, place, OpenKind::Map { entries: Vec::new(), key: None })?;
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.end(place)?,
+            Event::Alias(id) => self.alias(id, place)?,
+            Event::UnresolvedAlias(name) => {
+                let message = format!("no anchor `&{name}` is defined before this alias");
+                self.problems.report(codes::UNKNOWN_ALIAS, place, message);
+                self.attach(null(place), 0);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, anchor: usize, place: Place, kind: OpenKind) -> Result<(), Stop> {
+        self.charge(1, 0, place)?;
+        self.open.push(Open { anchor, place, nodes_before: self.nodes - 1, height: 0, kind });
+        Ok(())
+    }
+
+    fn end(&mut self, place: Place) -> Result<(), Stop> {
+        let Some(open) = self.open.pop() else { return Ok(()) };
+        let kind = match open.kind {
+            OpenKind::List(items) => Kind::List(items),
+            OpenKind::Map { entries, .. } => Kind::Map(entries),
+        };
+        // A block ends where the next thing begins; the place ends with its last visible character.
+        let text = self.problems.text();
+        let inside = text.get(open.place.start..place.end.max(open.place.start)).unwrap_or_default();
+        let node =
+            Node { kind, place: Place::new(open.place.start, open.place.start + inside.trim_end().len()) };
+        self.remember(open.anchor, &node, self.nodes - open.nodes_before, open.height + 1)?;
+        self.attach(node, open.height + 1);
+        Ok(())
+    }
+
+    fn alias(&mut self, id: usize, place: Place) -> Result<(), Stop> {
+        let Some(anchor) = self.anchors.get(&id) else {
+            let message = "this alias stands inside the value that it names";
+            self.problems.report(codes::UNKNOWN_ALIAS, place, message);
+            self.attach(null(place), 0);
+            return Ok(());
+        };
+        let (nodes, height) = (anchor.nodes, anchor.height);
+        self.charge(nodes, height, place)?;
+        if let Some(node) = self.anchors.get(&id).map(|anchor| anchor.node.clone()) {
+            self.attach(node, height);
+        }
+        Ok(())
+    }
+
+    /// Counts nodes that are about to be added, `height` levels of them below this one.
+    fn charge(&mut self, nodes: usize, height: usize, place: Place) -> Result<(), Stop> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MAX_NODES {
+            return Err(self.too_many(place));
+        }
+        if self.open.len() + height > MAX_DEPTH {
+            self.problems.report(codes::TOO_LARGE, place, too_deep());
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn too_many(&mut self, place: Place) -> Stop {
+        let message = format!("the file has more than {MAX_NODES} values, counting each use of an alias");
+        self.problems.report(codes::TOO_LARGE, place, message);
+        Stop
+    }
+
+    fn remember(&mut self, anchor: usize, node: &Node, nodes: usize, height: usize) -> Result<(), Stop> {
+        if anchor != 0 {
+            self.kept = self.kept.saturating_add(nodes);
+            if self.kept > MAX_NODES {
+                return Err(self.too_many(node.place));
+            }
+            self.anchors.insert(anchor, Anchor { node: node.clone(), nodes, height });
+        }
+        Ok(())
+    }
+
+    /// Puts a complete node where it belongs: the root, a list's item, a key or its value.
+    fn attach(&mut self, node: Node, height: usize) {
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        open.height = open.height.max(height);
+        match &mut open.kind {
+            OpenKind::List(items) => items.push(node),
+            OpenKind::Map { entries, key } => match key.take() {
+                Some(Key::Text(key)) => entries.push(Entry { key, value: node }),
+                Some(Key::Bad) => {}
+                None => *key = Some(read_key(self.problems, entries, node)),
+            },
+        }
+    }
+
+    fn refuse_tag(&mut self, event: &Event<'_>, span: &Span) {
+        if event.tag().is_none() {
+            return;
+        }
+        let tag = span.tag_span().and_then(|span| span.byte_range());
+        let place = tag.map_or_else(Place::default, |range| Place::new(range.start, range.end));
+        let text = self.problems.text().get(place.start..place.end).unwrap_or("!").to_owned();
+        let message = format!("`{text}` is read as a YAML tag, and tags are not part of the language");
+        let help = "put the whole value in quotes if it is text or an expression that begins with `!`";
+        self.problems.report(codes::TAG, place, message).help(help);
+    }
+
+    fn syntax_error(&mut self, at: usize, error: &ScanError) {
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            self.problems.report(codes::TOO_LARGE, Place::new(at, at), too_deep());
+            return;
+        }
+        let text = self.problems.text();
+        let rest = text.get(at..).unwrap_or_default();
+        let end = at + rest.find(['\n', '\r']).unwrap_or(rest.len()).min(1);
+        let report =
+            self.problems.report(codes::SYNTAX, Place::new(at, end), format!("not YAML: {}", error.info()));
+        let line_start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+        let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
+        report.maybe_help(syntax_help(line));
+    }
+}
+
+fn too_deep() -> String {
+    format!("values are nested more than {MAX_DEPTH} levels deep here")
+}
+
+fn null(place: Place) -> Node {
+    Node { kind: Kind::Scalar(Scalar { text: String::new(), plain: true }), place }
+}
+
+/// Checks a key as soon as it is read: it must be text, new in its map, and no merge key.
+fn read_key(problems: &mut Problems<'_>, entries: &[Entry], node: Node) -> Key {
+    let place = node.place;
+    let Kind::Scalar(scalar) = node.kind else {
+        problems.report(codes::BAD_KEY, place, "a key must be plain text");
+        return Key::Bad;
+    };
+    if scalar.plain && scalar.text == "<<" {
+        let report =
+            problems.report(codes::MERGE_KEY, place, "merge keys (`<<`) are not part of the language");
+        report
+            .help("use an alias for a whole value (`env: *common`), or `defaults` for what all stages share");
+        return Key::Bad;
+    }
+    if let Some(first) = entries.iter().find(|entry| entry.key.value == scalar.text) {
+        let message = format!("the key `{}` is given twice", scalar.text);
+        let report = problems.report(codes::DUPLICATE_KEY, place, message);
+        report.related(first.key.place, "first given here").help("remove or rename one of the two");
+        return Key::Bad;
+    }
+    Key::Text(Spanned::new(scalar.text, place))
+}
+
+/// The two mistakes that YAML's own messages explain worst.
+fn syntax_help(line: &str) -> Option<String> {
+    if line.trim_start_matches(' ').starts_with('\t') {
+        return Some("YAML is indented with spaces; this line has a tab".to_owned());
+    }
+    let (_, value) = line.split_once(": ")?;
+    let special = value.trim_start().chars().next().filter(|first| "@`%*&{[|>\"'".contains(*first));
+    if special.is_some() || value.contains(": ") {
+        return Some(
+            "text that holds `: ` or ` #`, or begins with a character that YAML uses itself, must be quoted"
+                .to_owned(),
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SourceFile;
+
+    fn read(text: &str) -> (Option<Node>, Vec<crate::Diagnostic>) {
+        let file = SourceFile { path: "p.yml", text };
+        let mut problems = Problems::new(&file);
+        let node = parse(&mut problems);
+        (node, problems.finish())
+    }
+
+    fn codes_of(text: &str) -> Vec<String> {
+        read(text).1.into_iter().map(|diagnostic| diagnostic.code).collect()
+    }
+
+    #[test]
+    fn duplicate_keys_are_reported_with_both_places() {
+        let (_, diagnostics) = read("a: 1\nb: 2\na: 3\n");
+        assert_eq!(diagnostics.len(), 1);
+        assert_eq!((diagnostics[0].span.line, diagnostics[0].related[0].span.line), (3, 1));
+    }
+
+    #[test]
+    fn aliases_are_expanded() {
+        let (node, diagnostics) = read("a: &x {k: [1, 2]}\nb: *x\n");
+        assert_eq!(diagnostics, []);
+        let Some(Node { kind: Kind::Map(entries), .. }) = node else { panic!() };
+        assert_eq!(entries[0].value, entries[1].value);
+    }
+
+    #[test]
+    fn what_the_language_leaves_out_is_named() {
+        assert_eq!(codes_of("a: &x {k: 1}\nb:\n  <<: *x\n  c: 2\n"), ["TG0105"]);
+        assert_eq!(codes_of("if: !cancelled()\n"), ["TG0107"]);
+        assert_eq!(codes_of("a: *nowhere\n"), ["TG0108"]);
+        assert_eq!(codes_of("a: &a [*a]\n"), ["TG0108"]);
+        assert_eq!(codes_of("? [a]\n: b\n"), ["TG0106"]);
+        assert_eq!(codes_of("a: 1\n---\nb: 2\n"), ["TG0103"]);
+        assert_eq!(codes_of("# nothing\n"), ["TG0103"]);
+        assert_eq!(codes_of("a: [1, 2\n"), ["TG0101"]);
+    }
+
+    #[test]
+    fn a_billion_laughs_end_at_the_budget() {
+        let mut text = "a0: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
+        for level in 1..12 {
+            let uses = vec![format!("*a{}", level - 1); 10].join(", ");
+            text.push_str(&format!("a{level}: &a{level} [{uses}]\n"));
+        }
+        assert_eq!(codes_of(&text), ["TG0102"]);
+    }
+
+    #[test]
+    fn deep_nesting_ends_at_the_budget() {
+        assert_eq!(codes_of(&"[".repeat(100_000)), ["TG0102"]);
+        let aliases: String =
+            (1..70).map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1)).collect();
+        assert_eq!(codes_of(&format!("a0: &a0 [x]\n{aliases}")), ["TG0102"]);
+        assert_eq!(codes_of(&" ".repeat(MAX_BYTES + 1)), ["TG0102"]);
+    }
+
+    #[test]
+    fn a_block_ends_with_its_last_character() {
+        let text = "a:\n  b: 1\n\n\nc: 2\n";
+        let (node, _) = read(text);
+        let Some(Node { kind: Kind::Map(entries), .. }) = node else { panic!() };
+        let place = entries[0].value.place;
+        assert_eq!(&text[place.start..place.end], "b: 1");
+    }
+}

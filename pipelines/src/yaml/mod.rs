@@ -1,0 +1,66 @@
+//! A YAML document as a tree in which every node knows its place in the file.
+//!
+//! Scalars keep their text as written: what a value means is decided by whoever reads it (so that `1.10` in
+//! `env` stays `1.10`). Aliases are already expanded; the nodes of an expanded alias keep the places of the
+//! anchor's definition, and its root knows where it was used.
+
+mod build;
+mod scalar;
+
+pub(crate) use build::parse;
+
+use crate::diagnostic::{Place, Spanned};
+
+/// The largest file that is looked at.
+pub(crate) const MAX_BYTES: usize = 256 * 1024;
+/// The most nodes of a tree, aliases expanded.
+pub(crate) const MAX_NODES: usize = 50_000;
+/// The deepest nesting of a tree, aliases expanded.
+pub(crate) const MAX_DEPTH: usize = 64;
+
+/// A value and its place.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Node {
+    pub kind: Kind,
+    pub place: Place,
+}
+
+/// The three kinds of values.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Kind {
+    Scalar(Scalar),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A scalar as written.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scalar {
+    /// The text after YAML's own escapes and folding.
+    pub text: String,
+    /// Written without quotes and not as a block: it may be a number, a boolean or nothing.
+    pub plain: bool,
+}
+
+/// A key and its value. Keys of a map are unique.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Entry {
+    pub key: Spanned<String>,
+    pub value: Node,
+}
+
+impl Node {
+    /// What it is, for `expected …, found …`.
+    pub(crate) fn describe(&self) -> &'static str {
+        match &self.kind {
+            Kind::Map(_) => "a mapping",
+            Kind::List(_) => "a list",
+            Kind::Scalar(scalar) => scalar.describe(),
+        }
+    }
+
+    /// Whether nothing is written here.
+    pub(crate) fn is_null(&self) -> bool {
+        matches!(&self.kind, Kind::Scalar(scalar) if scalar.is_null())
+    }
+}
