@@ -1,9 +1,10 @@
-//! HTTP, by caller: runners ([`runner`]), monitors ([`health`]). The only module that names axum.
+//! HTTP, by caller: runners ([`runner`]), the forge ([`webhook`]), monitors ([`health`]). The only module that names axum.
 
 mod error;
 mod extract;
 mod health;
 mod runner;
+mod webhook;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -31,6 +32,7 @@ pub fn router(app: App, shutdown: CancellationToken) -> Router {
     Router::new()
         .merge(runner::router())
         .merge(health::router())
+        .merge(webhook::router())
         .layer(CatchPanicLayer::new())
         .layer(TraceLayer::new_for_http())
         .with_state(shared)

@@ -22,11 +22,14 @@ use sqlx::{
 
 use crate::{error::Error, hub::Hint};
 
+mod deliveries;
 mod enrolment;
 mod sessions;
 mod tokens;
 mod users;
 pub mod views;
+
+pub use deliveries::{Delivery, NewDelivery};
 
 /// The channel that hints are sent on.
 const CHANNEL: &str = "tidegate";

@@ -1,0 +1,111 @@
+//! The inbox: webhook deliveries, stored before they are answered, worked on in order per repository.
+
+use std::time::Duration;
+
+use tidegate_protocol::ids::{DeliveryId, RepositoryId};
+use uuid::Uuid;
+
+use super::Tx;
+use crate::error::Error;
+
+/// A delivery to store.
+#[derive(Debug)]
+pub struct NewDelivery<'a> {
+    /// Whose webhook it came by.
+    pub repository: RepositoryId,
+    /// The forge's id of it.
+    pub delivery_key: &'a str,
+    /// SHA-256 of its kind and bytes.
+    pub content_key: &'a [u8],
+    /// Its kind.
+    pub event: &'a str,
+    /// Its bytes.
+    pub body: &'a [u8],
+}
+
+/// A delivery to work on.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Its id.
+    pub id: DeliveryId,
+    /// Whose webhook it came by.
+    pub repository: RepositoryId,
+    /// Its kind.
+    pub event: String,
+    /// Its bytes.
+    pub body: Vec<u8>,
+    /// Which try this is, from 1.
+    pub attempts: i32,
+}
+
+impl Tx {
+    /// Stores a delivery. None: it is there already, by its id or by its bytes.
+    pub async fn insert_delivery(&mut self, new: &NewDelivery<'_>) -> Result<Option<DeliveryId>, Error> {
+        let id: Option<Uuid> = sqlx::query_scalar(
+            "insert into deliveries (id, repository_id, delivery_key, content_key, event, body)
+             values ($1, $2, $3, $4, $5, $6) on conflict do nothing returning id",
+        )
+        .bind(DeliveryId::new().0)
+        .bind(new.repository.0)
+        .bind(new.delivery_key)
+        .bind(new.content_key)
+        .bind(new.event)
+        .bind(new.body)
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(id.map(DeliveryId))
+    }
+
+    /// Takes the next delivery for so long; nobody else gets it until then. Only the oldest of a repository is
+    /// ever handed out, so pushes are worked on in the order they came.
+    pub async fn take_delivery(&mut self, hold: Duration) -> Result<Option<Delivery>, Error> {
+        let row: Option<(Uuid, Uuid, String, Vec<u8>, i32)> = sqlx::query_as(
+            "update deliveries set attempts = attempts + 1, not_before = now() + make_interval(secs => $1)
+             where id = (select d.id from deliveries d where d.state = 'received' and d.not_before <= now()
+                         and not exists (select from deliveries o where o.repository_id = d.repository_id
+                             and o.state = 'received' and (o.received_at, o.id) < (d.received_at, d.id))
+                         order by d.received_at, d.id limit 1 for update skip locked)
+             returning id, repository_id, event, body, attempts",
+        )
+        .bind(hold.as_secs_f64())
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(row.map(|(id, repository, event, body, attempts)| Delivery {
+            id: DeliveryId(id),
+            repository: RepositoryId(repository),
+            event,
+            body,
+            attempts,
+        }))
+    }
+
+    /// A delivery is done with: `processed`, `ignored` or `failed`, and why.
+    pub async fn close_delivery(&mut self, id: DeliveryId, state: &str, result: &str) -> Result<(), Error> {
+        sqlx::query("update deliveries set state = $2, result = $3 where id = $1 and state = 'received'")
+            .bind(id.0)
+            .bind(state)
+            .bind(result)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// A delivery is to be tried again later.
+    pub async fn defer_delivery(
+        &mut self,
+        id: DeliveryId,
+        wait: Duration,
+        result: &str,
+    ) -> Result<(), Error> {
+        sqlx::query(
+            "update deliveries set not_before = now() + make_interval(secs => $2), result = $3
+             where id = $1 and state = 'received'",
+        )
+        .bind(id.0)
+        .bind(wait.as_secs_f64())
+        .bind(result)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+}
