@@ -1,24 +1,124 @@
-//! Building and pushing images on the Docker engine.
+//! The Docker engine's images, for the verbs `build` and `push`.
+
+use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::{
+    auth::DockerCredentials,
+    query_parameters::{PushImageOptionsBuilder, TagImageOptionsBuilder},
+};
+use futures_util::StreamExt as _;
 
-use super::{BuildRequest, EngineError, Images, PushRequest, docker::Docker};
+use super::{
+    BuildRequest, EngineError, Images, PushRequest,
+    docker::{Docker, QUICK},
+    images::LogBytes,
+};
+
+/// An engine that says nothing of a push for so long is given up.
+const SILENCE: Duration = Duration::from_secs(300);
 
 #[async_trait]
 impl Images for Docker {
-    async fn build(
-        &self,
-        _request: &BuildRequest,
-        _log: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<String, EngineError> {
-        Err(EngineError::Refused { what: "build".to_owned(), reason: "this build cannot yet".to_owned() })
+    async fn build(&self, request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
+        self.build_with_progress(request, log).await
     }
 
-    async fn push(
+    async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
+        let mut digest: Option<String> = None;
+        for tag in &request.tags {
+            let options = TagImageOptionsBuilder::default().repo(&request.repository).tag(tag).build();
+            self.call("tag the image", QUICK, self.client.tag_image(&request.image_id, Some(options)))
+                .await?;
+            let pushed = self.push_tag(request, tag, log).await?;
+            if let Some(before) = digest.replace(pushed.clone())
+                && before != pushed
+            {
+                return Err(refused(
+                    &request.repository,
+                    &format!("two tags got the digests {before} and {pushed}"),
+                ));
+            }
+        }
+        digest.ok_or_else(|| refused(&request.repository, "there is no tag to push"))
+    }
+}
+
+impl Docker {
+    /// Pushes one tag, and gives the digest that the registry has it under.
+    async fn push_tag(
         &self,
-        _request: &PushRequest,
-        _log: &mut (dyn FnMut(&[u8]) + Send),
+        request: &PushRequest,
+        tag: &str,
+        log: &mut LogBytes<'_>,
     ) -> Result<String, EngineError> {
-        Err(EngineError::Refused { what: "push".to_owned(), reason: "this build cannot yet".to_owned() })
+        let repository = &request.repository;
+        log(format!("pushing {repository}:{tag}\n").as_bytes());
+        let login = request.login.as_ref().map(|login| DockerCredentials {
+            username: Some(login.username.clone()),
+            password: Some(login.password.clone()),
+            serveraddress: repository.split('/').next().map(str::to_owned),
+            ..DockerCredentials::default()
+        });
+        let options = PushImageOptionsBuilder::default().tag(tag).build();
+        let mut answers = std::pin::pin!(self.client.push_image(repository, Some(options), login));
+        let mut digest = None;
+        loop {
+            let answer = tokio::time::timeout(SILENCE, answers.next()).await.map_err(|_| {
+                EngineError::TimedOut { what: format!("push to {repository}"), limit: SILENCE }
+            })?;
+            match answer {
+                None => break,
+                Some(Ok(info)) => {
+                    if let Some(message) = info.error_detail.and_then(|error| error.message) {
+                        return Err(refused(repository, &message));
+                    }
+                    // Layers tell their progress many times a second; only what ends is worth a line.
+                    let Some(status) = info.status else { continue };
+                    if let Some(found) = digest_in(&status) {
+                        digest = Some(found);
+                    }
+                    if !matches!(
+                        status.as_str(),
+                        "Preparing" | "Waiting" | "Pushing" | "Pushed" | "Layer already exists"
+                    ) {
+                        log(format!("{status}\n").as_bytes());
+                    }
+                }
+                Some(Err(error)) => {
+                    return Err(match self.error(&format!("push to {repository}"), &error) {
+                        EngineError::Refused { reason, .. } => refused(repository, &reason),
+                        other => other,
+                    });
+                }
+            }
+        }
+        digest.ok_or_else(|| refused(repository, "the registry gave no digest"))
+    }
+}
+
+fn refused(repository: &str, reason: &str) -> EngineError {
+    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    EngineError::Refused { what: format!("push to {repository}"), reason }
+}
+
+/// The digest in `latest: digest: sha256:… size: 528`.
+fn digest_in(status: &str) -> Option<String> {
+    let (_, rest) = status.split_once("digest: ")?;
+    let digest = rest.split_whitespace().next()?;
+    let hex = digest.strip_prefix("sha256:")?;
+    (hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| digest.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_found_and_nothing_else_is_taken_for_one() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        assert_eq!(digest_in(&format!("latest: digest: {digest} size: 528")), Some(digest));
+        assert_eq!(digest_in("latest: digest: sha256:short size: 1"), None);
+        assert_eq!(digest_in("Pushed"), None);
     }
 }

@@ -7,6 +7,9 @@ use tidegate_protocol::messages::RegistryLogin;
 
 use super::EngineError;
 
+/// Takes raw bytes for a step's log.
+pub type LogBytes<'a> = dyn FnMut(&[u8]) + Send + 'a;
+
 /// An image to build.
 #[derive(Debug, Clone)]
 pub struct BuildRequest {
@@ -39,16 +42,8 @@ pub struct PushRequest {
 #[async_trait]
 pub trait Images: Send + Sync {
     /// Builds an image and gives its id, `sha256:…`.
-    async fn build(
-        &self,
-        request: &BuildRequest,
-        log: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<String, EngineError>;
+    async fn build(&self, request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError>;
 
     /// Sends an image under every tag and gives its digest in the registry, `sha256:…`.
-    async fn push(
-        &self,
-        request: &PushRequest,
-        log: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<String, EngineError>;
+    async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError>;
 }

@@ -6,6 +6,7 @@
 //! here that talks with it through two append-only files. So a new engine needs none of that.
 
 pub mod docker;
+mod docker_build;
 mod docker_images;
 mod docker_services;
 mod docker_spec;

@@ -1,0 +1,126 @@
+//! `build`: a folder of the workspace becomes an image in the runner's engine. Output: `image_id`.
+
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    path::{Component, Path, PathBuf},
+};
+
+use tidegate_pipelines::plan::Build;
+
+use super::{as_step, engine_failure};
+use crate::{
+    archive::{ArchiveError, beneath::Root, pack_plain},
+    logs::line,
+    sandbox::BuildRequest,
+    stage::{Failure, StageContext, VerbResult},
+};
+
+/// Builds the image.
+pub async fn run(context: &StageContext, build: &Build) -> VerbResult {
+    as_step(context, "build image", async |step| {
+        let archive = pack_context(context, build, step).await?;
+        let texts = |map: &BTreeMap<String, tidegate_pipelines::plan::Template>| {
+            map.iter()
+                .map(|(name, value)| (name.clone(), value.as_str().to_owned()))
+                .collect::<BTreeMap<_, _>>()
+        };
+        let mut labels = texts(&build.labels);
+        labels.extend([
+            ("org.opencontainers.image.revision".to_owned(), context.lease.source.sha.clone()),
+            ("org.opencontainers.image.source".to_owned(), context.lease.source.repository.clone()),
+        ]);
+        let request = BuildRequest {
+            context: archive,
+            dockerfile: build.dockerfile.clone(),
+            target: build.target.clone(),
+            args: texts(&build.args),
+            labels,
+        };
+        let mut log = |bytes: &[u8]| context.log.write(step, bytes);
+        let image = context.engine.images().build(&request, &mut log).await.map_err(engine_failure)?;
+        line(&*context.log, step, format!("built {image}"));
+        Ok(BTreeMap::from([("image_id".to_owned(), image)]))
+    })
+    .await
+}
+
+/// Packs what the engine gets, without what `.dockerignore` names.
+async fn pack_context(context: &StageContext, build: &Build, step: u32) -> Result<PathBuf, Failure> {
+    let folder = below(&context.dirs.workspace(), &build.context)?;
+    let archive = context.dirs.scratch().join("context.tar");
+    let (out, dockerfile) = (archive.clone(), build.dockerfile.clone());
+    let packed = tokio::task::spawn_blocking(move || {
+        let root = Root::open(&folder).map_err(ArchiveError::io(format!("open {}", folder.display())))?;
+        root.read(Path::new(&dockerfile))
+            .map_err(ArchiveError::io(format!("read the Dockerfile {dockerfile}")))?;
+        let ignored =
+            root.read(Path::new(".dockerignore")).ok().and_then(|file| std::io::read_to_string(file).ok());
+        let globs = context_globs(&ignored.unwrap_or_default(), &dockerfile);
+        let file = File::create(&out).map_err(ArchiveError::io(format!("write {}", out.display())))?;
+        pack_plain(&folder, &globs, file).map(|(packed, _)| packed)
+    })
+    .await
+    .map_err(|error| Failure::infrastructure(error.to_string()))?
+    .map_err(|error| {
+        Failure::failed(format!("the build's context `{}` cannot be used: {error}", build.context))
+    })?;
+    for note in &packed.notes {
+        line(&*context.log, step, note);
+    }
+    line(&*context.log, step, format!("context: {} files, {} bytes", packed.entries, packed.bytes));
+    Ok(archive)
+}
+
+/// A folder below the workspace. The language refuses anything else; this is the second lock.
+pub(super) fn below(workspace: &Path, path: &str) -> Result<PathBuf, Failure> {
+    let path = Path::new(path);
+    if path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+        Ok(workspace.join(path))
+    } else {
+        Err(Failure::failed(format!("`{}` is not below the workspace", path.display())))
+    }
+}
+
+/// The selection of a context: everything but what `.dockerignore` names, and always the Dockerfile. A later pattern
+/// wins over an earlier one, and `!` takes back, just as in [`crate::archive::Selection`] with the signs exchanged.
+fn context_globs(ignore: &str, dockerfile: &str) -> Vec<String> {
+    let mut globs = vec!["**".to_owned(), "!.git".to_owned()];
+    for line in ignore.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        globs.push(match line.strip_prefix('!') {
+            Some(kept) => kept.trim_start_matches('/').to_owned(),
+            None => format!("!{}", line.trim_start_matches('/')),
+        });
+    }
+    globs.extend([".dockerignore".to_owned(), dockerfile.to_owned()]);
+    globs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::archive::Selection;
+
+    #[test]
+    fn dockerignore_decides_what_is_sent() {
+        let globs = context_globs(
+            "# a comment\nnode_modules\n**/*.log\n!keep.log\n/dist/\nDockerfile\n",
+            "Dockerfile",
+        );
+        let selection = Selection::new(&globs).unwrap();
+        for path in ["src/main.py", "keep.log", "Dockerfile", ".dockerignore"] {
+            assert!(selection.includes(path), "{path}");
+        }
+        for path in ["node_modules/a/b.js", "deep/x.log", "dist/app", ".git/config"] {
+            assert!(!selection.includes(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_context_outside_is_refused() {
+        let workspace = Path::new("/w");
+        assert_eq!(below(workspace, "./app").unwrap(), Path::new("/w/./app"));
+        assert!(below(workspace, "../app").is_err());
+        assert!(below(workspace, "/etc").is_err());
+    }
+}
