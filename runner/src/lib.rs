@@ -2,13 +2,27 @@
 //!
 //! | module | job |
 //! | --- | --- |
+//! | [`agent`] | the process: claim, execute, re-attach, shut down |
+//! | [`local`] | the same stage code without a server, for `tidegate run` |
 //! | [`stage`] | one stage from lease to result: an explicit state machine |
 //! | [`sandbox`] | where a stage runs: the contract, Docker, a scripted fake, the talk with the shim |
+//! | [`journal`] | what survives a restart of this process |
+//! | [`client`] | the server's HTTP interface for runners |
 //! | [`logs`] | from a step's bytes to the server: mask, spool, ship |
 
+pub mod agent;
 pub mod archive;
+pub mod client;
+mod clock;
 pub mod collect;
 pub mod config;
+mod enrol;
+mod error;
+mod http_results;
+pub mod journal;
+mod lease;
+pub mod local;
+mod local_results;
 pub mod logs;
 pub mod mask;
 pub mod sandbox;
@@ -16,3 +30,7 @@ pub mod source;
 pub mod stage;
 mod sync;
 pub mod verbs;
+
+pub use agent::run;
+pub use config::RunnerConfig;
+pub use error::RunnerError;

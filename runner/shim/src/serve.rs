@@ -22,13 +22,14 @@ use nix::{
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
+    time::{ClockId, clock_gettime},
     unistd::{Pid, getpid},
 };
 
 use crate::{
     files,
     step::Running,
-    wire::{Alive, Command, Finished, HEADER, Header, Kind, StepCommand, VERSION},
+    wire::{Alive, Command, EXIT_LEASE, Finished, HEADER, Header, Kind, StepCommand, VERSION},
 };
 
 /// What steps left for the ones after them.
@@ -52,6 +53,8 @@ struct Shim {
     forsaken: Vec<File>,
     carried: Carried,
     buffer: Vec<u8>,
+    /// When the lease ends, as time since boot.
+    lease_until: Option<Duration>,
     ended: bool,
 }
 
@@ -88,6 +91,7 @@ pub fn serve(folder: &Path) -> Result<(), String> {
         forsaken: Vec::new(),
         carried: Carried::default(),
         buffer: vec![0; HEADER + (1 << 20)],
+        lease_until: None,
         ended: false,
     };
     let alive = serde_json::to_vec(&Alive { version: VERSION }).map_err(|error| error.to_string())?;
@@ -113,12 +117,25 @@ pub fn serve(folder: &Path) -> Result<(), String> {
             shim.drain_forsaken();
         }
         shim.keep_time();
+        if shim.lease_until.is_some_and(|until| since_boot() >= until) {
+            shim.fence();
+        }
         shim.finish_if_ended()?;
     }
+    kill_all();
+    Ok(())
+}
+
+/// Ends every process of the sandbox but this one. Outside a sandbox that would be everybody's.
+fn kill_all() {
     if getpid().as_raw() == 1 {
         let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     }
-    Ok(())
+}
+
+/// The clock of leases: the runner's too.
+fn since_boot() -> Duration {
+    clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
 }
 
 #[derive(Default)]
@@ -130,13 +147,25 @@ struct ReadyFor {
 }
 
 impl Shim {
+    /// The lease ran out and nobody said otherwise: another runner may have the stage by now.
+    fn fence(&self) -> ! {
+        if let Some(running) = &self.running {
+            running.kill_leftovers();
+        }
+        kill_all();
+        std::process::exit(EXIT_LEASE)
+    }
+
     fn wait(&self, signals: &SignalFd, inotify: &Inotify) -> Result<ReadyFor, String> {
-        let timeout = match self.running.as_ref().and_then(Running::next_deadline) {
+        let step = self.running.as_ref().and_then(Running::next_deadline);
+        let step = step.map(|at| at.saturating_duration_since(Instant::now()));
+        let lease = self.lease_until.map(|until| until.saturating_sub(since_boot()));
+        let timeout = match step.into_iter().chain(lease).min() {
             None => PollTimeout::NONE,
-            Some(at) => {
+            Some(left) => {
                 // Rounded up, so that the wake-up is not a little too early, over and over.
-                let left = at.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
-                PollTimeout::try_from(left.min(Duration::from_secs(3600))).unwrap_or(PollTimeout::MAX)
+                let left = (left + Duration::from_millis(1)).min(Duration::from_secs(3600));
+                PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
             }
         };
         let mut fds = vec![
@@ -186,6 +215,7 @@ impl Shim {
         match command {
             Command::Step(step) => self.queue.push_back(step),
             Command::End => self.ended = true,
+            Command::Lease { until_ms } => self.lease_until = Some(Duration::from_millis(until_ms)),
             Command::Cancel { step } => {
                 if let Some(running) = self.running.as_mut().filter(|running| running.index == step) {
                     running.cancelled = true;

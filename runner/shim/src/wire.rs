@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 
 /// The version of this format; the shim says it in its first frame.
 pub const VERSION: u32 = 1;
+/// The exit code of a shim whose lease ran out.
+pub const EXIT_LEASE: i32 = 75;
 /// Bytes of a frame's header.
 pub const HEADER: usize = 12;
 /// The largest payload. A longer one is a broken spool.
@@ -26,6 +28,12 @@ pub enum Command {
     Cancel {
         /// The step.
         step: u32,
+    },
+    /// The lease now ends then, in milliseconds since boot. At that time the sandbox ends itself, though no runner
+    /// may be left to end it.
+    Lease {
+        /// The time.
+        until_ms: u64,
     },
     /// Nothing more comes: exit.
     End,

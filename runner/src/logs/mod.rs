@@ -1,4 +1,10 @@
-//! From a step's bytes to the server.
+//! From a step's bytes to the server: mask ([`masked`]), keep on disk ([`spool`]), send ([`ship`]).
+
+pub mod masked;
+pub mod ship;
+pub mod spool;
+
+pub use masked::MaskedLog;
 
 /// Where the lines of a stage go. A sink masks before it stores, prints or sends anything.
 ///
@@ -10,8 +16,20 @@ pub trait LogSink: Send + Sync {
     /// No more bytes come for this step: what a masker holds back is let go.
     fn end(&self, step: u32);
 
+    /// Forgets a step's bytes: they come once more, all of them, after a restart of this process.
+    fn restart(&self, step: u32);
+
     /// Replaces secrets in text that leaves the runner by another way than a log (outputs, reasons).
     fn mask(&self, text: &str) -> String;
+}
+
+/// Where masked bytes go.
+pub trait LogStore: Send + Sync {
+    /// Appends to a step's log.
+    fn append(&self, step: u32, bytes: &[u8]);
+
+    /// Empties a step's log.
+    fn truncate(&self, step: u32);
 }
 
 /// Writes one line of the runner's own.

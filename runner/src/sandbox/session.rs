@@ -17,6 +17,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use nix::{
@@ -119,6 +120,11 @@ impl Session {
     /// Stops a step: TERM, grace, KILL.
     pub fn cancel(&mut self, step: u32) -> io::Result<()> {
         self.write(&Command::Cancel { step })
+    }
+
+    /// Tells when the lease ends, as time since boot.
+    pub fn lease(&mut self, until: Duration) -> io::Result<()> {
+        self.write(&Command::Lease { until_ms: u64::try_from(until.as_millis()).unwrap_or(u64::MAX) })
     }
 
     /// Lets process 1 exit.

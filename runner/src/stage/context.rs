@@ -3,11 +3,12 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tidegate_protocol::messages::Lease;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Results, StepBook};
 use crate::{
+    journal::Journal,
     logs::LogSink,
     sandbox::{Engine, Owner},
 };
@@ -30,8 +31,15 @@ pub struct StageContext {
     pub steps: Arc<StepBook>,
     /// Where artifacts, caches and reports go.
     pub results: Arc<dyn Results>,
+    /// What survives a restart of this process.
+    pub journal: Arc<Journal>,
     /// Cancelled when a person, a newer run or a lost lease stops the stage.
     pub cancel: CancellationToken,
+    /// Cancelled when the lease is lost: everything ends at once, and nothing is reported. `cancel` follows it.
+    pub fence: CancellationToken,
+    /// When the lease ends, less a margin, as time since boot; `None` without a lease. The shim ends its sandbox
+    /// then, whatever became of this process.
+    pub lease_ends: watch::Receiver<Option<Duration>>,
     /// When the stage's own time is up.
     pub deadline: Instant,
 }

@@ -1,10 +1,16 @@
 //! One stage, from its lease to its result.
 
+pub mod commands;
 pub mod context;
+mod execute;
+mod keep;
+mod prepare;
 pub mod results;
+mod services;
 pub mod steps;
 
 pub use context::{RunnerFacts, StageContext, StageDirs, WorkspaceFrom};
+pub use execute::{Executed, clean, execute};
 pub use results::{FoundCache, Results, ResultsError};
 pub use steps::{StepBook, StepSink};
 
