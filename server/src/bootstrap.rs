@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{actor::Role, app::App, auth, error::Error};
+use crate::{actor::Role, app::App, auth, error::Error, store::Db};
 
 /// How long an enrolment token can be used.
 pub const ENROLMENT_LIFETIME: Duration = Duration::from_secs(24 * 3600);
@@ -41,6 +41,21 @@ pub async fn ensure_admin(
 /// Makes a single-use token that a runner enrols with.
 pub async fn enrolment_token(app: &App) -> Result<String, Error> {
     enrolment_token_by(app, "system").await
+}
+
+/// For the operator of the server's machine, straight on the database: gives a person a new random password, ends
+/// the person's sessions, and lets the person in again if that was shut out.
+pub async fn reset_password(database_url: &SecretString, username: &str) -> Result<SecretString, Error> {
+    let password = auth::fresh("").key;
+    let hash = auth::hash_password(password.clone()).await?;
+    let db = Db::connect(database_url, 2).await?;
+    let mut tx = db.begin().await?;
+    if !tx.replace_password(username, &hash).await? {
+        return Err(Error::NotFound("user"));
+    }
+    tx.commit().await?;
+    db.close().await;
+    Ok(password)
 }
 
 /// As [`enrolment_token`], in a person's name.
