@@ -1,0 +1,143 @@
+//! One file per subcommand. Each is a thin door: arguments in, one library call or a few API calls, words out.
+
+pub mod admin;
+pub mod completions;
+pub mod demo;
+pub mod env;
+pub mod gates;
+pub mod hook;
+pub mod login;
+pub mod logs;
+pub mod repos;
+pub mod rollback;
+pub mod run;
+pub mod runner;
+pub mod runners;
+pub mod runs;
+pub mod secrets;
+pub mod server;
+pub mod tokens;
+pub mod up;
+pub mod users;
+pub mod validate;
+
+use std::{future::Future, io::Write};
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::Api,
+    args::{Args, Command},
+    failure::{Doing, Failure, Outcome},
+    settings::file::File,
+};
+
+/// Picks the door.
+pub fn run(args: Args) -> Outcome {
+    let config = args.config.as_deref();
+    match args.command {
+        Command::Up(command) => asynchronous(command.run(File::read(config)?)),
+        Command::Server(command) => asynchronous(command.run(File::read(config)?)),
+        Command::Runner(command) => asynchronous(command.run(File::read(config)?)),
+        Command::Run(command) => asynchronous(command.run()),
+        Command::Validate(command) => command.run(),
+        Command::Demo(command) => asynchronous(command.run()),
+        Command::Schema => print_json(&tidegate_pipelines::json_schema()),
+        Command::Login(command) => asynchronous(command.run()),
+        Command::Logout => login::log_out(),
+        Command::Runs(command) => asynchronous(command.run()),
+        Command::Logs(command) => asynchronous(command.run()),
+        Command::Gates(command) => asynchronous(command.run()),
+        Command::Approve(command) => asynchronous(command.run("approve")),
+        Command::Reject(command) => asynchronous(command.run("reject")),
+        Command::Rollback(command) => asynchronous(command.run()),
+        Command::Settle(command) => asynchronous(command.run()),
+        Command::Env(command) => asynchronous(command.run()),
+        Command::Repos(command) => asynchronous(command.run()),
+        Command::Secrets(command) => asynchronous(command.run()),
+        Command::Users(command) => asynchronous(command.run()),
+        Command::Tokens(command) => asynchronous(command.run()),
+        Command::Runners(command) => asynchronous(command.run()),
+        Command::Hook(command) => asynchronous(command.run()),
+        Command::Admin(command) => asynchronous(command.run(File::read(config)?)),
+        Command::Completions(command) => command.run(),
+        Command::Version => {
+            anstream::println!("tidegate {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    }
+}
+
+fn asynchronous(future: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .doing("cannot start the asynchronous runtime")?;
+    runtime.block_on(future)
+}
+
+/// A token that is cancelled by the first SIGTERM or SIGINT. A second one ends the process at once.
+pub fn until_signal() -> Outcome<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let token = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).doing("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).doing("cannot listen for SIGINT")?;
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        tracing::info!("stopping; once more ends at once");
+        cancelled.cancel();
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        std::process::exit(130);
+    });
+    Ok(token)
+}
+
+/// Prints JSON for scripts.
+pub fn print_json(value: &Value) -> Outcome {
+    let text = serde_json::to_string_pretty(value).doing("cannot write JSON")?;
+    write_out(text.as_bytes())?;
+    write_out(b"\n")
+}
+
+/// Writes bytes as they are to standard output. A reader that has had enough is no failure.
+pub fn write_out(bytes: &[u8]) -> Outcome {
+    match std::io::stdout().lock().write_all(bytes) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).doing("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The id of a repository that is named `owner/name` (or by its id).
+pub async fn repository_id(api: &Api, name: &str) -> Outcome<String> {
+    let all: Value = api.get("repositories").await?;
+    let found = all["repositories"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|one| one["full_name"] == name || one["id"] == name)
+        .and_then(|one| one["id"].as_str());
+    found.map(str::to_owned).ok_or_else(|| {
+        Failure::new(format!("there is no repository {name}"))
+            .mend("`tidegate repos list` shows the ones there are")
+    })
+}
+
+/// Reads a secret: from a terminal without an echo, else the first line of standard input.
+pub fn read_secret(prompt: &str) -> Outcome<secrecy::SecretString> {
+    use std::io::IsTerminal;
+    let value = if std::io::stdin().is_terminal() {
+        rpassword::prompt_password(format!("{prompt}: ")).doing("cannot read from the terminal")?
+    } else {
+        let mut line = String::new();
+        std::io::stdin().read_line(&mut line).doing("cannot read from standard input")?;
+        line.trim_end_matches(['\r', '\n']).to_owned()
+    };
+    if value.is_empty() {
+        return Err(Failure::usage(format!("{prompt}: nothing was given")));
+    }
+    Ok(value.into())
+}

@@ -1,0 +1,110 @@
+//! How a command fails: what went wrong, why, and how to mend it. Exit codes: 1 it failed, 2 it was called or
+//! configured wrongly.
+
+use std::{error::Error, fmt};
+
+use owo_colors::OwoColorize;
+
+/// The result of a command.
+pub type Outcome<T = ()> = Result<T, Failure>;
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The process's exit code.
+    pub code: u8,
+    what: String,
+    why: Vec<String>,
+    mend: Option<String>,
+    /// Nothing is left to say: the command printed its own findings.
+    silent: bool,
+}
+
+impl Failure {
+    /// Something that should have worked did not.
+    pub fn new(what: impl fmt::Display) -> Self {
+        Self { code: 1, what: what.to_string(), why: Vec::new(), mend: None, silent: false }
+    }
+
+    /// The command or its configuration is wrong.
+    pub fn usage(what: impl fmt::Display) -> Self {
+        Self { code: 2, ..Self::new(what) }
+    }
+
+    /// The command has printed what it found, and that is bad.
+    pub fn told() -> Self {
+        Self { silent: true, ..Self::new("") }
+    }
+
+    /// Adds a reason.
+    pub fn because(mut self, why: impl fmt::Display) -> Self {
+        self.why.push(why.to_string());
+        self
+    }
+
+    /// Says how to mend it.
+    pub fn mend(mut self, how: impl fmt::Display) -> Self {
+        self.mend = Some(how.to_string());
+        self
+    }
+
+    /// Prints it to standard error.
+    pub fn print(&self) {
+        if self.silent {
+            return;
+        }
+        anstream::eprintln!("{} {}", "error:".red().bold(), self.what);
+        for why in &self.why {
+            anstream::eprintln!("  {} {why}", "why:".bold());
+        }
+        if let Some(mend) = &self.mend {
+            anstream::eprintln!("  {} {mend}", "help:".cyan().bold());
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        for why in &self.why {
+            write!(f, ": {why}")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        let mut chain = error.chain().map(ToString::to_string);
+        let mut failure = Self::new(chain.next().unwrap_or_default());
+        for why in chain {
+            failure = failure.because(why);
+        }
+        failure
+    }
+}
+
+/// Turns any error into a failure, with what was being done.
+pub trait Doing<T> {
+    /// `what` reads as the headline of the failure.
+    fn doing(self, what: impl fmt::Display) -> Outcome<T>;
+}
+
+impl<T, E: Error> Doing<T> for Result<T, E> {
+    fn doing(self, what: impl fmt::Display) -> Outcome<T> {
+        self.map_err(|error| {
+            let mut failure = Failure::new(what).because(&error);
+            let mut last = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                let text = cause.to_string();
+                if !last.contains(&text) {
+                    failure = failure.because(&text);
+                }
+                last = text;
+                source = cause.source();
+            }
+            failure
+        })
+    }
+}
