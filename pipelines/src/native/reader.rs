@@ -93,9 +93,6 @@ impl<'n> Fields<'n> {
 
 impl Reader<'_, '_> {
     pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str) {
-        if node.kind == Kind::Broken {
-            return;
-        }
         let message = if node.is_null() {
             format!("expected {expected}, found nothing")
         } else {
@@ -193,7 +190,7 @@ impl Reader<'_, '_> {
         if value.is_none() {
             let quoted = matches!(scalar.text.as_str(), "true" | "false");
             let help = quoted.then(|| "write it without quotes".to_owned());
-            let message = format!("expected `true` or `false`, found the text `{}`", scalar.text);
+            let message = format!("expected `true` or `false`, found `{}`", scalar.text);
             self.bad(codes::WRONG_TYPE, node.place, message, help);
         }
         value
@@ -214,10 +211,7 @@ impl Reader<'_, '_> {
 
     /// A number within bounds.
     pub(crate) fn number(&mut self, node: &Node, least: f64, most: f64) -> Option<f64> {
-        let expected = match (least, most) {
-            (f64::MIN, f64::MAX) => "a number".to_owned(),
-            _ => format!("a number from {least} to {most}"),
-        };
+        let expected = format!("a number from {least} to {most}");
         let scalar = self.scalar(node, &expected)?;
         let value =
             scalar.text.parse::<f64>().ok().filter(|value| scalar.plain && (least..=most).contains(value));
@@ -307,24 +301,17 @@ impl Reader<'_, '_> {
     }
 
     /// Names and values that may hold expressions. A value is kept as it is written; nothing is empty text.
-    pub(crate) fn env(&mut self, node: &Node, names: Naming) -> Env {
+    pub(crate) fn env(&mut self, node: &Node, check_name: fn(&str) -> bool) -> Env {
         let mut list = Vec::new();
         for entry in self.entries(node, "a mapping from names to values") {
-            let (good, what, help) = match names {
-                Naming::Variables => (
-                    is_variable(&entry.key.value),
-                    "a variable",
-                    "a variable's name has letters, digits and `_`, and does not begin with a digit",
-                ),
-                Naming::Labels => (
-                    is_label(&entry.key.value),
-                    "a label or header",
-                    "such a name has letters, digits, `-`, `_`, `.` and `/`",
-                ),
-            };
-            if !good {
-                let message = format!("`{}` is no name of {what}", entry.key.value);
-                self.bad(codes::BAD_NAME, entry.key.place, message, Some(help.to_owned()));
+            if !check_name(&entry.key.value) {
+                let message = format!("`{}` is no name for such a value", entry.key.value);
+                self.bad(
+                    codes::BAD_NAME,
+                    entry.key.place,
+                    message,
+                    Some(codes::BAD_NAME.explanation.to_owned()),
+                );
                 continue;
             }
             let Kind::Scalar(scalar) = &entry.value.kind else {
@@ -405,16 +392,8 @@ pub(crate) fn is_variable(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
-/// What the names in a mapping of values are.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Naming {
-    /// Of environment values and build arguments.
-    Variables,
-    /// Of image labels and HTTP headers.
-    Labels,
-}
-
-fn is_label(text: &str) -> bool {
+/// A name as build arguments, labels and HTTP headers have.
+pub(crate) fn is_label(text: &str) -> bool {
     (1..=128).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
 }

@@ -31,8 +31,6 @@ pub(crate) enum Kind {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<Entry>),
-    /// Something that was reported already; nobody need say more about it.
-    Broken,
 }
 
 /// A scalar as written.
@@ -58,7 +56,6 @@ impl Node {
             Kind::Map(_) => "a mapping",
             Kind::List(_) => "a list",
             Kind::Scalar(scalar) => scalar.describe(),
-            Kind::Broken => "something that cannot be read",
         }
     }
 

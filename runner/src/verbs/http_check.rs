@@ -90,7 +90,3 @@ fn why(error: &reqwest::Error) -> String {
     }
     format!("cannot be reached: {inner}")
 }
-
-#[cfg(test)]
-#[path = "http_check_tests.rs"]
-mod tests;

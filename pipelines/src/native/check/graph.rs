@@ -58,7 +58,7 @@ pub(super) fn graph(pipeline: &Pipeline, problems: &mut Problems<'_>) -> Graph {
     let upstream = match &order {
         Ok(order) => closure(&needs, order),
         Err(left) => {
-            report_cycles(pipeline, &needs, left, problems);
+            report_cycle(pipeline, &needs, left, problems);
             vec![vec![true; stages.len()]; stages.len()]
         }
     };
@@ -102,29 +102,18 @@ fn closure(needs: &[Vec<usize>], order: &[usize]) -> Vec<Vec<bool>> {
     upstream
 }
 
-/// Names every circle that has no stage with another one in common: from any stage that never begins, its needs
-/// that never begin lead into one.
-fn report_cycles(pipeline: &Pipeline, needs: &[Vec<usize>], left: &[usize], problems: &mut Problems<'_>) {
-    let mut seen = vec![false; needs.len()];
-    for start in left {
-        let mut path = Vec::new();
-        let mut stage = *start;
-        while !seen[stage] {
-            seen[stage] = true;
-            path.push(stage);
-            match needs[stage].iter().find(|need| left.contains(need)) {
-                Some(next) => stage = *next,
-                None => break,
-            }
+/// Names one circle: from any stage that never begins, its needs that never begin lead into one.
+fn report_cycle(pipeline: &Pipeline, needs: &[Vec<usize>], left: &[usize], problems: &mut Problems<'_>) {
+    let Some(first) = left.first() else { return };
+    let mut path = vec![*first];
+    let circle = loop {
+        let last = path[path.len() - 1];
+        let Some(next) = needs[last].iter().find(|need| left.contains(need)) else { return };
+        if let Some(at) = path.iter().position(|stage| stage == next) {
+            break &path[at..];
         }
-        // The walk ends at a stage seen before: one of this walk closes a circle, another's was reported.
-        if let Some(at) = path.iter().position(|one| *one == stage) {
-            report_cycle(pipeline, &path[at..], problems);
-        }
-    }
-}
-
-fn report_cycle(pipeline: &Pipeline, circle: &[usize], problems: &mut Problems<'_>) {
+        path.push(*next);
+    };
     let name = |stage: usize| pipeline.stages[stage].name.value.as_str();
     let place = |from: usize, to: usize| {
         let need = pipeline.stages[from].needs.iter().find(|need| need.stage.value == name(to));

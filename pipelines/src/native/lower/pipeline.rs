@@ -5,7 +5,7 @@ use crate::{
     codes,
     native::{
         file::{Concurrency, Defaults, Pipeline},
-        reader::{Naming, Reader},
+        reader::{Reader, is_variable},
     },
     yaml::Node,
 };
@@ -25,7 +25,7 @@ pub(crate) fn pipeline(r: &mut Reader<'_, '_>, node: &Node) -> Option<Pipeline> 
             Default::default()
         }
     };
-    let env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
+    let env = fields.get("env").map(|node| r.env(node, is_variable)).unwrap_or_default();
     let defaults = fields.read("defaults", r, defaults);
     let concurrency = fields.read("concurrency", r, concurrency);
     let mut stages = Vec::new();

@@ -7,7 +7,7 @@ use crate::{
     expressions::compile_regex,
     native::{
         file::{Duration, Ready, Resources, Service, shape::HttpReady},
-        reader::{Naming, Reader},
+        reader::{Reader, is_variable},
     },
     plan::ReadyProbe,
     yaml::{Entry, Kind, Node},
@@ -17,7 +17,7 @@ pub(super) fn service(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Service> 
     let fields = r.fields(&entry.value, "a service", Service::KEYS)?;
     let good_name = r.name(&entry.key, "a service");
     let image = fields.require("image", r, Reader::template);
-    let env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
+    let env = fields.get("env").map(|node| r.env(node, is_variable)).unwrap_or_default();
     let command = fields.get("command").map(|node| r.one_or_many(node, Reader::template)).unwrap_or_default();
     let ready = fields.read("ready", r, ready);
     Some(Service { name: entry.key.clone(), image: image.filter(|_| good_name)?, env, command, ready })
