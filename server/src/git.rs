@@ -213,16 +213,14 @@ impl Job {
             return Ok(oid);
         }
         // The ref has moved on or is gone: hosts that allow it give the commit itself.
-        let by_sha = self.fetch(mirror, &[format!("+{sha}:refs/tidegate/{sha}")]);
+        let _ = self.fetch(mirror, &[format!("+{sha}:refs/tidegate/{sha}")]);
         if there() {
             return Ok(oid);
         }
-        match by_reference.and(by_sha) {
+        match by_reference {
             Err(error @ GitError::Away(_)) => Err(error),
-            _ => Err(GitError::Gone(format!(
-                "{} has no commit {sha} (any more), looked for by {reference}",
-                self.url
-            ))),
+            // The host answered, and has not got it.
+            _ => Err(GitError::Gone(format!("{} has no commit {sha} (any more), looked for by {reference}", self.url))),
         }
     }
 

@@ -86,3 +86,23 @@ fn actor(user: &User, via: Via) -> Result<Actor, Error> {
     let role: Role = user.role;
     Ok(Actor { user: user.id, username: user.username.clone(), role, via })
 }
+
+/// Changes a person's own password; `keep` is the session that goes on.
+pub async fn change_password(
+    app: &App,
+    actor: &Actor,
+    current: SecretString,
+    new: SecretString,
+    keep: Option<&str>,
+) -> Result<(), Error> {
+    let hash = app.db.user_for_login(&actor.username).await?.and_then(|(_, hash)| hash);
+    if !passwords::verify(current, hash).await? {
+        return Err(Error::Forbidden("the current password is another one".to_owned()));
+    }
+    let hash = passwords::hash(new).await?;
+    let mut tx = app.db.begin().await?;
+    let user = tx.lock_user(actor.user).await?;
+    tx.update_user(&user, Some(&hash)).await?;
+    tx.delete_sessions_of(user.id, keep.map(fingerprint)).await?;
+    tx.commit().await
+}

@@ -9,6 +9,6 @@ mod passwords;
 mod throttle;
 
 pub use keys::{Fresh, fingerprint, fresh};
-pub use login::{Me, SESSION_LIFETIME, Session, log_in, log_out, of_session, of_token};
+pub use login::{Me, SESSION_LIFETIME, Session, change_password, log_in, log_out, of_session, of_token};
 pub use passwords::{MIN_PASSWORD, hash as hash_password};
 pub use throttle::{Throttle, Wait};

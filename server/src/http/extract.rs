@@ -5,6 +5,8 @@ use axum::{
     extract::{FromRef, FromRequest, FromRequestParts},
     http::{HeaderMap, header, request::Parts},
 };
+use secrecy::SecretString;
+use serde::{Deserialize, Deserializer};
 use tidegate_protocol::{ids::RunnerId, messages::EPOCH_HEADER};
 
 use super::{
@@ -72,5 +74,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Epoch {
                 Err(Error::Invalid(format!("the header {EPOCH_HEADER} must hold the attempt's epoch")).into())
             }
         }
+    }
+}
+
+/// A secret in a body.
+#[derive(Clone, utoipa::ToSchema)]
+#[schema(value_type = String)]
+pub struct Secret(pub SecretString);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(|text| Self(text.into()))
     }
 }

@@ -1,17 +1,33 @@
-//! HTTP, by caller: runners ([`runner`]), the forge ([`webhook`]), monitors ([`health`]). The only module that names axum.
+//! HTTP, by caller: people ([`api`], [`ui`]), runners ([`runner`]), the forge ([`webhook`]), monitors ([`health`], [`metrics`]). The only module that names axum.
 
+mod access;
+mod api;
 mod error;
 mod extract;
+mod headers;
 mod health;
+mod metrics;
 mod runner;
+mod sse;
+mod ui;
 mod webhook;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::Router;
+use axum::{Router, middleware};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower_http::{catch_panic::CatchPanicLayer, trace::TraceLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    compression::{
+        CompressionLayer, Predicate,
+        predicate::{DefaultPredicate, NotForContentType},
+    },
+    trace::TraceLayer,
+};
+
+pub use access::{Access, TABLE};
+pub use api::document;
 
 use crate::{app::App, auth::Throttle};
 
@@ -28,11 +44,20 @@ pub struct Shared {
 
 /// All routes. `shutdown` ends streams that would otherwise never end.
 pub fn router(app: App, shutdown: CancellationToken) -> Router {
+    // Artifacts are compressed already; raw logs are read in pieces, quickly.
+    let worth_it = DefaultPredicate::new()
+        .and(NotForContentType::const_new("application/zstd"))
+        .and(NotForContentType::const_new("text/plain"));
     let shared = Shared { app, throttle: Arc::default(), shutdown };
     Router::new()
+        .merge(api::router(&shared))
         .merge(runner::router())
         .merge(health::router())
+        .merge(metrics::router())
         .merge(webhook::router())
+        .fallback(ui::serve)
+        .layer(CompressionLayer::new().compress_when(worth_it))
+        .layer(middleware::from_fn_with_state(shared.clone(), headers::secure))
         .layer(CatchPanicLayer::new())
         .layer(TraceLayer::new_for_http())
         .with_state(shared)

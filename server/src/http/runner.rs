@@ -90,7 +90,7 @@ async fn enrol(State(app): State<App>, body: Bytes) -> Answer<Json<Enrolled>> {
         )
         .into());
     }
-    let runner = tx.insert_runner(name, &fresh.hash).await?;
+    let runner = tx.enrol_runner(name, &fresh.hash).await?;
     tx.commit().await?;
     tracing::info!(%runner, name, "a runner enrolled");
     Ok(Json(Enrolled { runner, key: secrecy::ExposeSecret::expose_secret(&fresh.key).to_owned() }))

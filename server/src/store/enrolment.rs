@@ -53,7 +53,7 @@ impl Tx {
     }
 
     /// Adds a runner.
-    pub async fn insert_runner(&mut self, name: &str, key_hash: &[u8]) -> Result<RunnerId, Error> {
+    pub async fn enrol_runner(&mut self, name: &str, key_hash: &[u8]) -> Result<RunnerId, Error> {
         let id = RunnerId::new();
         sqlx::query("insert into runners (id, name, key_hash, last_seen_at) values ($1, $2, $3, now())")
             .bind(id.0)

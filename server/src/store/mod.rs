@@ -24,6 +24,8 @@ use crate::{error::Error, hub::Hint};
 
 mod deliveries;
 mod enrolment;
+mod enrolment_interim;
+mod gauges;
 mod sessions;
 mod tokens;
 mod users;

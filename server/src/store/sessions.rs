@@ -54,9 +54,13 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends all sessions of a person.
-    pub async fn delete_sessions_of(&mut self, user: UserId) -> Result<(), Error> {
-        sqlx::query("delete from sessions where user_id = $1").bind(user.0).execute(&mut *self.inner).await?;
+    /// Ends all sessions of a person, but one.
+    pub async fn delete_sessions_of(&mut self, user: UserId, but: Option<[u8; 32]>) -> Result<(), Error> {
+        sqlx::query("delete from sessions where user_id = $1 and token_hash is distinct from $2")
+            .bind(user.0)
+            .bind(but.map(|hash| hash.to_vec()))
+            .execute(&mut *self.inner)
+            .await?;
         Ok(())
     }
 }

@@ -103,7 +103,7 @@ impl Tx {
                 .fetch_optional(&mut *self.inner)
                 .await?;
         if let Some(id) = id {
-            self.delete_sessions_of(UserId(id)).await?;
+            self.delete_sessions_of(UserId(id), None).await?;
         }
         Ok(id.is_some())
     }
