@@ -55,7 +55,7 @@ codes! {
     KEY_NOT_FOR_VERB Error "TG0304" "The key has no meaning for a stage of this verb."
     UNKNOWN_STAGE Error "TG0305" "There is no stage of this name."
     CYCLE Error "TG0306" "Stages need each other in a circle, so none of them could ever begin."
-    TOO_MANY_STAGES Error "TG0307" "A matrix may make 256 stages and a pipeline may have 1,000."
+    TOO_MANY_STAGES Error "TG0307" "A matrix may make 256 stages; a pipeline may have 1,000, and 20,000 needs between them."
     EMPTY_MATRIX Error "TG0308" "The matrix makes no stage at all."
     BAD_MATRIX Error "TG0309" "A matrix maps names to lists of plain values, with `include` and `exclude` as lists of mappings."
     DEPLOY_RETRY Error "TG0310" "A deployment is carried out at most once, because nobody can know how far a lost one came. It has no `retry`."

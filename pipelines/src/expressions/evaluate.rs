@@ -17,12 +17,13 @@ pub(crate) fn evaluate(expression: &Expression, scope: &Scope<'_>) -> Result<Val
         Kind::Name(name) => scope.context(name).map_err(fault),
         Kind::Member(base, name) => {
             let found = evaluate(base, scope)?;
-            scope.property(&found, &name.value).map_err(|message| Fault::new(name.place, message))
+            let of_stages = is_about_stages(base);
+            scope.property(&found, &name.value, of_stages).map_err(|message| Fault::new(name.place, message))
         }
         Kind::Index(base, index) => {
             let found = evaluate(base, scope)?;
             let index = evaluate(index, scope)?;
-            element(&found, &index, scope).map_err(fault)
+            element(&found, &index, is_about_stages(base), scope).map_err(fault)
         }
         Kind::Call(name, _) if functions::is_status(&name.value) => {
             scope.status(&name.value).map(Value::Bool).map_err(fault)
@@ -57,13 +58,22 @@ pub(crate) fn evaluate(expression: &Expression, scope: &Scope<'_>) -> Result<Val
     }
 }
 
-fn element(base: &Value, index: &Value, scope: &Scope<'_>) -> Result<Value, String> {
+/// Whether a value was read from `stages`, where a name that is not there is probably a mistake.
+fn is_about_stages(expression: &Expression) -> bool {
+    match &expression.kind {
+        Kind::Name(name) => name == "stages",
+        Kind::Member(base, _) | Kind::Index(base, _) => is_about_stages(base),
+        _ => false,
+    }
+}
+
+fn element(base: &Value, index: &Value, of_stages: bool, scope: &Scope<'_>) -> Result<Value, String> {
     match (base, index) {
         (Value::Array(list), Value::Number(number)) => {
             let at = number.as_u64().and_then(|at| usize::try_from(at).ok());
             Ok(at.and_then(|at| list.get(at)).cloned().unwrap_or(Value::Null))
         }
-        (Value::Object(_) | Value::Null, Value::String(name)) => scope.property(base, name),
+        (Value::Object(_) | Value::Null, Value::String(name)) => scope.property(base, name, of_stages),
         (base, index) => Err(format!("{} has no element by {}", kind_name(base), kind_name(index))),
     }
 }

@@ -12,13 +12,15 @@ mod check;
 mod evaluate;
 mod functions;
 mod lexer;
+mod names;
 mod parser;
 mod scope;
 mod template;
 
-pub(crate) use check::{Finding, Names, StageName, Type, check};
+pub(crate) use check::{Finding, Type, check};
 pub(crate) use evaluate::{evaluate, kind_name, to_text};
 pub(crate) use functions::compile_regex;
+pub(crate) use names::{Names, StageName};
 pub(crate) use parser::{json_number, parse};
 pub(crate) use scope::Scope;
 pub(crate) use template::{Part, holds_expression, split};

@@ -12,8 +12,8 @@ use crate::{
 pub(crate) struct Scope<'a> {
     context: &'a Context,
     stage: Option<&'a StagePlan>,
-    /// Whether a property that is not there is a fault (a template, whose text would silently be wrong) or null
-    /// (a condition, which may ask).
+    /// Whether an output that is not there is a fault (in a template, whose text would silently be wrong) or null
+    /// (in a condition, which may ask).
     strict: bool,
 }
 
@@ -47,12 +47,12 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// A property of a value.
-    pub(super) fn property(&self, base: &Value, name: &str) -> Result<Value, String> {
+    /// A property of a value, null when there is none. Of stages and their outputs that may be a fault.
+    pub(super) fn property(&self, base: &Value, name: &str, of_stages: bool) -> Result<Value, String> {
         match base {
             Value::Object(map) => match map.get(name) {
                 Some(value) => Ok(value.clone()),
-                None if self.strict => {
+                None if self.strict && of_stages => {
                     let known = map.keys().map(|key| format!("`{key}`")).collect::<Vec<_>>();
                     Err(if known.is_empty() {
                         format!("there is no `{name}` here; there is nothing at all, did the stage run?")

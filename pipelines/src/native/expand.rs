@@ -80,7 +80,7 @@ fn expansions(name: &str, matrix: &Spanned<Matrix>, problems: &mut Problems<'_>)
         too_many(place, problems);
         return Vec::new();
     }
-    if combinations.is_empty() {
+    if combinations.is_empty() && !matrix.broken {
         let report = problems.report(codes::EMPTY_MATRIX, place, "the matrix makes no stage at all");
         report.help("give it a list with values, or `include`");
     }

@@ -13,6 +13,7 @@ mod plan;
 mod reader;
 mod schema;
 mod start;
+mod words;
 
 pub use schema::json_schema;
 

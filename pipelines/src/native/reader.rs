@@ -9,7 +9,10 @@ use crate::{
     diagnostic::{Place, Problems, Spanned},
     expressions::holds_expression,
     glob,
-    native::file::{Duration, Env, Size},
+    native::{
+        file::{Duration, Env, Size},
+        words::{Naming, foreign_key, is_label, is_name, is_variable},
+    },
     nearest::{did_you_mean, listed},
     quantity::{duration_ms, size_bytes},
     yaml::{Entry, Kind, Node, Scalar},
@@ -93,6 +96,9 @@ impl<'n> Fields<'n> {
 
 impl Reader<'_, '_> {
     pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str) {
+        if node.kind == Kind::Broken {
+            return;
+        }
         let message = if node.is_null() {
             format!("expected {expected}, found nothing")
         } else {
@@ -119,7 +125,7 @@ impl Reader<'_, '_> {
         for entry in entries {
             let key = entry.key.value.as_str();
             if !keys.contains(&key) {
-                let help = other_systems(key)
+                let help = foreign_key(key)
                     .map(str::to_owned)
                     .or_else(|| did_you_mean(key, keys.iter().copied()))
                     .unwrap_or_else(|| format!("the keys of {what} are {}", listed(keys.iter().copied())));
@@ -190,7 +196,7 @@ impl Reader<'_, '_> {
         if value.is_none() {
             let quoted = matches!(scalar.text.as_str(), "true" | "false");
             let help = quoted.then(|| "write it without quotes".to_owned());
-            let message = format!("expected `true` or `false`, found `{}`", scalar.text);
+            let message = format!("expected `true` or `false`, found the text `{}`", scalar.text);
             self.bad(codes::WRONG_TYPE, node.place, message, help);
         }
         value
@@ -211,7 +217,10 @@ impl Reader<'_, '_> {
 
     /// A number within bounds.
     pub(crate) fn number(&mut self, node: &Node, least: f64, most: f64) -> Option<f64> {
-        let expected = format!("a number from {least} to {most}");
+        let expected = match (least, most) {
+            (f64::MIN, f64::MAX) => "a number".to_owned(),
+            _ => format!("a number from {least} to {most}"),
+        };
         let scalar = self.scalar(node, &expected)?;
         let value =
             scalar.text.parse::<f64>().ok().filter(|value| scalar.plain && (least..=most).contains(value));
@@ -301,17 +310,24 @@ impl Reader<'_, '_> {
     }
 
     /// Names and values that may hold expressions. A value is kept as it is written; nothing is empty text.
-    pub(crate) fn env(&mut self, node: &Node, check_name: fn(&str) -> bool) -> Env {
+    pub(crate) fn env(&mut self, node: &Node, names: Naming) -> Env {
         let mut list = Vec::new();
         for entry in self.entries(node, "a mapping from names to values") {
-            if !check_name(&entry.key.value) {
-                let message = format!("`{}` is no name for such a value", entry.key.value);
-                self.bad(
-                    codes::BAD_NAME,
-                    entry.key.place,
-                    message,
-                    Some(codes::BAD_NAME.explanation.to_owned()),
-                );
+            let (good, what, help) = match names {
+                Naming::Variables => (
+                    is_variable(&entry.key.value),
+                    "a variable",
+                    "a variable's name has letters, digits and `_`, and does not begin with a digit",
+                ),
+                Naming::Labels => (
+                    is_label(&entry.key.value),
+                    "a label or header",
+                    "such a name has letters, digits, `-`, `_`, `.` and `/`",
+                ),
+            };
+            if !good {
+                let message = format!("`{}` is no name of {what}", entry.key.value);
+                self.bad(codes::BAD_NAME, entry.key.place, message, Some(help.to_owned()));
                 continue;
             }
             let Kind::Scalar(scalar) = &entry.value.kind else {
@@ -377,43 +393,4 @@ impl Reader<'_, '_> {
             }
         }
     }
-}
-
-pub(crate) fn is_name(text: &str) -> bool {
-    text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
-}
-
-/// A name that a shell can use as a variable.
-pub(crate) fn is_variable(text: &str) -> bool {
-    text.len() <= 128
-        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// A name as build arguments, labels and HTTP headers have.
-pub(crate) fn is_label(text: &str) -> bool {
-    (1..=128).contains(&text.len())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '/'))
-}
-
-/// What a key of another CI system is called here, or why it does not exist.
-fn other_systems(key: &str) -> Option<&'static str> {
-    Some(match key {
-        "jobs" => "what other systems call jobs are stages here: `stages`",
-        "steps" | "script" | "commands" => "the commands of a stage stand under `run`",
-        "depends_on" | "dependencies" => "the stages that come before stand under `needs`",
-        "when" | "rules" | "only" => {
-            "an expression stands under `if`; what starts the pipeline stands under `on`"
-        }
-        "runs-on" | "tags" => "labels of runners stand under `runs_on`",
-        "container" => "the image that commands run in stands under `image`",
-        "triggers" | "trigger" => "what starts a pipeline stands under `on`",
-        "variables" | "environment_variables" => "environment values stand under `env`",
-        "privileged" | "volumes" | "devices" | "cap_add" | "security_opt" | "network_mode" => {
-            "sandboxes get nothing of their host; images are built by a `build` stage, files are kept by `cache`"
-        }
-        _ => return None,
-    })
 }

@@ -53,7 +53,12 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::native::file::TABLES;
+    use crate::{
+        SourceFile,
+        diagnostic::Problems,
+        native::file::TABLES,
+        yaml::{self, Kind, Node},
+    };
 
     /// Every key that lowering accepts is in the schema, and the reverse.
     #[test]
@@ -77,6 +82,100 @@ mod tests {
             let fixed = definition.get("properties").is_some() && name != "Matrix";
             assert!(!fixed || seen.contains(name.as_str()), "{name} is in no table");
         }
+    }
+
+    /// What the schema says of a value: enough of JSON Schema for what schemars writes here.
+    fn accepts(schema: &Value, root: &Value, value: &Value) -> bool {
+        let Some(schema) = schema.as_object() else { return schema != &json!(false) };
+        let all = |key: &str| schema.get(key).and_then(Value::as_array).map(Vec::as_slice);
+        let is = |kind: &str| match kind {
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "number" => value.is_number(),
+            "integer" => value.is_i64(),
+            "null" => value.is_null(),
+            "array" => value.is_array(),
+            "object" => value.is_object(),
+            other => panic!("{other}"),
+        };
+        let pattern = schema.get("pattern").and_then(Value::as_str);
+        let target = schema.get("$ref").and_then(Value::as_str).map(|path| root.pointer(&path[1..]).unwrap());
+        let matches = |pattern: &str| {
+            value.as_str().is_none_or(|text| regex::Regex::new(pattern).unwrap().is_match(text))
+        };
+        let required = |map: &serde_json::Map<String, Value>| {
+            all("required").unwrap_or_default().iter().all(|key| map.contains_key(key.as_str().unwrap()))
+        };
+        let property = |(key, value): (&String, &Value)| {
+            let own = schema.get("properties").and_then(|properties| properties.get(key));
+            own.or(schema.get("additionalProperties")).is_none_or(|schema| accepts(schema, root, value))
+        };
+        schema.get("type").and_then(Value::as_str).is_none_or(is)
+            && target.is_none_or(|schema| accepts(schema, root, value))
+            && all("enum").is_none_or(|values| values.contains(value))
+            && all("anyOf").is_none_or(|forms| forms.iter().any(|form| accepts(form, root, value)))
+            && all("oneOf")
+                .is_none_or(|forms| forms.iter().filter(|form| accepts(form, root, value)).count() == 1)
+            && pattern.is_none_or(matches)
+            && value.as_object().is_none_or(|map| required(map) && map.iter().all(property))
+            && value.as_array().is_none_or(|items| {
+                items.iter().all(|item| schema.get("items").is_none_or(|schema| accepts(schema, root, item)))
+            })
+    }
+
+    fn json_of(node: &Node) -> Value {
+        match &node.kind {
+            Kind::Scalar(scalar) => scalar.value(),
+            Kind::List(items) => items.iter().map(json_of).collect(),
+            Kind::Map(entries) => {
+                let pairs = entries.iter().map(|entry| (entry.key.value.clone(), json_of(&entry.value)));
+                Value::Object(pairs.collect())
+            }
+            Kind::Broken => Value::Null,
+        }
+    }
+
+    fn schema_accepts(text: &str) -> bool {
+        let file = SourceFile { path: "p.yml", text };
+        let tree = yaml::parse(&mut Problems::new(&file)).unwrap();
+        let schema = json_schema();
+        accepts(&schema, &schema, &json_of(&tree))
+    }
+
+    /// Editors must not underline what compiles.
+    #[test]
+    fn the_schema_accepts_every_file_that_compiles() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+        let mut texts: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
+            .map(|path| std::fs::read_to_string(path.with_extension("yml")).unwrap())
+            .collect();
+        let language =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language.md")).unwrap();
+        let examples = language.split("```yaml\n").skip(1);
+        texts.extend(examples.map(|rest| rest.split("\n```").next().unwrap().to_owned()));
+        assert!(texts.len() > 25);
+        for text in texts {
+            assert!(schema_accepts(&text), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_wrong() {
+        let stage = |rest: &str| format!("on: push\nstages: {{a: {{image: \"debian:12\", {rest}}}}}\n");
+        assert!(schema_accepts(&stage("run: echo")));
+        for wrong in [
+            "run: echo, push: {repository: x}",
+            "env: {}",
+            "run: echo, imgae: x",
+            "run: echo, timeout: 10",
+            "run:",
+        ] {
+            assert!(!schema_accepts(&stage(wrong)), "{wrong}");
+        }
+        assert!(!schema_accepts("stages: {}"));
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span};
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StructureStyle};
 
 use super::{Entry, Kind, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Scalar};
 use crate::{
@@ -69,6 +69,8 @@ struct Builder<'p, 'a> {
 struct Open {
     anchor: usize,
     place: Place,
+    /// Written in brackets or braces.
+    flow: bool,
     /// Nodes counted when it began.
     nodes_before: usize,
     /// Levels below it so far.
@@ -97,7 +99,7 @@ struct Anchor {
 impl Builder<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Stop> {
         let place = span.byte_range().map_or_else(Place::default, |range| Place::new(range.start, range.end));
-        self.refuse_tag(&event, span);
+        let tagged = self.refuse_tag(&event, span);
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
                 let end = self.problems.text().len();
@@ -107,31 +109,44 @@ impl Builder<'_, '_> {
             }
             Event::Scalar(text, style, anchor, _) => {
                 self.charge(1, 0, place)?;
-                let kind =
-                    Kind::Scalar(Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain });
-                let node = Node { kind, place };
+                let plain = style == ScalarStyle::Plain;
+                // `!cancelled()` is a tag with nothing behind it.
+                let node = if tagged && plain && text.is_empty() {
+                    Node { kind: Kind::Broken, place }
+                } else {
+                    Node { kind: Kind::Scalar(Scalar { text: text.into_owned(), plain }), place }
+                };
                 self.remember(anchor, &node, 1, 0)?;
                 self.attach(node, 0);
             }
-            Event::SequenceStart(_, anchor, _) => self.begin(anchor, place, OpenKind::List(Vec::new()))?,
-            Event::MappingStart(_, anchor, _) => {
-                self.begin(anchor, place, OpenKind::Map { entries: Vec::new(), key: None })?;
+            Event::SequenceStart(style, anchor, _) => {
+                self.begin(anchor, place, style, OpenKind::List(Vec::new()))?;
+            }
+            Event::MappingStart(style, anchor, _) => {
+                self.begin(anchor, place, style, OpenKind::Map { entries: Vec::new(), key: None })?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(place)?,
             Event::Alias(id) => self.alias(id, place)?,
             Event::UnresolvedAlias(name) => {
                 let message = format!("no anchor `&{name}` is defined before this alias");
                 self.problems.report(codes::UNKNOWN_ALIAS, place, message);
-                self.attach(null(place), 0);
+                self.attach(Node { kind: Kind::Broken, place }, 0);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn begin(&mut self, anchor: usize, place: Place, kind: OpenKind) -> Result<(), Stop> {
+    fn begin(
+        &mut self,
+        anchor: usize,
+        place: Place,
+        style: StructureStyle,
+        kind: OpenKind,
+    ) -> Result<(), Stop> {
         self.charge(1, 0, place)?;
-        self.open.push(Open { anchor, place, nodes_before: self.nodes - 1, height: 0, kind });
+        let flow = style == StructureStyle::Flow;
+        self.open.push(Open { anchor, place, flow, nodes_before: self.nodes - 1, height: 0, kind });
         Ok(())
     }
 
@@ -155,7 +170,7 @@ impl Builder<'_, '_> {
         let Some(anchor) = self.anchors.get(&id) else {
             let message = "this alias stands inside the value that it names";
             self.problems.report(codes::UNKNOWN_ALIAS, place, message);
-            self.attach(null(place), 0);
+            self.attach(Node { kind: Kind::Broken, place }, 0);
             return Ok(());
         };
         let (nodes, height) = (anchor.nodes, anchor.height);
@@ -213,9 +228,9 @@ impl Builder<'_, '_> {
         }
     }
 
-    fn refuse_tag(&mut self, event: &Event<'_>, span: &Span) {
+    fn refuse_tag(&mut self, event: &Event<'_>, span: &Span) -> bool {
         if event.tag().is_none() {
-            return;
+            return false;
         }
         let tag = span.tag_span().and_then(|span| span.byte_range());
         let place = tag.map_or_else(Place::default, |range| Place::new(range.start, range.end));
@@ -223,6 +238,7 @@ impl Builder<'_, '_> {
         let message = format!("`{text}` is read as a YAML tag, and tags are not part of the language");
         let help = "put the whole value in quotes if it is text or an expression that begins with `!`";
         self.problems.report(codes::TAG, place, message).help(help);
+        true
     }
 
     fn syntax_error(&mut self, at: usize, error: &ScanError) {
@@ -233,11 +249,19 @@ impl Builder<'_, '_> {
         let text = self.problems.text();
         let rest = text.get(at..).unwrap_or_default();
         let end = at + rest.find(['\n', '\r']).unwrap_or(rest.len()).min(1);
-        let report =
-            self.problems.report(codes::SYNTAX, Place::new(at, end), format!("not YAML: {}", error.info()));
         let line_start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
         let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        report.maybe_help(syntax_help(line));
+        // A bracket of an earlier line that is still open is the likelier mistake.
+        let bracket = self.open.last().filter(|open| open.flow && open.place.start < line_start);
+        let bracket = bracket.map(|open| Place::new(open.place.start, open.place.start + 1));
+        let report =
+            self.problems.report(codes::SYNTAX, Place::new(at, end), format!("not YAML: {}", error.info()));
+        match bracket {
+            Some(place) => {
+                report.related(place, "opened here and not closed before").help("close the bracket")
+            }
+            None => report.maybe_help(syntax_help(line)),
+        };
     }
 }
 
@@ -245,16 +269,16 @@ fn too_deep() -> String {
     format!("values are nested more than {MAX_DEPTH} levels deep here")
 }
 
-fn null(place: Place) -> Node {
-    Node { kind: Kind::Scalar(Scalar { text: String::new(), plain: true }), place }
-}
-
 /// Checks a key as soon as it is read: it must be text, new in its map, and no merge key.
 fn read_key(problems: &mut Problems<'_>, entries: &[Entry], node: Node) -> Key {
     let place = node.place;
-    let Kind::Scalar(scalar) = node.kind else {
-        problems.report(codes::BAD_KEY, place, "a key must be plain text");
-        return Key::Bad;
+    let scalar = match node.kind {
+        Kind::Scalar(scalar) => scalar,
+        Kind::Broken => return Key::Bad,
+        Kind::List(_) | Kind::Map(_) => {
+            problems.report(codes::BAD_KEY, place, "a key must be plain text");
+            return Key::Bad;
+        }
     };
     if scalar.plain && scalar.text == "<<" {
         let report =

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<Entry>),
+    /// Something that was reported already; nobody need say more about it.
+    Broken,
 }
 
 /// A scalar as written.
@@ -56,6 +58,7 @@ impl Node {
             Kind::Map(_) => "a mapping",
             Kind::List(_) => "a list",
             Kind::Scalar(scalar) => scalar.describe(),
+            Kind::Broken => "something that cannot be read",
         }
     }
 

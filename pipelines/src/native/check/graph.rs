@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use crate::{
     codes,
     diagnostic::Problems,
-    native::file::Pipeline,
+    native::{expand::Expansion, file::Pipeline},
     nearest::{did_you_mean, listed},
 };
+
+/// The most needs of a pipeline, matrices expanded.
+const MAX_NEEDS: usize = 20_000;
 
 /// Stages by index.
 pub(crate) struct Graph {
@@ -58,11 +61,31 @@ pub(super) fn graph(pipeline: &Pipeline, problems: &mut Problems<'_>) -> Graph {
     let upstream = match &order {
         Ok(order) => closure(&needs, order),
         Err(left) => {
-            report_cycle(pipeline, &needs, left, problems);
+            report_cycles(pipeline, &needs, left, problems);
             vec![vec![true; stages.len()]; stages.len()]
         }
     };
     Graph { needs, upstream, index }
+}
+
+/// A need between two matrices is one between each two of their stages, which adds up.
+pub(super) fn limit(
+    pipeline: &Pipeline,
+    graph: &Graph,
+    expansions: &[Vec<Expansion>],
+    problems: &mut Problems<'_>,
+) {
+    let count = |stage: usize| expansions.get(stage).map_or(0, Vec::len);
+    let mut total = 0_usize;
+    for (index, (stage, needs)) in pipeline.stages.iter().zip(&graph.needs).enumerate() {
+        total += count(index) * needs.iter().map(|need| count(*need)).sum::<usize>();
+        if total > MAX_NEEDS {
+            let message = format!("the pipeline has more than {MAX_NEEDS} needs between its stages");
+            let report = problems.report(codes::TOO_MANY_STAGES, stage.place_of("needs"), message);
+            report.help("put a stage between two matrices, or leave out needs that follow from others");
+            return;
+        }
+    }
 }
 
 /// Stages so that each comes after its needs; or those that are in a circle or behind one.
@@ -102,18 +125,29 @@ fn closure(needs: &[Vec<usize>], order: &[usize]) -> Vec<Vec<bool>> {
     upstream
 }
 
-/// Names one circle: from any stage that never begins, its needs that never begin lead into one.
-fn report_cycle(pipeline: &Pipeline, needs: &[Vec<usize>], left: &[usize], problems: &mut Problems<'_>) {
-    let Some(first) = left.first() else { return };
-    let mut path = vec![*first];
-    let circle = loop {
-        let last = path[path.len() - 1];
-        let Some(next) = needs[last].iter().find(|need| left.contains(need)) else { return };
-        if let Some(at) = path.iter().position(|stage| stage == next) {
-            break &path[at..];
+/// Names every circle that has no stage with another one in common: from any stage that never begins, its needs
+/// that never begin lead into one.
+fn report_cycles(pipeline: &Pipeline, needs: &[Vec<usize>], left: &[usize], problems: &mut Problems<'_>) {
+    let mut seen = vec![false; needs.len()];
+    for start in left {
+        let mut path = Vec::new();
+        let mut stage = *start;
+        while !seen[stage] {
+            seen[stage] = true;
+            path.push(stage);
+            match needs[stage].iter().find(|need| left.contains(need)) {
+                Some(next) => stage = *next,
+                None => break,
+            }
         }
-        path.push(*next);
-    };
+        // The walk ends at a stage seen before: one of this walk closes a circle, another's was reported.
+        if let Some(at) = path.iter().position(|one| *one == stage) {
+            report_cycle(pipeline, &path[at..], problems);
+        }
+    }
+}
+
+fn report_cycle(pipeline: &Pipeline, circle: &[usize], problems: &mut Problems<'_>) {
     let name = |stage: usize| pipeline.stages[stage].name.value.as_str();
     let place = |from: usize, to: usize| {
         let need = pipeline.stages[from].needs.iter().find(|need| need.stage.value == name(to));

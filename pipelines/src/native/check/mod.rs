@@ -29,6 +29,7 @@ pub(crate) struct Checked {
 pub(crate) fn check(pipeline: &Pipeline, uses: &[Use], problems: &mut Problems<'_>) -> Checked {
     let graph = graph::graph(pipeline, problems);
     let expansions = expand::expand(pipeline, problems);
+    graph::limit(pipeline, &graph, &expansions, problems);
     for stage in &pipeline.stages {
         verbs::check(pipeline, stage, problems);
     }

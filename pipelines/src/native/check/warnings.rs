@@ -39,7 +39,7 @@ fn images(stage: &Stage) -> impl Iterator<Item = &Spanned<String>> {
 }
 
 fn moving_image(name: &Spanned<String>, problems: &mut Problems<'_>) {
-    if image::is_moving(&name.value) {
+    if image::check_image(&name.value).is_ok() && image::is_moving(&name.value) {
         let message = format!("`{}` may be another image tomorrow", name.value);
         let report = problems.report(codes::IMAGE_NOT_PINNED, name.place, message);
         report.help("name a version or a digest");

@@ -111,6 +111,8 @@ pub(crate) struct Need {
 /// A stage for every combination of values.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Matrix {
+    /// A value could not be read, so what the matrix makes is not known.
+    pub broken: bool,
     pub axes: Vec<(Spanned<String>, Vec<Value>)>,
     pub include: Vec<Vec<(Spanned<String>, Value)>>,
     pub exclude: Vec<Vec<(Spanned<String>, Value)>>,

@@ -5,7 +5,8 @@ use crate::{
     codes,
     native::{
         file::{Concurrency, Defaults, Pipeline},
-        reader::{Reader, is_variable},
+        reader::Reader,
+        words::Naming,
     },
     yaml::Node,
 };
@@ -25,7 +26,7 @@ pub(crate) fn pipeline(r: &mut Reader<'_, '_>, node: &Node) -> Option<Pipeline> 
             Default::default()
         }
     };
-    let env = fields.get("env").map(|node| r.env(node, is_variable)).unwrap_or_default();
+    let env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
     let defaults = fields.read("defaults", r, defaults);
     let concurrency = fields.read("concurrency", r, concurrency);
     let mut stages = Vec::new();

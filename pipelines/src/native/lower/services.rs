@@ -7,7 +7,8 @@ use crate::{
     expressions::compile_regex,
     native::{
         file::{Duration, Ready, Resources, Service, shape::HttpReady},
-        reader::{Reader, is_variable},
+        reader::Reader,
+        words::Naming,
     },
     plan::ReadyProbe,
     yaml::{Entry, Kind, Node},
@@ -17,10 +18,20 @@ pub(super) fn service(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Service> 
     let fields = r.fields(&entry.value, "a service", Service::KEYS)?;
     let good_name = r.name(&entry.key, "a service");
     let image = fields.require("image", r, Reader::template);
-    let env = fields.get("env").map(|node| r.env(node, is_variable)).unwrap_or_default();
-    let command = fields.get("command").map(|node| r.one_or_many(node, Reader::template)).unwrap_or_default();
+    let env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
+    let command = fields.get("command").map(|node| r.one_or_many(node, argument)).unwrap_or_default();
     let ready = fields.read("ready", r, ready);
     Some(Service { name: entry.key.clone(), image: image.filter(|_| good_name)?, env, command, ready })
+}
+
+/// One argument of a program; quotes with nothing in them are an argument too.
+fn argument(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<String>> {
+    match &node.kind {
+        Kind::Scalar(scalar) if scalar.text.is_empty() && !scalar.plain => {
+            Some(Spanned::new(String::new(), node.place))
+        }
+        _ => r.template(node),
+    }
 }
 
 fn ready(r: &mut Reader<'_, '_>, node: &Node) -> Option<Ready> {

@@ -13,7 +13,8 @@ use crate::{
     diagnostic::{Place, Spanned},
     native::{
         file::{Duration, Matrix, Need, Retry, Secret, Stage, shape::ExitCodes},
-        reader::{Reader, Role, is_name, is_variable},
+        reader::{Reader, Role},
+        words::{Naming, is_name, is_variable},
     },
     plan::{NeedState, RetryWhen},
     yaml::{Entry, Kind, Node},
@@ -29,7 +30,7 @@ pub(super) fn stage(r: &mut Reader<'_, '_>, entry: &Entry) -> Stage {
     stage.image = fields.read("image", r, Reader::template);
     stage.matrix = fields.entry("matrix").and_then(|entry| matrix(r, entry));
     stage.runs_on = fields.get("runs_on").map(|node| r.one_or_many(node, Reader::text));
-    stage.env = fields.get("env").map(|node| r.env(node, is_variable)).unwrap_or_default();
+    stage.env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
     stage.secrets = fields.get("secrets").map(|node| r.one_or_many(node, secret)).unwrap_or_default();
     if let Some(node) = fields.get("services") {
         let entries = r.entries(node, "a mapping from names to services");
@@ -196,13 +197,21 @@ fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
         return None;
     };
     let mut matrix = Matrix::default();
+    let written = |node: &Node| if let Kind::List(items) = &node.kind { items.len() } else { 1 };
     for Entry { key, value } in entries {
         match key.value.as_str() {
-            "include" => matrix.include = r.list(value, "a list of mappings", combination),
-            "exclude" => matrix.exclude = r.list(value, "a list of mappings", combination),
+            "include" => {
+                matrix.include = r.list(value, "a list of mappings", combination);
+                matrix.broken |= matrix.include.len() < written(value);
+            }
+            "exclude" => {
+                matrix.exclude = r.list(value, "a list of mappings", combination);
+                matrix.broken |= matrix.exclude.len() < written(value);
+            }
             name => {
                 axis_name(r, name, key.place);
                 let values = r.list(value, "a list of values", matrix_value);
+                matrix.broken |= values.len() < written(value);
                 matrix.axes.push((key.clone(), values));
             }
         }
@@ -213,7 +222,8 @@ fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
 fn axis_name(r: &mut Reader<'_, '_>, name: &str, place: Place) {
     if !is_name(name) {
         let message = format!("`{name}` is no name for a list of the matrix");
-        r.bad(codes::BAD_NAME, place, message, Some(codes::BAD_NAME.explanation.to_owned()));
+        let help = "such a name has letters, digits, `-` and `_`";
+        r.bad(codes::BAD_NAME, place, message, Some(help.to_owned()));
     }
 }
 
@@ -229,6 +239,10 @@ fn combination(r: &mut Reader<'_, '_>, node: &Node) -> Option<Vec<(Spanned<Strin
 
 /// A plain value. It becomes part of the stage's key, so it is short and has no control characters.
 fn matrix_value(r: &mut Reader<'_, '_>, node: &Node) -> Option<Value> {
+    if matches!(node.kind, Kind::List(_) | Kind::Map(_)) {
+        r.wrong_type(node, "a plain value");
+        return None;
+    }
     let text = r.text(node)?;
     if text.value.len() > 100 || text.value.chars().any(char::is_control) {
         let message = "a value of a matrix has at most 100 characters, on one line";

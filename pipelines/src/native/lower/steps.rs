@@ -6,7 +6,8 @@ use crate::{
     expressions::holds_expression,
     native::{
         file::{Commands, Step},
-        reader::{Reader, is_variable},
+        reader::Reader,
+        words::Naming,
     },
     plan::StepWhen,
     yaml::{Kind, Node},
@@ -60,7 +61,7 @@ fn step(r: &mut Reader<'_, '_>, node: &Node) -> Option<Step> {
         run: Spanned::new(String::new(), node.place),
         name: fields.read("name", r, Reader::text),
         id,
-        env: fields.get("env").map(|node| r.env(node, is_variable)).unwrap_or_default(),
+        env: fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default(),
         working_directory: fields.read("working_directory", r, Reader::path),
         timeout: fields.read("timeout", r, |r, node| r.positive_duration(node, LONGEST_HOURS)),
         when: fields.read("when", r, |r, node| r.word(node, &words)).unwrap_or_default(),

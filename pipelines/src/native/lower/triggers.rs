@@ -18,7 +18,7 @@ pub(super) fn on(r: &mut Reader<'_, '_>, entry: &Entry) -> On {
     match &entry.value.kind {
         Kind::Map(_) => full(r, &entry.value, &mut on),
         Kind::List(items) => items.iter().for_each(|item| by_name(r, item, &mut on)),
-        Kind::Scalar(_) => by_name(r, &entry.value, &mut on),
+        Kind::Scalar(_) | Kind::Broken => by_name(r, &entry.value, &mut on),
     }
     if matches!(&entry.value.kind, Kind::Map(entries) if entries.is_empty()) {
         r.problems.report(

@@ -7,7 +7,8 @@ use crate::{
     native::{
         file::{Build, Check, Compose, Deploy, Duration, PushImage, Smoke, Stage, Verb},
         image,
-        reader::{Fields, Reader, Role, is_label, is_name, is_variable},
+        reader::{Fields, Reader, Role},
+        words::{Naming, is_name, is_variable},
     },
     nearest::listed,
     yaml::{Kind, Node},
@@ -67,8 +68,8 @@ fn build(r: &mut Reader<'_, '_>, node: &Node) -> Option<Build> {
         build.dockerfile = dockerfile.value;
     }
     build.target = fields.read("target", r, Reader::text);
-    build.args = fields.get("args").map(|node| r.env(node, is_variable)).unwrap_or_default();
-    build.labels = fields.get("labels").map(|node| r.env(node, is_label)).unwrap_or_default();
+    build.args = fields.get("args").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
+    build.labels = fields.get("labels").map(|node| r.env(node, Naming::Labels)).unwrap_or_default();
     Some(build)
 }
 
@@ -101,8 +102,10 @@ fn environment(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<String>> {
     let text = r.raw_text(node)?;
     r.note(&text, Role::Environment);
     let literal = !text.value.contains("${{");
-    let lower = text.value.chars().all(|c| !c.is_ascii_uppercase());
-    if literal && !(lower && is_name(&text.value)) {
+    let good = is_name(&text.value)
+        && text.value.len() <= 63
+        && !text.value.contains(|c: char| c.is_ascii_uppercase());
+    if literal && !good {
         let message = format!("`{}` is no name of an environment", text.value);
         let help = "such a name has at most 63 lower-case letters, digits, `-` and `_`";
         r.bad(codes::BAD_NAME, text.place, message, Some(help.to_owned()));
@@ -178,7 +181,7 @@ fn check(r: &mut Reader<'_, '_>, node: &Node) -> Option<Check> {
     let method = fields.read("method", r, |r, node| r.word(node, &methods));
     let status = fields.get("status").map(|node| r.one_or_many(node, status));
     let body_contains = fields.read("body_contains", r, Reader::template);
-    let headers = fields.get("headers").map(|node| r.env(node, is_label)).unwrap_or_default();
+    let headers = fields.get("headers").map(|node| r.env(node, Naming::Labels)).unwrap_or_default();
     let max_latency = fields.read("max_latency", r, |r, node| r.positive_duration(node, 1));
     let deadline = fields.read("deadline", r, |r, node| r.positive_duration(node, 24));
     let interval = fields.read("interval", r, |r, node| r.positive_duration(node, 1));

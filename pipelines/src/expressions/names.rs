@@ -1,0 +1,225 @@
+//! The names that expressions may use: contexts, their properties, and the stages of the pipeline.
+
+use serde_json::Value;
+
+use super::{
+    Expression, Kind,
+    check::{Checker, Type},
+};
+use crate::{
+    codes,
+    diagnostic::Place,
+    nearest::{did_you_mean, listed},
+};
+
+/// A stage as seen from an expression.
+#[derive(Debug, Clone)]
+pub(crate) struct StageName<'a> {
+    pub name: &'a str,
+    /// Comes before the stage that the expression belongs to.
+    pub upstream: bool,
+    /// Is several stages, so that its outputs have no single value.
+    pub matrix: bool,
+    /// The outputs that its verb makes; None: whatever its commands write.
+    pub outputs: Option<&'static [&'static str]>,
+}
+
+/// What an expression may name where it stands.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names<'a> {
+    /// The inputs of manual runs.
+    pub inputs: Vec<(&'a str, Type)>,
+    /// The names of the stage's matrix; None: it has none.
+    pub matrix: Option<Vec<&'a str>>,
+    /// Stands in a deploy or smoke stage.
+    pub environment: bool,
+    /// The pipeline's stages; None: outside of stages.
+    pub stages: Option<Vec<StageName<'a>>>,
+    /// Stands in `if`, where earlier stages can be asked how they ended.
+    pub condition: bool,
+}
+
+impl Checker<'_> {
+    /// The type of a name and its properties, all of them known.
+    pub(super) fn path(&mut self, path: &[(&str, Place)]) -> Type {
+        let [(root, place), rest @ ..] = path else { return Type::Any };
+        match *root {
+            "git" => self.fixed("git", GIT, rest),
+            "event" => match rest {
+                [("pull_request", _), rest @ ..] => self.fixed("event.pull_request", PULL_REQUEST, rest),
+                _ => self.fixed("event", EVENT, rest),
+            },
+            "inputs" => {
+                let inputs = self.names.inputs.clone();
+                self.named("inputs", &inputs, rest, "`on.manual.inputs` declares no input")
+            }
+            "matrix" => match &self.names.matrix {
+                Some(axes) => {
+                    let axes: Vec<_> = axes.iter().map(|name| (*name, Type::Any)).collect();
+                    self.named("matrix", &axes, rest, "the matrix has no name")
+                }
+                None => {
+                    let message = "there is no matrix here".to_owned();
+                    self.find(
+                        codes::UNKNOWN_NAME,
+                        *place,
+                        message,
+                        Some("give the stage a `matrix`".to_owned()),
+                    )
+                }
+            },
+            "environment" if self.names.environment => self.fixed("environment", ENVIRONMENT, rest),
+            "environment" => {
+                let message = "`environment` is known only in deploy and smoke stages".to_owned();
+                self.find(codes::UNKNOWN_NAME, *place, message, None)
+            }
+            "stages" => self.stage(*place, rest),
+            "secrets" => {
+                let message = "secrets are never part of an expression".to_owned();
+                let help = "name the secret under the stage's `secrets`; its commands read it as a variable";
+                self.find(codes::UNKNOWN_NAME, *place, message, Some(help.to_owned()))
+            }
+            "env" => {
+                let message = "there is no context `env`".to_owned();
+                let help =
+                    "commands read environment values as variables; expressions read `git`, `inputs`, …";
+                self.find(codes::UNKNOWN_NAME, *place, message, Some(help.to_owned()))
+            }
+            unknown => {
+                let known = ["git", "event", "inputs", "matrix", "environment", "stages"];
+                let help = did_you_mean(unknown, known)
+                    .unwrap_or_else(|| format!("the contexts are {}; text stands in quotes", listed(known)));
+                self.find(codes::UNKNOWN_NAME, *place, format!("there is no context `{unknown}`"), Some(help))
+            }
+        }
+    }
+
+    /// A context whose properties are always the same.
+    fn fixed(&mut self, context: &str, known: &[(&str, Type)], rest: &[(&str, Place)]) -> Type {
+        self.named(context, known, rest, &format!("`{context}` has no property"))
+    }
+
+    fn named(
+        &mut self,
+        context: &str,
+        known: &[(&str, Type)],
+        rest: &[(&str, Place)],
+        missing: &str,
+    ) -> Type {
+        let [(name, place), deeper @ ..] = rest else { return Type::Map };
+        let Some((_, kind)) = known.iter().find(|(key, _)| key == name) else {
+            let words = known.iter().map(|(key, _)| *key);
+            let help = did_you_mean(name, words.clone())
+                .unwrap_or_else(|| format!("`{context}` has {}", listed(words)));
+            return self.find(codes::UNKNOWN_NAME, *place, format!("{missing} `{name}`"), Some(help));
+        };
+        match (kind, deeper) {
+            (kind, []) => *kind,
+            (Type::Bool | Type::Number | Type::Text, [(deeper, place), ..]) => {
+                let message =
+                    format!("`{context}.{name}` is {}, it has no property `{deeper}`", kind.describe());
+                self.find(codes::UNKNOWN_NAME, *place, message, None)
+            }
+            _ => Type::Any,
+        }
+    }
+
+    fn stage(&mut self, place: Place, rest: &[(&str, Place)]) -> Type {
+        let Some(stages) = &self.names.stages else {
+            let message = "`stages` is known only in stages".to_owned();
+            return self.find(codes::UNKNOWN_NAME, place, message, None);
+        };
+        let [(name, name_place), rest @ ..] = rest else { return Type::Map };
+        // One stage of a matrix is named by its whole key, `test (node=20)`.
+        let (base, one_of_matrix) = match name.split_once(" (") {
+            Some((base, _)) => (base, true),
+            None => (*name, false),
+        };
+        let Some(stage) = stages.iter().find(|stage| stage.name == base) else {
+            let words: Vec<&str> = stages.iter().map(|stage| stage.name).collect();
+            let help = did_you_mean(base, words.iter().copied())
+                .unwrap_or_else(|| format!("the stages are {}", listed(words.iter().copied())));
+            return self.find(
+                codes::UNKNOWN_NAME,
+                *name_place,
+                format!("there is no stage `{base}`"),
+                Some(help),
+            );
+        };
+        if !stage.upstream {
+            let message = format!("stage `{base}` does not come before this one, so nothing is known of it");
+            let help = Some(format!("add `{base}` to `needs`"));
+            return self.find(codes::NOT_UPSTREAM, *name_place, message, help);
+        }
+        let (outputs, matrix) = (stage.outputs, stage.matrix && !one_of_matrix);
+        match rest {
+            [] => Type::Map,
+            [("status", _)] => Type::Text,
+            [("outputs", place), ..] if matrix => {
+                let message = format!("`{base}` has a matrix, so its outputs have no single value");
+                let help = format!("name one of its stages: `stages['{base} (name=value)'].outputs`");
+                self.find(codes::UNKNOWN_NAME, *place, message, Some(help))
+            }
+            [("outputs", _)] => Type::Map,
+            [("outputs", _), output @ ..] => match outputs {
+                Some(outputs) => {
+                    let known: Vec<_> = outputs.iter().map(|name| (*name, Type::Text)).collect();
+                    self.named(&format!("stages.{base}.outputs"), &known, output, "this stage has no output")
+                }
+                None => Type::Text,
+            },
+            _ => {
+                let known = [("status", Type::Text), ("outputs", Type::Map)];
+                self.fixed(&format!("stages.{base}"), &known, rest)
+            }
+        }
+    }
+}
+
+const GIT: &[(&str, Type)] = &[
+    ("sha", Type::Text),
+    ("short_sha", Type::Text),
+    ("reference", Type::Text),
+    ("branch", Type::Text),
+    ("tag", Type::Text),
+    ("before", Type::Text),
+    ("message", Type::Text),
+    ("author", Type::Text),
+];
+const EVENT: &[(&str, Type)] = &[
+    ("kind", Type::Text),
+    ("repository", Type::Text),
+    ("default_branch", Type::Text),
+    ("actor", Type::Text),
+    ("trusted", Type::Bool),
+    ("changed_paths", Type::List),
+    ("pull_request", Type::Map),
+];
+const PULL_REQUEST: &[(&str, Type)] = &[
+    ("number", Type::Number),
+    ("action", Type::Text),
+    ("title", Type::Text),
+    ("base_branch", Type::Text),
+    ("head_branch", Type::Text),
+    ("from_fork", Type::Bool),
+];
+const ENVIRONMENT: &[(&str, Type)] = &[("name", Type::Text), ("url", Type::Text)];
+
+/// `a.b['c']` as its parts, when all of them are known.
+pub(super) fn path(expression: &Expression) -> Option<Vec<(&str, Place)>> {
+    match &expression.kind {
+        Kind::Name(name) => Some(vec![(name, expression.place)]),
+        Kind::Member(base, name) => {
+            let mut parts = path(base)?;
+            parts.push((&name.value, name.place));
+            Some(parts)
+        }
+        Kind::Index(base, index) => {
+            let Kind::Literal(Value::String(name)) = &index.kind else { return None };
+            let mut parts = path(base)?;
+            parts.push((name, index.place));
+            Some(parts)
+        }
+        _ => None,
+    }
+}

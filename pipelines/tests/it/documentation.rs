@@ -1,0 +1,60 @@
+//! docs/language.md says what is so.
+
+use tidegate_pipelines::{
+    Compiled, SourceFile, check, codes, compile, condition, json_schema, render, resolve,
+};
+
+use crate::events;
+
+fn text() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language.md")).unwrap()
+}
+
+/// The blocks of one language.
+fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
+    let fence = format!("```{language}\n");
+    text.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+#[test]
+fn every_example_is_a_pipeline() {
+    let text = text();
+    let examples = blocks(&text, "yaml");
+    assert!(examples.len() >= 15, "only {} examples", examples.len());
+    for example in examples {
+        let file = SourceFile { path: "example.yml", text: example };
+        let found = check(&file);
+        assert!(found.is_empty(), "{}", render(&file, &found, false));
+        let event = events::named(example);
+        let result = compile(&file, &event).result;
+        let Some(Compiled::Plan(plan)) = result else { panic!("{result:?} of\n{example}") };
+        let context = events::all_ended_well(&plan, &event);
+        for stage in &plan.stages {
+            resolve(stage, &context).unwrap_or_else(|error| panic!("{error} in\n{example}"));
+            if let Some(expression) = &stage.condition {
+                condition(expression, stage, &context)
+                    .unwrap_or_else(|error| panic!("{error} in\n{example}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_key_is_documented() {
+    let text = text();
+    let schema = json_schema();
+    let types = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    for key in types.flat_map(|kind| kind["properties"].as_object().into_iter().flatten()).map(|(key, _)| key)
+    {
+        assert!(text.contains(&format!("`{key}`")), "`{key}` is not in docs/language.md");
+    }
+}
+
+#[test]
+fn every_code_is_documented() {
+    let text = text();
+    for code in codes::ALL {
+        let row = format!("| {} | {} |", code.id, code.explanation.replace('|', "\\|"));
+        assert!(text.contains(&row), "docs/language.md lacks the row\n{row}");
+    }
+}

@@ -1,0 +1,110 @@
+//! Events as a forge would send them.
+
+use std::collections::BTreeMap;
+
+use tidegate_pipelines::{
+    Context, EnvironmentFacts, StageFacts,
+    event::{Event, EventKind, GitFacts, PullRequestFacts},
+    plan::Plan,
+};
+
+pub const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A push to a branch.
+pub fn push(branch: &str) -> Event {
+    Event {
+        kind: EventKind::Push,
+        repository: "demo/app".to_owned(),
+        default_branch: "main".to_owned(),
+        git: GitFacts {
+            sha: SHA.to_owned(),
+            reference: format!("refs/heads/{branch}"),
+            branch: Some(branch.to_owned()),
+            tag: None,
+            before: None,
+            message: "Add a thing".to_owned(),
+            author: "Ada <ada@example.org>".to_owned(),
+        },
+        actor: "ada".to_owned(),
+        changed_paths: None,
+        inputs: BTreeMap::new(),
+        pull_request: None,
+        trusted: true,
+    }
+}
+
+/// A tag.
+pub fn tag(name: &str) -> Event {
+    let mut event = push("main");
+    event.kind = EventKind::Tag;
+    event.git.reference = format!("refs/tags/{name}");
+    event.git.branch = None;
+    event.git.tag = Some(name.to_owned());
+    event
+}
+
+/// A pull request of the same repository.
+pub fn pull_request(base: &str) -> Event {
+    let mut event = push("feature");
+    event.kind = EventKind::PullRequest;
+    event.git.reference = "refs/pull/7/head".to_owned();
+    event.git.branch = None;
+    event.pull_request = Some(PullRequestFacts {
+        number: 7,
+        action: "opened".to_owned(),
+        title: "$(touch /pwned)".to_owned(),
+        base_branch: base.to_owned(),
+        head_branch: "feature".to_owned(),
+        from_fork: false,
+    });
+    event
+}
+
+/// A pull request of a fork.
+pub fn fork() -> Event {
+    let mut event = pull_request("main");
+    event.trusted = false;
+    event.pull_request.as_mut().unwrap().from_fork = true;
+    event
+}
+
+/// A person's request, with inputs as JSON.
+pub fn manual(inputs: serde_json::Value) -> Event {
+    let mut event = push("main");
+    event.kind = EventKind::Manual;
+    event.inputs = serde_json::from_value(inputs).unwrap();
+    event
+}
+
+/// What a run knows once all its stages succeeded and wrote whatever outputs the tests read.
+pub fn all_ended_well(plan: &Plan, event: &Event) -> Context {
+    let mut context = Context::new(plan, event);
+    context.environment = Some(EnvironmentFacts { name: "staging".into(), url: Some("http://app".into()) });
+    for stage in &plan.stages {
+        let outputs = [
+            ("image_id", "sha256:aa"),
+            ("digest", "sha256:bb"),
+            ("image", "app@sha256:bb"),
+            ("kind", "release"),
+            ("count", "3"),
+        ];
+        let outputs = outputs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let facts = StageFacts { status: "succeeded".into(), outputs: outputs.into() };
+        context.stages.insert(stage.key.clone(), facts);
+    }
+    context
+}
+
+/// The event that a file's first line asks for: `# event: tag v1`; a push to `main` when it asks for none.
+pub fn named(text: &str) -> Event {
+    let wanted = text.lines().next().and_then(|line| line.strip_prefix("# event: ")).unwrap_or("push main");
+    let (kind, rest) = wanted.split_once(' ').unwrap_or((wanted, ""));
+    match kind {
+        "push" => push(rest),
+        "tag" => tag(rest),
+        "pull_request" => pull_request(rest),
+        "fork" => fork(),
+        "manual" => manual(serde_json::from_str(rest).unwrap()),
+        other => panic!("no event `{other}`"),
+    }
+}

@@ -1,0 +1,82 @@
+//! Files and what comes of them: `x.yml` with `x.out` (the diagnostics as people see them) and `x.json` (the plan,
+//! or why nothing starts). Run with `TIDEGATE_BLESS=1` to write what comes of them now, and read the difference.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::json;
+use tidegate_pipelines::{Compiled, SourceFile, codes, compile, render};
+
+use crate::events;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+pub fn files(ending: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|found| found == ending));
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+#[test]
+fn every_file_gives_what_it_gave() {
+    let bless = std::env::var_os("TIDEGATE_BLESS").is_some();
+    let mut differences = Vec::new();
+    for path in files("yml") {
+        let text = fs::read_to_string(&path).unwrap();
+        let file = SourceFile { path: "pipeline.yml", text: &text };
+        let compilation = compile(&file, &events::named(&text));
+        assert_eq!(
+            compilation.result.is_none(),
+            compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error),
+            "{}: a result exactly when there is no error",
+            path.display()
+        );
+        let out =
+            (!compilation.diagnostics.is_empty()).then(|| render(&file, &compilation.diagnostics, false));
+        let result = compilation.result.map(|result| {
+            let value = match result {
+                Compiled::Plan(plan) => serde_json::to_value(plan).unwrap(),
+                Compiled::NotTriggered { reason } => json!({ "not_triggered": reason }),
+            };
+            serde_json::to_string_pretty(&value).unwrap() + "\n"
+        });
+        for (ending, now) in [("out", out), ("json", result)] {
+            let golden = path.with_extension(ending);
+            let before = fs::read_to_string(&golden).ok();
+            if before != now {
+                differences.push(format!("{}:\n{}", golden.display(), now.as_deref().unwrap_or("(nothing)")));
+                match &now {
+                    _ if !bless => {}
+                    Some(now) => fs::write(&golden, now).unwrap(),
+                    None => fs::remove_file(&golden).unwrap(),
+                }
+            }
+        }
+    }
+    assert!(bless || differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn no_result_is_without_its_file() {
+    for path in files("out").into_iter().chain(files("json")) {
+        assert!(path.with_extension("yml").exists(), "{} is of no file", path.display());
+    }
+}
+
+#[test]
+fn every_code_is_in_a_golden_file() {
+    let all: String = files("out").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let missing: BTreeSet<_> = codes::ALL
+        .iter()
+        .filter(|code| !all.contains(&format!("[{}]", code.id)))
+        .map(|code| code.id)
+        .collect();
+    assert_eq!(missing, BTreeSet::new());
+}

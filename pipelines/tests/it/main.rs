@@ -1,0 +1,9 @@
+//! Tests of the language from outside, in one binary.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod documentation;
+mod events;
+mod golden;
+mod properties;
+mod running;
+mod triggers;

@@ -1,0 +1,213 @@
+//! What holds for every input.
+
+use std::{collections::BTreeMap, fs};
+
+use proptest::prelude::*;
+use serde_json::Value;
+use tidegate_pipelines::{
+    Compiled, Context, SourceFile, check, compile, condition,
+    plan::{Plan, Verb},
+    render, resolve, triggers,
+};
+
+use crate::{events, golden};
+
+/// Everything that takes a file, on this one. What it says must be about the file.
+fn survives(text: &str) {
+    let file = SourceFile { path: "pipeline.yml", text };
+    let diagnostics = check(&file);
+    for diagnostic in &diagnostics {
+        let span = diagnostic.span;
+        assert!(text.get(span.start..span.end).is_some(), "{span:?} is no part of {text:?}");
+        assert!(
+            span.line >= 1
+                && span.column >= 1
+                && (span.line, span.column) <= (span.end_line, span.end_column)
+        );
+    }
+    render(&file, &diagnostics, true);
+    triggers(&file);
+    for event in [events::push("main"), events::fork()] {
+        let compilation = compile(&file, &event);
+        let failed = compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error);
+        assert_eq!(compilation.result.is_none(), failed);
+        if let Some(Compiled::Plan(plan)) = compilation.result {
+            sound(&plan);
+        }
+    }
+}
+
+/// The graph is acyclic, keys are unique, and all that a stage names is upstream of it.
+fn sound(plan: &Plan) {
+    let mut done: BTreeMap<&str, usize> = BTreeMap::new();
+    while done.len() < plan.stages.len() {
+        let before = done.len();
+        for stage in &plan.stages {
+            if stage.needs.iter().all(|need| done.contains_key(need.stage.0.as_str())) {
+                let next = done.len();
+                done.entry(&stage.key.0).or_insert(next);
+            }
+        }
+        assert!(done.len() > before, "the stages left need each other, or a key is there twice");
+    }
+    for stage in &plan.stages {
+        let mut named: Vec<_> = stage.fetch.iter().map(|fetch| &fetch.stage).collect();
+        named.extend(&stage.same_runner_as);
+        if let Verb::Smoke(smoke) = &stage.verb {
+            named.push(&smoke.deploy);
+        }
+        named.extend(stage.needs.iter().map(|need| &need.stage));
+        assert!(named.iter().all(|key| stage.upstream.contains(key)), "{}: {named:?}", stage.key);
+        let order = |key: &str| done[key];
+        assert!(stage.upstream.iter().all(|key| order(&key.0) < order(&stage.key.0)));
+    }
+}
+
+fn sources() -> Vec<String> {
+    golden::files("yml").iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+/// A golden file with pieces cut out, doubled or replaced.
+fn mutated() -> impl Strategy<Value = String> {
+    let sources = sources();
+    let junk = prop_oneof![
+        "[ -~]{0,12}",
+        "\\PC{0,6}",
+        Just("\n  ".to_owned()),
+        Just("${{ ".to_owned()),
+        Just("*a &a ".to_owned())
+    ];
+    let edit = (any::<prop::sample::Index>(), any::<prop::sample::Index>(), junk, 0..3_u8);
+    (prop::sample::select(sources), prop::collection::vec(edit, 1..6)).prop_map(|(mut text, edits)| {
+        for (start, length, junk, kind) in edits {
+            let characters: Vec<char> = text.chars().collect();
+            if characters.is_empty() {
+                break;
+            }
+            let start = start.index(characters.len());
+            let end = (start + length.index(24)).min(characters.len());
+            let piece: String = characters[start..end].iter().collect();
+            let before: String = characters[..start].iter().collect();
+            let after: String = characters[end..].iter().collect();
+            text = match kind {
+                0 => format!("{before}{after}"),
+                1 => format!("{before}{piece}{piece}{after}"),
+                _ => format!("{before}{junk}{after}"),
+            };
+        }
+        text
+    })
+}
+
+/// A pipeline whose needs are drawn at random: sometimes in a circle, sometimes with a matrix.
+fn random_graph() -> impl Strategy<Value = String> {
+    let stage = (prop::collection::btree_set(0..12_usize, 0..4), 0..4_usize);
+    prop::collection::vec(stage, 1..12).prop_map(|stages| {
+        let mut text = "on: push\ndefaults: {image: \"debian:12\"}\nstages:\n".to_owned();
+        for (index, (needs, values)) in stages.iter().enumerate() {
+            let needs: Vec<_> =
+                needs.iter().filter(|need| **need < stages.len()).map(|need| format!("s{need}")).collect();
+            let matrix: Vec<_> = (0..*values).map(|value| value.to_string()).collect();
+            let matrix = if matrix.is_empty() {
+                String::new()
+            } else {
+                format!("matrix: {{v: [{}]}}, ", matrix.join(", "))
+            };
+            text.push_str(&format!("  s{index}: {{{matrix}needs: [{}], run: echo}}\n", needs.join(", ")));
+        }
+        text
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        survives(&String::from_utf8_lossy(&bytes));
+    }
+
+    #[test]
+    fn random_text_never_panics(text in "\\PC{0,200}") {
+        survives(&text);
+        survives(&format!("on: push\nstages:\n  a:\n    image: debian:12\n    run: echo\n    if: {text}\n"));
+        survives(&format!("on: push\nstages:\n  a:\n    image: debian:12\n    run: echo\n    env: {{X: '${{{{ {text} }}}}'}}\n"));
+    }
+
+    #[test]
+    fn mutated_files_never_panic(text in mutated()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn plans_are_acyclic(text in random_graph()) {
+        survives(&text);
+    }
+
+    #[test]
+    fn conditions_never_panic(text in "[a-z().'!&|=<> 0-9\\[\\]]{0,60}") {
+        let (plan, context) = finished();
+        let _ = condition(&text, &plan.stages[0], &context);
+    }
+}
+
+/// The delivery pipeline with every stage ended well.
+fn finished() -> (Plan, Context) {
+    let path = golden::files("yml").into_iter().find(|path| path.ends_with("delivery.yml")).unwrap();
+    let text = fs::read_to_string(path).unwrap();
+    let event = events::push("main");
+    let Some(Compiled::Plan(plan)) = compile(&SourceFile { path: "p.yml", text: &text }, &event).result
+    else {
+        panic!("the delivery pipeline has mistakes")
+    };
+    let context = events::all_ended_well(&plan, &event);
+    (plan, context)
+}
+
+#[test]
+fn resolving_leaves_no_expression() {
+    for path in golden::files("json") {
+        let source = fs::read_to_string(path.with_extension("yml")).unwrap();
+        let event = events::named(&source);
+        let Some(Compiled::Plan(plan)) = compile(&SourceFile { path: "p.yml", text: &source }, &event).result
+        else {
+            continue;
+        };
+        let context = events::all_ended_well(&plan, &event);
+        for stage in &plan.stages {
+            let resolved = serde_json::to_value(resolve(stage, &context).unwrap()).unwrap();
+            let text = Value::to_string(&resolved);
+            assert!(!text.contains("${{"), "{}: {text}", path.display());
+        }
+    }
+}
+
+#[test]
+fn hostile_sizes_are_refused_quickly() {
+    let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..20 {
+        laughs.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            vec![format!("*a{}", level - 1); 10].join(", ")
+        ));
+    }
+    let many: Vec<String> = (0..200).map(|value| value.to_string()).collect();
+    let many = format!("matrix: {{v: [{}]}}, run: echo", many.join(", "));
+    let crossed = format!(
+        "on: push\ndefaults: {{image: \"debian:12\"}}\nstages:\n  a: {{{many}}}\n  b: {{needs: [a], {many}}}\n"
+    );
+    let wide: String = (0..1200).map(|stage| format!("  s{stage}: {{run: echo}}\n")).collect();
+    for (text, code) in [
+        (laughs, "TG0102"),
+        ("[".repeat(100_000), "TG0102"),
+        ("{a: ".repeat(50_000), "TG0102"),
+        ("- ".repeat(100_000), "TG0102"),
+        ("x".repeat(300_000), "TG0102"),
+        (format!("on: push\ndefaults: {{image: \"debian:12\"}}\nstages:\n{wide}"), "TG0307"),
+        (crossed, "TG0307"),
+    ] {
+        let diagnostics = check(&SourceFile { path: "p.yml", text: &text });
+        assert!(diagnostics.iter().any(|found| found.code == code), "{code}: {diagnostics:?}");
+        assert!(diagnostics.len() <= 100);
+    }
+}
