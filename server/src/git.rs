@@ -220,7 +220,10 @@ impl Job {
         match by_reference {
             Err(error @ GitError::Away(_)) => Err(error),
             // The host answered, and has not got it.
-            _ => Err(GitError::Gone(format!("{} has no commit {sha} (any more), looked for by {reference}", self.url))),
+            _ => Err(GitError::Gone(format!(
+                "{} has no commit {sha} (any more), looked for by {reference}",
+                self.url
+            ))),
         }
     }
 

@@ -99,8 +99,13 @@ mod tests {
 
     #[test]
     fn payloads_read_back() {
-        let hints =
-            [Hint::StageQueued, Hint::Run(RunId::new()), Hint::Log(AttemptId::new()), Hint::Delivery, Hint::Outbox];
+        let hints = [
+            Hint::StageQueued,
+            Hint::Run(RunId::new()),
+            Hint::Log(AttemptId::new()),
+            Hint::Delivery,
+            Hint::Outbox,
+        ];
         for hint in hints {
             assert_eq!(Hint::parse(&hint.payload()), hint);
         }

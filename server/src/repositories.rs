@@ -106,6 +106,10 @@ pub async fn clone_login(_app: &App, _id: RepositoryId) -> Result<Option<(String
 }
 
 /// Sets the schedules of a repository's default branch, as its pipeline file there has them.
-pub async fn set_schedules(_app: &App, _id: RepositoryId, _schedules: &[(String, String)]) -> Result<(), Error> {
+pub async fn set_schedules(
+    _app: &App,
+    _id: RepositoryId,
+    _schedules: &[(String, String)],
+) -> Result<(), Error> {
     later()
 }

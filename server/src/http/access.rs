@@ -213,7 +213,8 @@ fn same_site(headers: &HeaderMap, public_url: &Url, without_browser: bool) -> Re
         }
         (None, None) if without_browser => Ok(()),
         (None, None) => Err(Error::Forbidden(
-            "a change by cookie must say where it comes from (Origin or Sec-Fetch-Site); scripts use tokens".to_owned(),
+            "a change by cookie must say where it comes from (Origin or Sec-Fetch-Site); scripts use tokens"
+                .to_owned(),
         )
         .into()),
     }
@@ -244,9 +245,14 @@ mod tests {
         assert!(!check(&[], false));
         assert!(check(&[], true), "a log-in by a script");
         for foreign in ["cross-site", "same-site", "none"] {
-            assert!(!check(&[("sec-fetch-site", foreign), ("origin", "https://ci.example.org")], true), "{foreign}");
+            assert!(
+                !check(&[("sec-fetch-site", foreign), ("origin", "https://ci.example.org")], true),
+                "{foreign}"
+            );
         }
-        for foreign in ["https://evil.example", "http://ci.example.org", "null", "https://ci.example.org.evil.example"] {
+        for foreign in
+            ["https://evil.example", "http://ci.example.org", "null", "https://ci.example.org.evil.example"]
+        {
             assert!(!check(&[("origin", foreign), ("host", "ci.example.org")], true), "{foreign}");
         }
     }

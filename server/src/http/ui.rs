@@ -37,7 +37,8 @@ pub async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
         && let Some(file) = Files::get(path)
     {
         // Names in this folder hold a hash of the content.
-        let cache = if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+        let cache =
+            if path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
         return answer(path, cache, file, &headers);
     }
     let last = path.rsplit('/').next().unwrap_or_default();

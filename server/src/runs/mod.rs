@@ -70,7 +70,12 @@ pub async fn rerun(_app: &App, _run: RunId, _scope: Scope, _actor: &Actor) -> Re
 }
 
 /// A person says how an `unknown` deploy stage ended.
-pub async fn settle_unknown(_app: &App, _stage: StageId, _succeeded: bool, _actor: &Actor) -> Result<(), Error> {
+pub async fn settle_unknown(
+    _app: &App,
+    _stage: StageId,
+    _succeeded: bool,
+    _actor: &Actor,
+) -> Result<(), Error> {
     later()
 }
 
@@ -85,7 +90,12 @@ pub async fn detail(_app: &App, _run: RunId, _viewer: &Actor) -> Result<RunDetai
 }
 
 /// The history of a run (none: of all) after this sequence number, oldest first, at most `limit`.
-pub async fn events(_app: &App, _run: Option<RunId>, _after: i64, _limit: i64) -> Result<Vec<RunEvent>, Error> {
+pub async fn events(
+    _app: &App,
+    _run: Option<RunId>,
+    _after: i64,
+    _limit: i64,
+) -> Result<Vec<RunEvent>, Error> {
     later()
 }
 

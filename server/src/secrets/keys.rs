@@ -97,7 +97,8 @@ impl Keys {
                 Ok(Self { master: Arc::new(master) })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display()))?;
+                fs::create_dir_all(data_dir)
+                    .with_context(|| format!("cannot make {}", data_dir.display()))?;
                 let keys = Self::generate();
                 // create_new: of two servers that start at once, one makes the key and the other reads it.
                 let made = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
@@ -154,7 +155,12 @@ impl Keys {
 mod tests {
     use super::*;
 
-    fn secret<'a>(repository: &'a str, environment: Option<&'a str>, name: &'a str, version: i32) -> Place<'a> {
+    fn secret<'a>(
+        repository: &'a str,
+        environment: Option<&'a str>,
+        name: &'a str,
+        version: i32,
+    ) -> Place<'a> {
         Place::Secret { repository: Some(repository), environment, name, version }
     }
 

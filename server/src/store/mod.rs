@@ -25,13 +25,18 @@ use crate::{error::Error, hub::Hint};
 mod deliveries;
 mod enrolment;
 mod enrolment_interim;
+mod events;
 mod gauges;
+mod runs;
 mod sessions;
+mod stages;
 mod tokens;
 mod users;
 pub mod views;
 
 pub use deliveries::{Delivery, NewDelivery};
+pub use runs::{InsertRun, RunRow};
+pub use stages::StageRow;
 
 /// The channel that hints are sent on.
 const CHANNEL: &str = "tidegate";

@@ -96,12 +96,13 @@ impl Tx {
 
     /// Gives the person with this name another password and ends all sessions; false when there is nobody.
     pub async fn replace_password(&mut self, username: &str, password_hash: &str) -> Result<bool, Error> {
-        let id: Option<uuid::Uuid> =
-            sqlx::query_scalar("update users set password_hash = $2, disabled = false where username = $1 returning id")
-                .bind(username)
-                .bind(password_hash)
-                .fetch_optional(&mut *self.inner)
-                .await?;
+        let id: Option<uuid::Uuid> = sqlx::query_scalar(
+            "update users set password_hash = $2, disabled = false where username = $1 returning id",
+        )
+        .bind(username)
+        .bind(password_hash)
+        .fetch_optional(&mut *self.inner)
+        .await?;
         if let Some(id) = id {
             self.delete_sessions_of(UserId(id), None).await?;
         }

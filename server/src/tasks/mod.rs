@@ -21,7 +21,9 @@ const DELIVERIES: usize = 4;
 pub fn spawn(app: &App, tracker: &TaskTracker, shutdown: &CancellationToken) {
     for _ in 0..DELIVERIES {
         let app = app.clone();
-        tracker.spawn(work_off(app.clone(), shutdown.clone(), Hint::Delivery, async move || deliveries::once(&app).await));
+        tracker.spawn(work_off(app.clone(), shutdown.clone(), Hint::Delivery, async move || {
+            deliveries::once(&app).await
+        }));
     }
 }
 
@@ -38,7 +40,9 @@ async fn work_off(
         match once().await {
             Ok(true) => continue,
             Ok(false) => {}
-            Err(Error::Internal(inner)) => tracing::error!(?wanted, error = format!("{inner:#}"), "a task failed"),
+            Err(Error::Internal(inner)) => {
+                tracing::error!(?wanted, error = format!("{inner:#}"), "a task failed")
+            }
             Err(error) => tracing::warn!(?wanted, %error, "a task failed"),
         }
         tokio::select! {

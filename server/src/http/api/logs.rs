@@ -146,7 +146,8 @@ impl Feed for Log {
                 self.offset = next;
             }
             if piece.finished {
-                let end = Event::default().id(self.offset.to_string()).event("end").data(self.offset.to_string());
+                let end =
+                    Event::default().id(self.offset.to_string()).event("end").data(self.offset.to_string());
                 out.send(end).await;
                 return Ok(true);
             }
@@ -176,7 +177,10 @@ fn whole_characters(bytes: &[u8]) -> usize {
 /// Downloads an artifact.
 #[utoipa::path(get, operation_id = "logs_artifact", path = "/api/v1/artifacts/{id}", params(("id" = Uuid, Path, description = "The artifact")),
     responses((status = 200, content_type = "application/zstd", body = Vec<u8>), (status = 404, body = ErrorBody)))]
-pub(super) async fn artifact(State(app): State<App>, Path(id): Path<ArtifactId>) -> Result<Response, ApiError> {
+pub(super) async fn artifact(
+    State(app): State<App>,
+    Path(id): Path<ArtifactId>,
+) -> Result<Response, ApiError> {
     let reader = results::open_artifact(&app, id).await?;
     let safe: String = reader
         .name

@@ -117,7 +117,9 @@ pub(super) async fn change_user(
     tx.update_user(&user, hash.as_deref()).await?;
     let was_admin = before.role == Role::Admin && !before.disabled;
     if was_admin && tx.count_admins().await? == 0 {
-        return Err(Error::Refused("this is the last administrator; make another one first".to_owned()).into());
+        return Err(
+            Error::Refused("this is the last administrator; make another one first".to_owned()).into()
+        );
     }
     if user.disabled || new_password {
         tx.delete_sessions_of(user.id, None).await?;

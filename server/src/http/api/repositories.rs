@@ -160,7 +160,8 @@ pub(super) async fn delete_secret(
     let scope: SecretScope = if body.is_empty() {
         SecretScope::default()
     } else {
-        serde_json::from_slice(&body).map_err(|error| Error::Invalid(format!("the body cannot be read: {error}")))?
+        serde_json::from_slice(&body)
+            .map_err(|error| Error::Invalid(format!("the body cannot be read: {error}")))?
     };
     let environment = query.environment.or(scope.environment).filter(|name| !name.is_empty());
     vault::delete(&app, id, environment.as_deref(), &name, &actor).await?;

@@ -141,10 +141,15 @@ pub(super) async fn start(
     Body(start): Body<Start>,
 ) -> Result<Json<Made>, ApiError> {
     let repository = repositories::get(&app, id).await?;
-    let wanted = git::Wanted { reference: &start.reference, sha: None, path: &repository.pipeline_path, base: None };
+    let wanted =
+        git::Wanted { reference: &start.reference, sha: None, path: &repository.pipeline_path, base: None };
     let source = git::read(&app, &repository, wanted).await.map_err(Error::from)?;
     let Some(text) = source.text else {
-        return Err(Error::Refused(format!("there is no {} at {}", repository.pipeline_path, start.reference)).into());
+        return Err(Error::Refused(format!(
+            "there is no {} at {}",
+            repository.pipeline_path, start.reference
+        ))
+        .into());
     };
     // A pull request's own ref holds what anybody may have proposed.
     let trusted = !source.reference.starts_with("refs/pull/");

@@ -44,7 +44,8 @@ pub(super) async fn log_in(
     jar: CookieJar,
     Body(credentials): Body<Credentials>,
 ) -> Result<(CookieJar, Json<Me>), ApiError> {
-    let address = connection.map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default();
+    let address =
+        connection.map(|Extension(ConnectInfo(address))| address.ip().to_string()).unwrap_or_default();
     let name = credentials.username.trim().to_lowercase();
     shared.throttle.check(&name, &address, Instant::now()).map_err(|wait| ApiError::TooMany(wait.0))?;
     // Counted before the slow check, so that many tries at once are not all free.
@@ -110,7 +111,8 @@ pub(super) async fn change_password(
     let name = &caller.user.username;
     shared.throttle.check(name, "own password", Instant::now()).map_err(|wait| ApiError::TooMany(wait.0))?;
     shared.throttle.mistake(name, "own password", Instant::now());
-    auth::change_password(&shared.app, &caller.actor, change.current.0, change.new.0, caller.session()).await?;
+    auth::change_password(&shared.app, &caller.actor, change.current.0, change.new.0, caller.session())
+        .await?;
     shared.throttle.success(name, "own password");
     Ok(StatusCode::NO_CONTENT)
 }
