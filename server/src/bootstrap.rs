@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 
 use crate::{actor::Role, app::App, auth, error::Error, store::Db};
 
@@ -34,6 +35,7 @@ pub async fn ensure_admin(
     let password = password.unwrap_or_else(|| auth::fresh("").key);
     let hash = auth::hash_password(password.clone()).await?;
     tx.insert_user(username, username, Some(&hash), Role::Admin).await?;
+    tx.audit("system", "user.add", username, json!({ "role": Role::Admin })).await?;
     tx.commit().await?;
     Ok(Some(NewAdmin { username: username.to_owned(), password }))
 }
@@ -53,6 +55,7 @@ pub async fn reset_password(database_url: &SecretString, username: &str) -> Resu
     if !tx.replace_password(username, &hash).await? {
         return Err(Error::NotFound("user"));
     }
+    tx.audit("operator", "user.reset_password", username, json!({})).await?;
     tx.commit().await?;
     db.close().await;
     Ok(password)
@@ -63,6 +66,7 @@ pub(crate) async fn enrolment_token_by(app: &App, created_by: &str) -> Result<St
     let fresh = auth::fresh(ENROLMENT_PREFIX);
     let mut tx = app.db.begin().await?;
     tx.insert_enrolment_token(&fresh.hash, created_by, ENROLMENT_LIFETIME).await?;
+    tx.audit(created_by, "runner.enrolment_token", "runners", json!({})).await?;
     tx.commit().await?;
     Ok(fresh.key.expose_secret().to_owned())
 }

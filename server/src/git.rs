@@ -377,7 +377,7 @@ fn commits_in(folder: &Path, from: &str, to: &str, limit: usize) -> Result<Vec<C
 }
 
 /// Only schemes that speak git over the network, and files where the server allows them.
-fn check_url(url: &str, allow_file: bool) -> Result<Url, GitError> {
+pub(crate) fn check_url(url: &str, allow_file: bool) -> Result<Url, GitError> {
     let parsed =
         Url::parse(url).map_err(|error| GitError::Gone(format!("`{url}` is no clone URL: {error}")))?;
     match parsed.scheme() {
@@ -390,7 +390,7 @@ fn check_url(url: &str, allow_file: bool) -> Result<Url, GitError> {
     }
 }
 
-fn check_reference(reference: &str) -> Result<(), GitError> {
+pub(crate) fn check_reference(reference: &str) -> Result<(), GitError> {
     if reference.starts_with("refs/") && git2::Reference::is_valid_name(reference) && !reference.contains('*')
     {
         return Ok(());
@@ -398,7 +398,7 @@ fn check_reference(reference: &str) -> Result<(), GitError> {
     Err(GitError::Gone(format!("`{}` is no ref", reference.chars().take(200).collect::<String>())))
 }
 
-fn check_path(path: &str) -> Result<(), GitError> {
+pub(crate) fn check_path(path: &str) -> Result<(), GitError> {
     let fine =
         !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     if fine { Ok(()) } else { Err(GitError::Gone(format!("`{path}` is no path in a repository"))) }

@@ -1,5 +1,7 @@
 //! Gates: who lets a deployment through.
 
+pub mod rules;
+
 use serde::Deserialize;
 use tidegate_protocol::{ids::GateId, status::GateStatus};
 use utoipa::ToSchema;

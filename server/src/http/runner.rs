@@ -84,13 +84,15 @@ async fn enrol(State(app): State<App>, body: Bytes) -> Answer<Json<Enrolled>> {
     }
     let fresh = auth::fresh("tgr_");
     let mut tx = app.db.begin().await?;
-    if tx.use_enrolment_token(&auth::fingerprint(&enrol.token)).await?.is_none() {
+    let Some(token_by) = tx.use_enrolment_token(&auth::fingerprint(&enrol.token)).await? else {
         return Err(super::error::ApiError::Unauthorized(
             "the enrolment token is unknown, used or older than a day; make a new one on the page of runners",
         )
         .into());
-    }
+    };
     let runner = tx.enrol_runner(name, &fresh.hash).await?;
+    let detail = serde_json::json!({ "name": name, "token_by": token_by });
+    tx.audit("runner", "runner.enrol", &runner.to_string(), detail).await?;
     tx.commit().await?;
     tracing::info!(%runner, name, "a runner enrolled");
     Ok(Json(Enrolled { runner, key: secrecy::ExposeSecret::expose_secret(&fresh.key).to_owned() }))

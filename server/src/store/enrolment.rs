@@ -1,10 +1,11 @@
-//! Enrolment: single-use tokens turn into runners, and runners are known by their key.
+//! Enrolment: single-use tokens turn into runners, runners are known by their key, and people see and disable them.
 
 use std::time::Duration;
 
+use sqlx::types::Json;
 use tidegate_protocol::ids::RunnerId;
 
-use super::{Db, Tx};
+use super::{Db, Tx, unwrap, views::Runner};
 use crate::error::Error;
 
 impl Db {
@@ -15,6 +16,19 @@ impl Db {
             .fetch_optional(&self.pool)
             .await?;
         Ok(id.map(RunnerId))
+    }
+
+    /// All runners, by name.
+    pub async fn runners(&self) -> Result<Vec<Runner>, Error> {
+        let rows: Vec<Json<Runner>> = sqlx::query_scalar(
+            "select to_json(q) from (select n.id, n.name, n.labels, n.version, n.enrolled_at, n.last_seen_at, n.free_slots, n.disabled,
+                coalesce(n.last_seen_at > now() - interval '1 minute', false) as online,
+                (select count(*) from attempts a where a.runner_id = n.id and a.status = 'running') as running
+             from runners n order by n.name, n.id) q",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(unwrap).collect())
     }
 }
 
@@ -62,5 +76,15 @@ impl Tx {
             .execute(&mut *self.inner)
             .await?;
         Ok(id)
+    }
+
+    /// Gives a runner no more work, or work again.
+    pub async fn disable_runner(&mut self, runner: RunnerId, disabled: bool) -> Result<(), Error> {
+        let done = sqlx::query("update runners set disabled = $2 where id = $1")
+            .bind(runner.0)
+            .bind(disabled)
+            .execute(&mut *self.inner)
+            .await?;
+        if done.rows_affected() == 0 { Err(Error::NotFound("runner")) } else { Ok(()) }
     }
 }

@@ -22,12 +22,16 @@ use sqlx::{
 
 use crate::{error::Error, hub::Hint};
 
+mod audit;
 mod deliveries;
 mod enrolment;
-mod enrolment_interim;
+mod environments;
 mod events;
 mod gauges;
+mod repositories;
 mod runs;
+mod schedules;
+mod secrets;
 mod sessions;
 mod stages;
 mod tokens;
@@ -35,7 +39,11 @@ mod users;
 pub mod views;
 
 pub use deliveries::{Delivery, NewDelivery};
+pub use environments::EnvironmentLabel;
+pub use repositories::RepositoryRow;
 pub use runs::{InsertRun, RunRow};
+pub use schedules::DueSchedule;
+pub use secrets::SealedSecret;
 pub use stages::StageRow;
 
 /// The channel that hints are sent on.

@@ -4,6 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use tidegate_protocol::ids::UserId;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -54,7 +55,7 @@ pub(super) struct NewUser {
     responses((status = 200, body = User), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
 pub(super) async fn add_user(
     State(app): State<App>,
-    AuthedUser(_actor): AuthedUser,
+    AuthedUser(actor): AuthedUser,
     Body(new): Body<NewUser>,
 ) -> Result<Json<User>, ApiError> {
     bootstrap::check_username(&new.username)?;
@@ -65,6 +66,7 @@ pub(super) async fn add_user(
     };
     let mut tx = app.db.begin().await?;
     let user = tx.insert_user(&new.username, &display_name, hash.as_deref(), new.role).await?;
+    tx.audit(&actor.username, "user.add", &user.username, json!({ "role": user.role })).await?;
     tx.commit().await?;
     Ok(Json(user))
 }
@@ -97,7 +99,7 @@ pub(super) struct UserChange {
     request_body = UserChange, responses((status = 200, body = User), (status = 409, body = ErrorBody)))]
 pub(super) async fn change_user(
     State(app): State<App>,
-    AuthedUser(_actor): AuthedUser,
+    AuthedUser(actor): AuthedUser,
     Path(id): Path<UserId>,
     Body(change): Body<UserChange>,
 ) -> Result<Json<User>, ApiError> {
@@ -124,6 +126,8 @@ pub(super) async fn change_user(
     if user.disabled || new_password {
         tx.delete_sessions_of(user.id, None).await?;
     }
+    let detail = json!({ "role": user.role, "disabled": user.disabled, "password": new_password });
+    tx.audit(&actor.username, "user.change", &user.username, detail).await?;
     tx.commit().await?;
     Ok(Json(user))
 }
@@ -184,6 +188,7 @@ pub(super) async fn add_token(
     let fresh = auth::fresh("tg_");
     let mut tx = app.db.begin().await?;
     let token = tx.insert_token(actor.user, &name, &fresh.hash, expires_at).await?;
+    tx.audit(&actor.username, "token.add", &actor.username, json!({ "name": name, "id": token.id })).await?;
     tx.commit().await?;
     Ok(Json(MadeToken { id: token.id, token: fresh.key.expose_secret().to_owned() }))
 }
@@ -198,6 +203,7 @@ pub(super) async fn delete_token(
 ) -> Result<StatusCode, ApiError> {
     let mut tx = app.db.begin().await?;
     tx.delete_token(actor.user, id).await?;
+    tx.audit(&actor.username, "token.delete", &actor.username, json!({ "id": id })).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -42,12 +42,14 @@ pub(super) struct RunnerChange {
     request_body = RunnerChange, responses((status = 204), (status = 404, body = ErrorBody)))]
 pub(super) async fn change(
     State(app): State<App>,
-    AuthedUser(_actor): AuthedUser,
+    AuthedUser(actor): AuthedUser,
     Path(id): Path<RunnerId>,
     Body(change): Body<RunnerChange>,
 ) -> Result<StatusCode, ApiError> {
     let mut tx = app.db.begin().await?;
     tx.disable_runner(id, change.disabled).await?;
+    let action = if change.disabled { "runner.disable" } else { "runner.enable" };
+    tx.audit(&actor.username, action, &id.to_string(), serde_json::json!({})).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
