@@ -409,14 +409,14 @@ insert into transitions (entity, from_state, to_state) values
     ('stages', 'queued', 'running'), ('stages', 'queued', 'cancelled'), ('stages', 'queued', 'failed'), ('stages', 'queued', 'gated'),
     ('stages', 'running', 'succeeded'), ('stages', 'running', 'warned'), ('stages', 'running', 'failed'), ('stages', 'running', 'cancelled'),
     ('stages', 'running', 'queued'), ('stages', 'running', 'unknown'),
-    ('stages', 'failed', 'blocked'), ('stages', 'cancelled', 'blocked'), ('stages', 'skipped', 'blocked'), ('stages', 'warned', 'blocked'), ('stages', 'unknown', 'blocked'),
+    ('stages', 'succeeded', 'blocked'), ('stages', 'failed', 'blocked'), ('stages', 'cancelled', 'blocked'), ('stages', 'skipped', 'blocked'), ('stages', 'warned', 'blocked'), ('stages', 'unknown', 'blocked'),
     ('stages', 'unknown', 'failed'), ('stages', 'unknown', 'succeeded'),
     ('attempts', 'running', 'succeeded'), ('attempts', 'running', 'failed'), ('attempts', 'running', 'cancelled'), ('attempts', 'running', 'lost'),
     ('gates', 'open', 'approved'), ('gates', 'open', 'rejected'), ('gates', 'open', 'expired'), ('gates', 'open', 'voided'),
     ('gates', 'approved', 'voided'),
     ('deployments', 'deploying', 'verifying'), ('deployments', 'deploying', 'succeeded'), ('deployments', 'deploying', 'failed'), ('deployments', 'deploying', 'unknown'),
     ('deployments', 'verifying', 'succeeded'), ('deployments', 'verifying', 'failed'),
-    ('deployments', 'failed', 'rolled_back'), ('deployments', 'unknown', 'failed'), ('deployments', 'unknown', 'succeeded'), ('deployments', 'unknown', 'rolled_back');
+    ('deployments', 'failed', 'rolled_back'), ('deployments', 'unknown', 'failed'), ('deployments', 'unknown', 'succeeded'), ('deployments', 'unknown', 'verifying'), ('deployments', 'unknown', 'rolled_back');
 
 create function check_transition() returns trigger language plpgsql as $$
 begin

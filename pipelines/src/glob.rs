@@ -10,13 +10,13 @@ const MAX_LENGTH: usize = 512;
 
 /// A list of patterns.
 #[derive(Debug, Clone)]
-pub(crate) struct Patterns {
+pub struct Patterns {
     list: Vec<(bool, GlobMatcher)>,
 }
 
 impl Patterns {
     /// Reads a list; patterns that cannot be read are left out (they were reported by [`check`]).
-    pub(crate) fn new<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Self {
+    pub fn new<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Self {
         let read = |pattern: &'p str| {
             let (take, pattern) = parts(pattern);
             compile(pattern).ok().map(|matcher| (take, matcher))
@@ -25,7 +25,7 @@ impl Patterns {
     }
 
     /// Whether the list lets this through. An empty list lets everything through.
-    pub(crate) fn matches(&self, text: &str) -> bool {
+    pub fn matches(&self, text: &str) -> bool {
         let only_takes_away = self.list.iter().all(|(take, _)| !take);
         let last = self.list.iter().rev().find(|(_, matcher)| matcher.is_match(text));
         last.map_or(only_takes_away, |(take, _)| *take)
@@ -33,7 +33,7 @@ impl Patterns {
 }
 
 /// Why a pattern cannot be read.
-pub(crate) fn check(pattern: &str) -> Result<(), String> {
+pub fn check(pattern: &str) -> Result<(), String> {
     compile(parts(pattern).1).map(drop)
 }
 

@@ -26,6 +26,7 @@ mod yaml;
 
 pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts};
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
+pub use glob::{Patterns, check as check_pattern};
 pub use native::{check, compile, json_schema, triggers};
 pub use render::render;
 pub use resolve::{condition, render_template, resolve};

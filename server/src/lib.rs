@@ -30,6 +30,7 @@ pub mod reports;
 pub mod repositories;
 pub mod results;
 pub mod runs;
+mod schedule;
 pub mod secrets;
 mod start;
 pub mod store;

@@ -24,10 +24,13 @@ use crate::{error::Error, hub::Hint};
 
 mod audit;
 mod deliveries;
+mod deployments;
 mod enrolment;
 mod environments;
 mod events;
+mod gates;
 mod gauges;
+mod outbox;
 mod repositories;
 mod runs;
 mod schedules;
@@ -39,7 +42,9 @@ mod users;
 pub mod views;
 
 pub use deliveries::{Delivery, NewDelivery};
+pub use deployments::{DeploymentRow, EnvironmentRow, NewDeployment};
 pub use environments::EnvironmentLabel;
+pub use gates::{DecisionRow, GateRow, NewGate};
 pub use repositories::RepositoryRow;
 pub use runs::{InsertRun, RunRow};
 pub use schedules::DueSchedule;

@@ -275,6 +275,15 @@ impl Tx {
         Ok(())
     }
 
+    /// Whether the forge of a repository is told of results.
+    pub async fn is_told(&mut self, repository: RepositoryId) -> Result<bool, Error> {
+        let forge: Option<String> = sqlx::query_scalar("select forge from repositories where id = $1")
+            .bind(repository.0)
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        Ok(forge.as_deref() == Some("github"))
+    }
+
     /// Serialises decisions about a concurrency group until the end of the transaction.
     pub async fn lock_group(&mut self, repository: RepositoryId, group: &str) -> Result<(), Error> {
         sqlx::query("select pg_advisory_xact_lock(hashtextextended($1, 7))")

@@ -1,0 +1,173 @@
+//! A new run: compiles the pipeline file for the event, and stores run, stages and the first decision in one
+//! transaction. A file with mistakes makes a run too, `invalid`, so that people see what is wrong with it.
+//!
+//! The same delivery makes no second run of a pipeline: a unique index says so, whoever comes first.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tidegate_pipelines::{
+    Compiled, Diagnostic, Severity, SourceFile, compile,
+    event::Event,
+    plan::{Concurrency, Plan},
+};
+use tidegate_protocol::{
+    ids::{DeliveryId, RepositoryId, RunId},
+    status::RunStatus,
+};
+
+use crate::{
+    app::App,
+    error::Error,
+    schedule,
+    store::{InsertRun, Tx},
+};
+
+/// A run to make.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    /// Its repository.
+    pub repository: RepositoryId,
+    /// What happened.
+    pub event: Event,
+    /// Path of the pipeline file.
+    pub path: String,
+    /// The pipeline file at the event's commit.
+    pub text: String,
+    /// The delivery it came by; the same delivery makes no second run.
+    pub delivery: Option<DeliveryId>,
+    /// The run it repeats.
+    pub rerun_of: Option<RunId>,
+}
+
+/// What came of a [`NewRun`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    /// A run; it may be `invalid`.
+    Run(RunId),
+    /// The file does not ask for a run on this event, and why.
+    NotTriggered(String),
+    /// The delivery made this run before.
+    Existing(RunId),
+}
+
+/// Compiles the file and makes the run.
+pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
+    let file = SourceFile { path: &new.path, text: &new.text };
+    let compilation = compile(&file, &new.event);
+    let plan = match compilation.result {
+        Some(Compiled::NotTriggered { reason }) => return Ok(Created::NotTriggered(reason)),
+        Some(Compiled::Plan(plan)) => Some(plan),
+        None => None,
+    };
+    let name = plan.as_ref().map_or_else(|| stem(&new.path), |plan| plan.name.clone());
+    let created = insert(app, &new, &name, plan.as_ref(), &compilation.diagnostics).await?;
+    if let (Created::Run(run), Some(concurrency)) = (&created, plan.and_then(|plan| plan.concurrency)) {
+        supersede(app, &new, *run, &concurrency).await?;
+    }
+    Ok(created)
+}
+
+async fn insert(
+    app: &App,
+    new: &NewRun,
+    name: &str,
+    plan: Option<&Plan>,
+    diagnostics: &[Diagnostic],
+) -> Result<Created, Error> {
+    let mut tx = app.db.begin().await?;
+    if let Some(run) = existing(&mut tx, new, name).await? {
+        return Ok(Created::Existing(run));
+    }
+    let group = plan.and_then(|plan| plan.concurrency.as_ref()).map(|concurrency| concurrency.group.as_str());
+    let digest = plan.map(|plan| Ok::<_, Error>(Sha256::digest(serde_json::to_vec(plan)?))).transpose()?;
+    let reason = plan.is_none().then(|| mistakes(&new.path, diagnostics));
+    let status = match (plan, group) {
+        (None, _) => RunStatus::Invalid,
+        // Whether it is this run's turn is decided under the group's lock, like every later time.
+        (Some(_), Some(_)) => RunStatus::Pending,
+        (Some(_), None) => RunStatus::Running,
+    };
+    let row = InsertRun {
+        repository: new.repository,
+        pipeline: name,
+        status,
+        reason: reason.as_deref(),
+        event: &new.event,
+        plan,
+        plan_digest: digest.as_ref().map(|digest| digest.as_slice()),
+        source_text: Some(&new.text),
+        diagnostics,
+        concurrency_group: group,
+        rerun_of: new.rerun_of,
+        delivery: new.delivery,
+        actor: &new.event.actor,
+    };
+    let Some(id) = tx.insert_run(&row).await? else {
+        // Somebody else was faster with the same delivery; that one's transaction is through.
+        drop(tx);
+        let mut tx = app.db.begin().await?;
+        let run = existing(&mut tx, new, name).await?;
+        return run
+            .map(Created::Existing)
+            .ok_or_else(|| Error::internal("a duplicate run is nowhere to be found"));
+    };
+    for (position, stage) in (0..).zip(plan.iter().flat_map(|plan| &plan.stages)) {
+        tx.insert_stage(id, position, stage, None).await?;
+    }
+    let message = match &reason {
+        Some(reason) => format!("the run is invalid: {reason}"),
+        None => format!("{} caused a run of {name} at {}", new.event.actor, short(&new.event.git.sha)),
+    };
+    tx.event(id, None, "run.created", &message, json!({})).await?;
+    let run = tx.lock_run(id).await?;
+    schedule::tell_run(&mut tx, &run, run.status, reason.as_deref(), diagnostics).await?;
+    schedule::advance(&mut tx, id).await?;
+    tx.commit().await?;
+    tracing::info!(run = %id, number = run.number, pipeline = name, status = %run.status, "a run was made");
+    Ok(Created::Run(id))
+}
+
+async fn existing(tx: &mut Tx, new: &NewRun, name: &str) -> Result<Option<RunId>, Error> {
+    match new.delivery.filter(|_| new.rerun_of.is_none()) {
+        Some(delivery) => tx.run_of_delivery(delivery, name).await,
+        None => Ok(None),
+    }
+}
+
+/// Asks the older runs of the group to stop. Each in a transaction of its own: they end when their runners say so,
+/// and the new run waits for that.
+async fn supersede(app: &App, new: &NewRun, run: RunId, concurrency: &Concurrency) -> Result<(), Error> {
+    if !concurrency.cancel_superseded {
+        return Ok(());
+    }
+    let mut tx = app.db.begin().await?;
+    let open = tx.open_runs_of_group(new.repository, &concurrency.group).await?;
+    drop(tx);
+    let Some(number) = open.iter().find(|(id, _, _)| *id == run).map(|(_, number, _)| *number) else {
+        return Ok(());
+    };
+    for (older, _, _) in open.iter().filter(|(_, older, _)| *older < number) {
+        super::control::stop(app, *older, &format!("run {number}, which is newer")).await?;
+    }
+    Ok(())
+}
+
+/// How many mistakes, and the first.
+fn mistakes(path: &str, diagnostics: &[Diagnostic]) -> String {
+    let errors: Vec<_> = diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
+    let first = errors.first().map(|one| one.message.as_str()).unwrap_or("it cannot be read");
+    match errors.len() {
+        0 | 1 => format!("a mistake in {path}: {first}"),
+        count => format!("{count} mistakes in {path}: {first}, …"),
+    }
+}
+
+/// A pipeline without a readable name is called after its file.
+fn stem(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.strip_suffix(".yml").or_else(|| file.strip_suffix(".yaml")).unwrap_or(file).to_owned()
+}
+
+fn short(sha: &str) -> &str {
+    sha.get(..12).unwrap_or(sha)
+}

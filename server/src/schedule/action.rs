@@ -1,0 +1,102 @@
+//! What a decision consists of. Each action is carried out under the run's lock, with the old state in `WHERE`.
+
+use tidegate_protocol::{
+    ids::{DeploymentId, EnvironmentId, GateId, RunnerId, StageId},
+    status::{DeploymentStatus, RunStatus, StageStatus},
+};
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// The run moves on.
+    MoveRun {
+        /// Where to.
+        to: RunStatus,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Only the run's reason changes.
+    ExplainRun {
+        /// Why it is where it is.
+        reason: String,
+    },
+    /// The stage ends without having run (again).
+    End {
+        /// Which.
+        stage: StageId,
+        /// `skipped`, `cancelled` or `failed`.
+        to: StageStatus,
+        /// Why.
+        reason: String,
+    },
+    /// The stage is ready for a runner.
+    Queue {
+        /// Which.
+        stage: StageId,
+        /// Its environment, for deploy and smoke.
+        environment: Option<String>,
+        /// The only runner that may have it.
+        pinned: Option<RunnerId>,
+        /// The gate that is used up by it.
+        gate: Option<GateId>,
+    },
+    /// People are asked.
+    OpenGate {
+        /// Which.
+        stage: StageId,
+        /// Where to.
+        environment: EnvironmentId,
+        /// Its name.
+        name: String,
+        /// What an approval is for.
+        image: String,
+        /// How many people must approve.
+        required: i32,
+    },
+    /// A gate that needs nobody is let through when its timer ends.
+    PassGate {
+        /// Which.
+        gate: GateId,
+        /// Its stage.
+        stage: StageId,
+    },
+    /// Nobody decided in time.
+    ExpireGate {
+        /// Which.
+        gate: GateId,
+        /// Its stage.
+        stage: StageId,
+    },
+    /// The stage waits for something else than its needs; the page says for what.
+    Hold {
+        /// Which.
+        stage: StageId,
+        /// Its environment, once known, so that the run is looked at again.
+        environment: Option<String>,
+        /// What for.
+        reason: String,
+    },
+    /// The stage's runner is asked to stop it.
+    Stop {
+        /// Which.
+        stage: StageId,
+    },
+    /// A deployment moves on.
+    MoveDeployment {
+        /// Which.
+        deployment: DeploymentId,
+        /// From where.
+        from: DeploymentStatus,
+        /// Where to.
+        to: DeploymentStatus,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// What the deployment replaced is put back, by further stages of the same run.
+    RollBack {
+        /// The failed deployment.
+        deployment: DeploymentId,
+        /// What is put back.
+        to: DeploymentId,
+    },
+}

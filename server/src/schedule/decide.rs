@@ -1,0 +1,256 @@
+//! What is to be done next about a run. Pure: the same facts always give the same actions, in the same order, and
+//! doing them and asking again ends, because every action moves something forward or says something new.
+//!
+//! The order matters: deployments follow their stages first, rollbacks are added before the run can end, and the
+//! run ends last, when nothing else is left to do.
+
+use tidegate_pipelines::{
+    Patterns,
+    event::EventKind,
+    plan::{Template, Verb},
+    render_template,
+};
+use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
+
+use super::{
+    action::Action,
+    deployments,
+    facts::{Facts, GateFacts, Occupant, StageFacts, Surroundings},
+    needs::{Turn, turn},
+};
+
+/// Decides.
+pub fn decide(facts: &Facts) -> Vec<Action> {
+    if facts.status.is_final() {
+        return Vec::new();
+    }
+    if facts.status == RunStatus::Pending && facts.cancel_requested.is_none() {
+        return match facts.behind {
+            None => vec![Action::MoveRun { to: RunStatus::Running, reason: None }],
+            Some(number) => explain_run(facts, format!("waits for run {number} of its concurrency group")),
+        };
+    }
+    let mut actions = deployments::follow(facts);
+    for stage in &facts.stages {
+        // What puts something back is finished even when the run is cancelled, unless that is all that the run does.
+        let stoppable = stage.rollback_of.is_none() || facts.base.event.kind == EventKind::Rollback;
+        let action = match &facts.cancel_requested {
+            Some(by) if stoppable => stop(stage, by),
+            _ => match stage.status {
+                StageStatus::Blocked => match turn(facts, stage) {
+                    Turn::NotYet => None,
+                    Turn::Never(reason) => Some(end(stage, StageStatus::Skipped, reason)),
+                    Turn::Broken(reason) => Some(end(stage, StageStatus::Failed, reason)),
+                    Turn::Come => go(facts, stage),
+                },
+                StageStatus::Gated => go(facts, stage),
+                _ => None,
+            },
+        };
+        actions.extend(action);
+    }
+    if actions.is_empty() { conclude(facts) } else { actions }
+}
+
+fn end(stage: &StageFacts, to: StageStatus, reason: String) -> Action {
+    Action::End { stage: stage.id, to, reason }
+}
+
+fn stop(stage: &StageFacts, by: &str) -> Option<Action> {
+    match stage.status {
+        StageStatus::Blocked | StageStatus::Gated | StageStatus::Queued => {
+            Some(end(stage, StageStatus::Cancelled, format!("cancelled by {by}")))
+        }
+        StageStatus::Running if !stage.cancel_requested => Some(Action::Stop { stage: stage.id }),
+        _ => None,
+    }
+}
+
+/// What a stage whose turn has come does: it is queued, or waits at its gate or for its environment.
+fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
+    let Some(template) = stage.plan.environment() else { return Some(queue(facts, stage, None, None)) };
+    let name = match render_template(template, Some(&stage.plan), &facts.context(None)) {
+        Ok(name) => name,
+        Err(error) => {
+            return Some(end(stage, StageStatus::Failed, format!("its environment cannot be told: {error}")));
+        }
+    };
+    let Some(environment) = facts.environments.get(&name) else {
+        return Some(end(
+            stage,
+            StageStatus::Failed,
+            format!(
+                "there is no environment `{name}`: add it with `tidegate env set {name}`, then run this again"
+            ),
+        ));
+    };
+    let Verb::Deploy(deploy) = &stage.plan.verb else { return Some(queue(facts, stage, Some(name), None)) };
+    if stage.rollback_of.is_some() {
+        return Some(match hold(stage, environment) {
+            Some(reason) => return held(stage, &name, reason),
+            None => queue(facts, stage, Some(name), None),
+        });
+    }
+    if let Some(reason) = not_from_here(facts, &name, environment) {
+        return Some(end(stage, StageStatus::Failed, reason));
+    }
+    let needs_gate = environment.required_approvals > 0 || environment.wait_seconds > 0;
+    let gate = stage.gate.as_ref().filter(|gate| !gate.consumed);
+    match (needs_gate, gate) {
+        (_, Some(gate)) if gate.status != GateStatus::Voided => {
+            at_gate(facts, stage, name, environment, gate)
+        }
+        (true, _) => Some(open_gate(facts, stage, name, environment, &deploy.image)),
+        (false, _) => match hold(stage, environment) {
+            Some(reason) => held(stage, &name, reason),
+            None => Some(queue(facts, stage, Some(name), None)),
+        },
+    }
+}
+
+/// Rules of the environment about where a deployment may come from.
+fn not_from_here(facts: &Facts, name: &str, environment: &Surroundings) -> Option<String> {
+    if environment.branches.is_empty() {
+        return None;
+    }
+    let git = &facts.base.git;
+    let from = git.branch.as_deref().or(git.tag.as_deref()).unwrap_or(&git.reference);
+    let patterns = Patterns::new(environment.branches.iter().map(String::as_str));
+    (!patterns.matches(from)).then(|| {
+        format!(
+            "`{name}` takes deployments only from {}, and this is {from}",
+            environment.branches.join(", ")
+        )
+    })
+}
+
+fn open_gate(
+    facts: &Facts,
+    stage: &StageFacts,
+    name: String,
+    environment: &Surroundings,
+    image: &Template,
+) -> Action {
+    match render_template(image, Some(&stage.plan), &facts.context(Some(&name))) {
+        Ok(image) => Action::OpenGate {
+            stage: stage.id,
+            environment: environment.id,
+            name,
+            image,
+            required: environment.required_approvals,
+        },
+        Err(error) => end(stage, StageStatus::Failed, format!("its image cannot be told: {error}")),
+    }
+}
+
+fn at_gate(
+    facts: &Facts,
+    stage: &StageFacts,
+    name: String,
+    environment: &Surroundings,
+    gate: &GateFacts,
+) -> Option<Action> {
+    match gate.status {
+        GateStatus::Rejected | GateStatus::Expired => {
+            let reason = gate.reason.clone().unwrap_or_else(|| format!("its gate was {}", gate.status));
+            Some(end(stage, StageStatus::Failed, reason))
+        }
+        GateStatus::Open if gate.overdue => Some(Action::ExpireGate { gate: gate.id, stage: stage.id }),
+        GateStatus::Open if gate.required == 0 && gate.ready => {
+            Some(Action::PassGate { gate: gate.id, stage: stage.id })
+        }
+        GateStatus::Open if gate.required == 0 => held(stage, &name, "waits for its timer".to_owned()),
+        GateStatus::Open => {
+            held(stage, &name, format!("waits for approval: {} of {}", gate.approvals, gate.required))
+        }
+        GateStatus::Approved if !gate.ready => held(stage, &name, "approved; waits for its timer".to_owned()),
+        GateStatus::Approved => match hold(stage, environment) {
+            Some(reason) => held(stage, &name, format!("approved; {reason}")),
+            None => Some(queue(facts, stage, Some(name), Some(gate))),
+        },
+        GateStatus::Voided => None,
+    }
+}
+
+/// What keeps a deployment from an environment just now.
+fn hold(stage: &StageFacts, environment: &Surroundings) -> Option<String> {
+    if let Some(reason) = environment.frozen.as_ref().filter(|_| stage.rollback_of.is_none()) {
+        return Some(format!("the environment is frozen: {reason}"));
+    }
+    // Rollbacks that only wait go in the order they were asked for, or two would wait for each other.
+    let goes_first = |other: &&Occupant| {
+        other.stage != stage.id && (other.working || stage.rollback_of.is_none() || other.stage < stage.id)
+    };
+    let other = environment.occupants.iter().find(goes_first)?;
+    Some(format!("run {} is at work there", other.run_number))
+}
+
+/// Says so, once.
+fn held(stage: &StageFacts, environment: &str, reason: String) -> Option<Action> {
+    let known = stage.reason.as_deref() == Some(&reason);
+    (!known).then(|| Action::Hold { stage: stage.id, environment: Some(environment.to_owned()), reason })
+}
+
+fn queue(facts: &Facts, stage: &StageFacts, environment: Option<String>, gate: Option<&GateFacts>) -> Action {
+    let same = stage.plan.same_runner_as.as_ref();
+    Action::Queue {
+        stage: stage.id,
+        environment,
+        pinned: same.and_then(|key| facts.runners.get(key).copied()),
+        gate: gate.map(|gate| gate.id),
+    }
+}
+
+/// Where the run is when there is nothing to do about its stages.
+fn conclude(facts: &Facts) -> Vec<Action> {
+    let any = |status: StageStatus| facts.stages.iter().any(|stage| stage.status == status);
+    if facts.stages.iter().all(|stage| stage.status.is_final()) {
+        let (to, reason) = result(facts);
+        // Only a run that is at work ends.
+        return vec![Action::MoveRun { to, reason }];
+    }
+    let to = if any(StageStatus::Queued) || any(StageStatus::Running) || !any(StageStatus::Gated) {
+        RunStatus::Running
+    } else {
+        RunStatus::Waiting
+    };
+    if facts.status == to {
+        return Vec::new();
+    }
+    let reason = (to == RunStatus::Waiting).then(|| {
+        let waits = facts.stages.iter().filter(|stage| stage.status == StageStatus::Gated);
+        let keys: Vec<String> = waits.map(|stage| format!("`{}`", stage.key())).collect();
+        format!("waits at the gate of {}", keys.join(", "))
+    });
+    vec![Action::MoveRun { to, reason }]
+}
+
+/// How a run ended, all of whose stages have. A rollback that went well does not make it green.
+fn result(facts: &Facts) -> (RunStatus, Option<String>) {
+    let all = |wanted: &[StageStatus]| {
+        let hits = facts.stages.iter().filter(|stage| wanted.contains(&stage.status));
+        hits.map(|stage| format!("`{}`", stage.key())).collect::<Vec<_>>()
+    };
+    let failed = all(&[StageStatus::Failed, StageStatus::Unknown]);
+    if let Some(by) = &facts.cancel_requested {
+        return (RunStatus::Cancelled, Some(format!("cancelled by {by}")));
+    }
+    if !failed.is_empty() {
+        let back = facts.deployments.iter().any(|one| deployments::is_back(facts, one));
+        let tail = if back { "; what ran before was put back" } else { "" };
+        return (RunStatus::Failed, Some(format!("{} failed{tail}", failed.join(", "))));
+    }
+    let cancelled = all(&[StageStatus::Cancelled]);
+    if !cancelled.is_empty() {
+        return (RunStatus::Cancelled, Some(format!("{} was cancelled", cancelled.join(", "))));
+    }
+    let warned = all(&[StageStatus::Warned]);
+    if !warned.is_empty() {
+        return (RunStatus::Warned, Some(format!("{} failed, which was allowed", warned.join(", "))));
+    }
+    (RunStatus::Succeeded, None)
+}
+
+fn explain_run(facts: &Facts, reason: String) -> Vec<Action> {
+    if facts.reason.as_deref() == Some(&reason) { Vec::new() } else { vec![Action::ExplainRun { reason }] }
+}

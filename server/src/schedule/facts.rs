@@ -1,0 +1,164 @@
+//! What a decision is made from: everything about one run, read in one transaction. Plain data.
+
+use std::collections::BTreeMap;
+
+use tidegate_pipelines::{
+    Context, EnvironmentFacts, StageFacts as EndedStage,
+    plan::{StageKey, StagePlan, Verb},
+};
+use tidegate_protocol::{
+    ids::{DeploymentId, EnvironmentId, GateId, RunnerId, StageId},
+    status::{DeploymentStatus, GateStatus, RunStatus, StageStatus},
+};
+
+/// All about a run.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    /// Where the run is.
+    pub status: RunStatus,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who asked it to stop.
+    pub cancel_requested: Option<String>,
+    /// The number of the run of its concurrency group that goes first.
+    pub behind: Option<i64>,
+    /// What its expressions see, without stages and environment.
+    pub base: Context,
+    /// Its stages, in order.
+    pub stages: Vec<StageFacts>,
+    /// The environments of its repository, by name.
+    pub environments: BTreeMap<String, Surroundings>,
+    /// Its deployments, oldest first.
+    pub deployments: Vec<DeploymentFacts>,
+    /// The runner of each stage's last attempt.
+    pub runners: BTreeMap<StageKey, RunnerId>,
+}
+
+/// A stage.
+#[derive(Debug, Clone)]
+pub struct StageFacts {
+    /// Its id.
+    pub id: StageId,
+    /// What it does.
+    pub plan: StagePlan,
+    /// Where it is.
+    pub status: StageStatus,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its outputs.
+    pub outputs: BTreeMap<String, String>,
+    /// The deployment that it undoes. Such a stage needs no gate, and a cancelled run still finishes it.
+    pub rollback_of: Option<DeploymentId>,
+    /// Its runner was asked to stop it.
+    pub cancel_requested: bool,
+    /// Its newest gate.
+    pub gate: Option<GateFacts>,
+}
+
+impl StageFacts {
+    /// Its key in the plan.
+    pub fn key(&self) -> &StageKey {
+        &self.plan.key
+    }
+
+    /// The deploy stage that it checks, if it is a smoke stage.
+    pub fn checks(&self) -> Option<&StageKey> {
+        match &self.plan.verb {
+            Verb::Smoke(smoke) => Some(&smoke.deploy),
+            _ => None,
+        }
+    }
+}
+
+/// A gate.
+#[derive(Debug, Clone)]
+pub struct GateFacts {
+    /// Its id.
+    pub id: GateId,
+    /// Where it is.
+    pub status: GateStatus,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its stage was queued by it.
+    pub consumed: bool,
+    /// Its wait timer ended.
+    pub ready: bool,
+    /// Nobody decided in time.
+    pub overdue: bool,
+    /// How many people must approve.
+    pub required: i32,
+    /// How many did.
+    pub approvals: i64,
+}
+
+/// An environment and what goes on there.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Its id.
+    pub id: EnvironmentId,
+    /// Where it can be reached.
+    pub url: Option<String>,
+    /// How many people must approve.
+    pub required_approvals: i32,
+    /// Seconds between the gate's opening and the deployment, at least.
+    pub wait_seconds: i32,
+    /// Globs of the branches and tags that may deploy.
+    pub branches: Vec<String>,
+    /// Nothing is deployed, and why.
+    pub frozen: Option<String>,
+    /// Who is at work there.
+    pub occupants: Vec<Occupant>,
+}
+
+/// A stage that is changing an environment, or is about to put something back.
+#[derive(Debug, Clone)]
+pub struct Occupant {
+    /// The stage.
+    pub stage: StageId,
+    /// Its run's number.
+    pub run_number: i64,
+    /// It is at work, not only about to be.
+    pub working: bool,
+}
+
+/// A deployment of this run.
+#[derive(Debug, Clone)]
+pub struct DeploymentFacts {
+    /// Its id.
+    pub id: DeploymentId,
+    /// Its stage.
+    pub stage: StageId,
+    /// Where it is.
+    pub status: DeploymentStatus,
+    /// What could be put back.
+    pub previous: Option<DeploymentId>,
+    /// The deployment that it undoes.
+    pub rollback_of: Option<DeploymentId>,
+}
+
+impl Facts {
+    /// The stage with this key.
+    pub fn stage(&self, key: &StageKey) -> Option<&StageFacts> {
+        self.stages.iter().find(|stage| stage.key() == key)
+    }
+
+    /// What the expressions of a stage see now.
+    pub fn context(&self, environment: Option<&str>) -> Context {
+        let mut context = self.base.clone();
+        context.stages = self
+            .stages
+            .iter()
+            .filter(|stage| stage.status.is_final())
+            .map(|stage| {
+                let ended =
+                    EndedStage { status: stage.status.as_str().to_owned(), outputs: stage.outputs.clone() };
+                (stage.key().clone(), ended)
+            })
+            .collect();
+        context.environment = environment.map(|name| EnvironmentFacts {
+            name: name.to_owned(),
+            url: self.environments.get(name).and_then(|one| one.url.clone()),
+        });
+        context
+    }
+}

@@ -1,0 +1,102 @@
+//! Reads the facts that a decision is made from, under the run's lock.
+
+use std::collections::BTreeMap;
+
+use tidegate_pipelines::{Context, plan::Plan};
+use tidegate_protocol::status::RunStatus;
+
+use super::facts::{DeploymentFacts, Facts, GateFacts, Occupant, StageFacts, Surroundings};
+use crate::{
+    error::Error,
+    store::{DeploymentRow, EnvironmentRow, GateRow, RunRow, StageRow, Tx},
+};
+
+/// Reads everything about a run that is locked.
+pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Facts, Error> {
+    let behind = match (&run.concurrency_group, run.status) {
+        (Some(group), RunStatus::Pending) => {
+            tx.lock_group(run.repository_id, group).await?;
+            let open = tx.open_runs_of_group(run.repository_id, group).await?;
+            open.into_iter().map(|(_, number, _)| number).find(|number| *number < run.number)
+        }
+        _ => None,
+    };
+    let mut gates: BTreeMap<_, GateRow> =
+        tx.newest_gates(run.id).await?.into_iter().map(|gate| (gate.stage_id, gate)).collect();
+    let stages = stages.iter().map(|row| stage_facts(row, gates.remove(&row.id))).collect::<Vec<_>>();
+    // Most runs never look at an environment: what costs queries is asked only where it matters.
+    let deploys = stages.iter().any(|stage| stage.plan.environment().is_some());
+    let environments = if deploys { tx.environments_of(run.repository_id).await? } else { Vec::new() };
+    let deployments = if deploys { tx.deployments_of_run(run.id).await? } else { Vec::new() };
+    let pins = stages.iter().any(|stage| stage.plan.same_runner_as.is_some());
+    let runners = if pins { tx.last_runners(run.id).await? } else { BTreeMap::new() };
+    Ok(Facts {
+        status: run.status,
+        reason: run.reason.clone(),
+        cancel_requested: run.cancel_requested.clone(),
+        behind,
+        base: base_context(run)?,
+        stages,
+        environments: environments.into_iter().map(surroundings).collect(),
+        deployments: deployments.into_iter().map(deployment_facts).collect(),
+        runners,
+    })
+}
+
+/// The plan of a run that has one.
+pub fn plan_of(run: &RunRow) -> Result<&Plan, Error> {
+    run.plan.as_ref().ok_or_else(|| Error::internal(format!("run {} has stages and no plan", run.id)))
+}
+
+/// What the expressions of a run see, without stages and environment.
+pub fn base_context(run: &RunRow) -> Result<Context, Error> {
+    Ok(Context::new(plan_of(run)?, &run.event))
+}
+
+fn stage_facts(row: &StageRow, gate: Option<GateRow>) -> StageFacts {
+    StageFacts {
+        id: row.id,
+        plan: row.plan.clone(),
+        status: row.status,
+        reason: row.reason.clone(),
+        outputs: row.outputs.clone(),
+        rollback_of: row.rollback_of,
+        cancel_requested: row.cancel_requested,
+        gate: gate.map(|gate| GateFacts {
+            id: gate.id,
+            status: gate.status,
+            reason: gate.reason,
+            consumed: gate.consumed_at.is_some(),
+            ready: gate.ready,
+            overdue: gate.overdue,
+            required: gate.required_approvals,
+            approvals: gate.approvals,
+        }),
+    }
+}
+
+fn surroundings(row: EnvironmentRow) -> (String, Surroundings) {
+    let occupants = row.occupants.into_iter();
+    let facts = Surroundings {
+        id: row.id,
+        url: row.url,
+        required_approvals: row.required_approvals,
+        wait_seconds: row.wait_seconds,
+        branches: row.branches,
+        frozen: row.frozen_reason,
+        occupants: occupants
+            .map(|(stage, run_number, working)| Occupant { stage, run_number, working })
+            .collect(),
+    };
+    (row.name, facts)
+}
+
+fn deployment_facts(row: DeploymentRow) -> DeploymentFacts {
+    DeploymentFacts {
+        id: row.id,
+        stage: row.stage_id,
+        status: row.status,
+        previous: row.previous_id,
+        rollback_of: row.rollback_of,
+    }
+}

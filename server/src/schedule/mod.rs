@@ -1,0 +1,132 @@
+//! Scheduling: what a run does next.
+//!
+//! ```text
+//! gather (facts, under the run's lock) -> decide (pure) -> apply (one transaction)
+//! ```
+//!
+//! [`advance`] is called in the transaction of whatever changed the run: its creation, an attempt's end, a decision
+//! at a gate, a request to cancel, a timer. A crash in between undoes all of it, so there is no half-moved run.
+
+mod action;
+mod apply;
+mod decide;
+mod deployments;
+mod facts;
+mod gather;
+mod needs;
+mod retry;
+mod tell;
+
+use std::collections::BTreeMap;
+
+pub(crate) use apply::end_stage;
+pub use gather::plan_of;
+pub use retry::AttemptEnd;
+use retry::Next;
+use serde_json::json;
+pub(crate) use tell::{deployment as tell_deployment, run as tell_run};
+use tidegate_pipelines::{
+    Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage,
+    plan::{StageKey, StagePlan},
+};
+use tidegate_protocol::{
+    ids::RunId,
+    status::{AttemptStatus, StageStatus},
+};
+
+use crate::{
+    error::Error,
+    store::{RunRow, StageRow, Tx},
+};
+
+/// Rounds of deciding after which something is wrong with the decision itself.
+const MOST_ROUNDS: usize = 200;
+
+/// Does everything that is to be done about a run now. The caller has locked the run.
+pub async fn advance(tx: &mut Tx, id: RunId) -> Result<(), Error> {
+    for _ in 0..MOST_ROUNDS {
+        let run = tx.lock_run(id).await?;
+        if run.status.is_final() {
+            return Ok(());
+        }
+        let stages = tx.stages(id).await?;
+        let facts = gather::gather(tx, &run, &stages).await?;
+        let actions = decide::decide(&facts);
+        if actions.is_empty() {
+            return Ok(());
+        }
+        for action in &actions {
+            apply::apply(tx, &run, &stages, action).await?;
+        }
+    }
+    Err(Error::internal(format!("the decision about run {id} does not come to an end")))
+}
+
+/// What the templates and conditions of a stage see: the event, inputs, stages that ended, its environment.
+pub async fn context(
+    tx: &mut Tx,
+    run: &RunRow,
+    stages: &[StageRow],
+    stage: &StageRow,
+) -> Result<Context, Error> {
+    let mut context = gather::base_context(run)?;
+    let ended = stages.iter().filter(|stage| stage.status.is_final());
+    context.stages = ended
+        .map(|stage| {
+            let facts =
+                EndedStage { status: stage.status.as_str().to_owned(), outputs: stage.outputs.clone() };
+            (stage.key.clone(), facts)
+        })
+        .collect::<BTreeMap<StageKey, _>>();
+    if let Some(name) = &stage.environment {
+        let environments = tx.environments_of(run.repository_id).await?;
+        let url = environments.into_iter().find(|one| &one.name == name).and_then(|one| one.url);
+        context.environment = Some(EnvironmentFacts { name: name.clone(), url });
+    }
+    Ok(context)
+}
+
+/// A stage with all its templates literal, as a runner receives it. The stages of a rollback are literal already, and
+/// are not read again: what an earlier run filled in is text, not templates.
+pub async fn resolve(
+    tx: &mut Tx,
+    run: &RunRow,
+    stages: &[StageRow],
+    stage: &StageRow,
+) -> Result<Result<StagePlan, ResolveError>, Error> {
+    if stage.rollback_of.is_some() {
+        return Ok(Ok(stage.plan.clone()));
+    }
+    let context = context(tx, run, stages, stage).await?;
+    Ok(tidegate_pipelines::resolve(&stage.plan, &context))
+}
+
+/// An attempt ended: its stage ends or is queued again, and the run goes on. The run is locked and the attempt's row
+/// is closed already.
+pub async fn attempt_ended(
+    tx: &mut Tx,
+    run: &RunRow,
+    stage: &StageRow,
+    end: AttemptEnd,
+) -> Result<(), Error> {
+    let stopping = stage.cancel_requested || (run.cancel_requested.is_some() && stage.rollback_of.is_none());
+    let lost = end.status == AttemptStatus::Lost;
+    match retry::after(&stage.plan, &end, stopping) {
+        Next::Again { wait, reason } => {
+            tx.move_stage(stage.id, stage.status, StageStatus::Queued, Some(&reason)).await?;
+            tx.set_stage_dispatch(stage.id, stage.pinned_runner, wait).await?;
+            let kind = if lost { "stage.lost" } else { "stage.retried" };
+            let detail = json!({ "attempt": end.number, "wait_seconds": wait.as_secs() });
+            let message = format!("{} is queued again: {reason}", stage.key);
+            tx.event(run.id, Some(&stage.key), kind, &message, detail).await?;
+            tx.notify(crate::hub::Hint::StageQueued).await?;
+        }
+        Next::End { to, reason } => {
+            if to == StageStatus::Succeeded || to == StageStatus::Warned {
+                tx.set_stage_outputs(stage.id, &end.outputs).await?;
+            }
+            apply::end_stage(tx, run, stage, to, reason.as_deref()).await?;
+        }
+    }
+    advance(tx, run.id).await
+}

@@ -1,0 +1,65 @@
+//! What the forge is told of runs and deployments: rows of the outbox, written in the transaction that moved them.
+
+use tidegate_pipelines::Diagnostic;
+use tidegate_protocol::{
+    ids::RepositoryId,
+    status::{DeploymentStatus, RunStatus},
+};
+
+use crate::{
+    error::Error,
+    forge::messages::{DeploymentMessage, Message, RunMessage},
+    store::{DeploymentRow, RunRow, Tx},
+};
+
+/// A run moved.
+pub(crate) async fn run(
+    tx: &mut Tx,
+    run: &RunRow,
+    status: RunStatus,
+    reason: Option<&str>,
+    diagnostics: &[Diagnostic],
+) -> Result<(), Error> {
+    let message = Message::Run(RunMessage {
+        run: run.id,
+        number: run.number,
+        pipeline: run.pipeline.clone(),
+        sha: run.sha.clone(),
+        status,
+        reason: reason.map(str::to_owned),
+        diagnostics: diagnostics.to_vec(),
+    });
+    // A run may be in the same state more than once; the time-ordered id tells the times apart.
+    let key = format!("run:{}:{status}:{}", run.id, uuid::Uuid::now_v7());
+    enqueue(tx, run.repository_id, &key, &message).await
+}
+
+/// A deployment began or moved.
+pub(crate) async fn deployment(tx: &mut Tx, run: &RunRow, deployment: &DeploymentRow) -> Result<(), Error> {
+    if deployment.status == DeploymentStatus::RolledBack {
+        // The forge heard that it failed, and hears of the deployment that put the old one back.
+        return Ok(());
+    }
+    let environment = tx.environment_row(deployment.environment_id).await?;
+    let message = Message::Deployment(DeploymentMessage {
+        deployment: deployment.id,
+        run: run.id,
+        number: run.number,
+        environment: environment.name,
+        environment_url: environment.url,
+        sha: deployment.sha.clone(),
+        reference: run.reference.clone(),
+        image: deployment.image.clone(),
+        status: deployment.status,
+        reason: deployment.reason.clone(),
+    });
+    let key = format!("deployment:{}:{}", deployment.id, deployment.status);
+    enqueue(tx, run.repository_id, &key, &message).await
+}
+
+async fn enqueue(tx: &mut Tx, repository: RepositoryId, key: &str, message: &Message) -> Result<(), Error> {
+    if tx.is_told(repository).await? {
+        tx.enqueue(repository, message.kind(), key, serde_json::to_value(message)?).await?;
+    }
+    Ok(())
+}
