@@ -16,11 +16,13 @@ use tidegate_protocol::{
         StepReport, Stored,
     },
 };
-use tokio::io::AsyncWriteExt as _;
+use tokio::{io::AsyncWriteExt as _, time::timeout};
 use url::Url;
 
 /// The limit of a call that carries no file.
 const CALL: Duration = Duration::from_secs(30);
+/// Bytes a millisecond: a file that travels more slowly is given up, and tried again.
+const SLOWEST: u64 = 64;
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -227,6 +229,7 @@ impl AttemptClient {
         let body = reqwest::Body::wrap_stream(tokio_util::io::ReaderStream::with_capacity(open, 256 << 10));
         let request = self
             .request(Method::PUT, path, query)?
+            .timeout(CALL * 2 + Duration::from_millis(size / SLOWEST))
             .header(CONTENT_LENGTH, size)
             .header(CONTENT_TYPE, "application/zstd")
             .body(body);
@@ -252,7 +255,9 @@ impl AttemptClient {
         header: &str,
         to: &Path,
     ) -> Result<Option<String>, ClientError> {
-        let answer = self.client.send(self.request(Method::GET, path, query)?).await?;
+        let slow = || ClientError::Unavailable(format!("{} said nothing for too long", self.client.base));
+        let asked = self.client.send(self.request(Method::GET, path, query)?);
+        let answer = timeout(CALL, asked).await.map_err(|_| slow())??;
         if answer.status() == StatusCode::NO_CONTENT {
             return Ok(None);
         }
@@ -261,7 +266,7 @@ impl AttemptClient {
         let local = |error: std::io::Error| ClientError::Local(format!("{}: {error}", to.display()));
         let mut file = tokio::fs::File::create(to).await.map_err(local)?;
         let mut stream = answer.bytes_stream();
-        while let Some(chunk) = stream.next().await {
+        while let Some(chunk) = timeout(CALL, stream.next()).await.map_err(|_| slow())? {
             let chunk = chunk.map_err(|error| ClientError::Unavailable(words(&error)))?;
             file.write_all(&chunk).await.map_err(local)?;
         }

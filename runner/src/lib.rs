@@ -22,7 +22,6 @@ mod http_results;
 pub mod journal;
 mod lease;
 pub mod local;
-mod local_results;
 pub mod logs;
 pub mod mask;
 pub mod sandbox;

@@ -1,6 +1,6 @@
 //! Sends what is in a [`LogSpool`] to the server, in order, until it is all accepted.
 //!
-//! The first bytes after a silence go at once; then chunks are filled for a while, so that a chatty step costs
+//! A step's first bytes, and the first after a silence, go at once; then chunks are filled for a while, so that a chatty step costs
 //! twenty calls a second and no more. A server that cannot be reached stops nothing: the spool grows.
 
 use std::{sync::Arc, time::Duration};
@@ -57,16 +57,29 @@ impl Shipper {
                     changed.await;
                     continue;
                 }
-                Next::Report(report) => {
-                    self.client.report_step(&report).await.map(|()| self.spool.report_accepted())
-                }
+                Next::Report(report) => match self.client.report_step(&report).await {
+                    Err(ClientError::Invalid(reason)) => {
+                        tracing::warn!(%reason, step = report.index, "the server does not take this step");
+                        self.spool.report_accepted();
+                        Ok(())
+                    }
+                    sent => sent.map(|()| self.spool.report_accepted()),
+                },
                 Next::Bytes { step, offset, pending } => {
                     let age = last.elapsed();
-                    if pending < ENOUGH && age < FILL {
+                    if offset > 0 && pending < ENOUGH && age < FILL {
                         sleep(FILL - age).await;
                     }
                     last = Instant::now();
-                    self.send_bytes(step, offset).await
+                    match self.send_bytes(step, offset).await {
+                        // Sending it again would not help, and the stage would never end.
+                        Err(ClientError::Invalid(reason)) => {
+                            tracing::warn!(%reason, step, "the server does not take this log");
+                            self.spool.bytes_refused(step, reason);
+                            Ok(())
+                        }
+                        sent => sent,
+                    }
                 }
             };
             match sent {

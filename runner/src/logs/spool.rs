@@ -4,7 +4,7 @@
 //! not kept on disk: after a restart sending begins at 0, and the server's answer says where to go on.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     fs::{File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
@@ -32,8 +32,23 @@ struct State {
     reports: VecDeque<StepReport>,
     /// A report is being sent.
     in_flight: bool,
-    /// The first failure to write to the disk.
+    /// The first failure to keep bytes, or to hand them over.
     broken: Option<String>,
+}
+
+impl State {
+    fn append(&mut self, folder: &Path, step: u32, bytes: &[u8]) -> io::Result<()> {
+        let log = match self.steps.entry(step) {
+            Entry::Occupied(log) => log.into_mut(),
+            Entry::Vacant(place) => {
+                let (file, written) = open_step(folder, step)?;
+                place.insert(StepLog { file, written, accepted: 0 })
+            }
+        };
+        log.file.write_all(bytes)?;
+        log.written += bytes.len() as u64;
+        Ok(())
+    }
 }
 
 struct StepLog {
@@ -115,6 +130,17 @@ impl LogSpool {
         self.changed.notify_waiters();
     }
 
+    /// The server will never take what is written of this step so far, and says why.
+    pub(super) fn bytes_refused(&self, step: u32, reason: String) {
+        let mut state = lock(&self.state);
+        if let Some(log) = state.steps.get_mut(&step) {
+            log.accepted = log.written;
+        }
+        state.broken.get_or_insert(reason);
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
     /// Reads at most `limit` bytes of a step.
     pub(super) fn read(&self, step: u32, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
         let (file, written) = {
@@ -144,23 +170,8 @@ fn open_step(folder: &Path, step: u32) -> io::Result<(File, u64)> {
 impl LogStore for LogSpool {
     fn append(&self, step: u32, bytes: &[u8]) {
         let mut state = lock(&self.state);
-        if !state.steps.contains_key(&step) {
-            match open_step(&self.folder, step) {
-                Ok((file, written)) => {
-                    state.steps.insert(step, StepLog { file, written, accepted: 0 });
-                }
-                Err(error) => {
-                    state.broken.get_or_insert_with(|| format!("{}: {error}", self.folder.display()));
-                }
-            }
-        }
-        if let Some(log) = state.steps.get_mut(&step) {
-            match log.file.write_all(bytes) {
-                Ok(()) => log.written += bytes.len() as u64,
-                Err(error) => {
-                    state.broken.get_or_insert_with(|| format!("{}: {error}", self.folder.display()));
-                }
-            }
+        if let Err(error) = state.append(&self.folder, step, bytes) {
+            state.broken.get_or_insert_with(|| format!("{}: {error}", self.folder.display()));
         }
         drop(state);
         self.changed.notify_waiters();

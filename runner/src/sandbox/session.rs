@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, Permissions},
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, PipeReader, PipeWriter, Write as _},
     os::{
         fd::AsFd as _,
         unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
@@ -17,6 +17,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -55,6 +56,9 @@ pub struct Session {
     sent: Arc<Mutex<BTreeMap<u32, bool>>>,
     events: mpsc::UnboundedReceiver<Event>,
     stop: Arc<AtomicBool>,
+    /// Its end wakes the follower.
+    wake: Option<PipeWriter>,
+    follower: Option<JoinHandle<()>>,
 }
 
 /// Makes the files of a new channel: `shim` (a link or copy of the program), empty `commands` and `spool`, and the
@@ -92,11 +96,13 @@ impl Session {
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
         inotify.add_watch(spool, AddWatchFlags::IN_MODIFY)?;
         let reader = SpoolReader::open(spool)?;
+        let (woken, wake) = io::pipe()?;
         let follower = Follower { sent: sent.clone(), log, events: sender, stop: stop.clone() };
-        std::thread::Builder::new()
+        let follower = std::thread::Builder::new()
             .name("spool".to_owned())
-            .spawn(move || follower.follow(reader, &inotify))?;
-        Ok(Self { channel: channel.to_owned(), commands, sent, events, stop })
+            .spawn(move || follower.follow(reader, &inotify, &woken))?;
+        let (wake, follower) = (Some(wake), Some(follower));
+        Ok(Self { channel: channel.to_owned(), commands, sent, events, stop, wake, follower })
     }
 
     /// Sends a step, unless it was sent before. `command.script` is set here.
@@ -144,9 +150,14 @@ impl Session {
     }
 }
 
+/// Nothing is written to the log any more once this returns: somebody else may go on with the same files.
 impl Drop for Session {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        drop(self.wake.take());
+        if let Some(follower) = self.follower.take() {
+            let _ = follower.join();
+        }
     }
 }
 
@@ -170,12 +181,13 @@ struct Follower {
 }
 
 impl Follower {
-    fn follow(self, mut reader: SpoolReader, inotify: &Inotify) {
+    fn follow(self, mut reader: SpoolReader, inotify: &Inotify, woken: &PipeReader) {
         while !self.stop.load(Ordering::Relaxed) {
             let mut trouble = None;
             match reader.read(|frame| trouble = trouble.take().or_else(|| self.take(frame))) {
                 Ok(0) if trouble.is_none() => {
-                    let mut fds = [PollFd::new(inotify.as_fd(), PollFlags::POLLIN)];
+                    let mut fds =
+                        [inotify.as_fd(), woken.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
                     let _ = poll(&mut fds, PollTimeout::from(FLOOR));
                     while inotify.read_events().is_ok_and(|events| !events.is_empty()) {}
                 }
@@ -192,6 +204,9 @@ impl Follower {
     /// Takes a frame; a sentence when the channel is of no use any more. Frames of steps that were not sent or have
     /// ended are dropped: only the sandbox itself could have forged them.
     fn take(&self, frame: Frame<'_>) -> Option<String> {
+        if self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
         if frame.kind == Kind::Alive {
             return match serde_json::from_slice::<Alive>(frame.payload) {
                 Ok(alive) if alive.version == VERSION => {

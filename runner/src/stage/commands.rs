@@ -175,17 +175,13 @@ impl Steps<'_> {
             self.fail(Failure::cancelled());
         }
         if self.failure.is_none() && ctx.remaining().is_zero() {
-            self.fail(self.stage_timed_out());
+            self.fail(self.ctx.timed_out());
         }
         match step.when {
             StepWhen::Success => self.failure.is_none(),
             StepWhen::Failure => self.failure.is_some() && self.stopped_at.is_none(),
             StepWhen::Always => true,
         }
-    }
-
-    fn stage_timed_out(&self) -> Failure {
-        Failure::timed_out(format!("the stage took longer than {} s", self.ctx.lease.stage.timeout_seconds))
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -372,7 +368,7 @@ impl Steps<'_> {
             let own = step.timeout_seconds.filter(|own| finished.duration_ms + 50 >= own * 1000);
             return Some(match own {
                 Some(seconds) => Failure::timed_out(format!("step `{name}` took longer than {seconds} s")),
-                None => self.stage_timed_out(),
+                None => self.ctx.timed_out(),
             });
         }
         let memory = if finished.out_of_memory { " after running out of memory" } else { "" };

@@ -6,7 +6,7 @@ use tidegate_protocol::messages::Lease;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{Results, StepBook};
+use super::{Failure, Results, StepBook};
 use crate::{
     journal::Journal,
     logs::LogSink,
@@ -58,6 +58,11 @@ impl StageContext {
     /// Time left until the stage's deadline; zero when it passed.
     pub fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// The failure of a stage whose time is up.
+    pub fn timed_out(&self) -> Failure {
+        Failure::timed_out(format!("the stage took longer than {} s", self.lease.stage.timeout_seconds))
     }
 
     /// The environment of every step and of compose: facts, then the stage's own values, then its secrets.

@@ -72,7 +72,7 @@ async fn attempt(ctx: &StageContext, resumed: bool) -> VerbResult {
             let both = async { tokio::join!(commands::start(ctx, run), fill) };
             let (sandbox, caches) = tokio::select! {
                 both = both => both,
-                () = ctx.cancel.cancelled() => return failed_set_up(ctx, Failure::cancelled()),
+                stopped = stopped(ctx) => return failed_set_up(ctx, stopped),
             };
             let (sandbox, caches) = match (sandbox, caches) {
                 (Ok(sandbox), Ok(caches)) => (sandbox, caches),
@@ -84,7 +84,7 @@ async fn attempt(ctx: &StageContext, resumed: bool) -> VerbResult {
         verb => {
             let filled = tokio::select! {
                 filled = prepare::workspace(ctx), if !resumed => filled,
-                () = ctx.cancel.cancelled() => Err(Failure::cancelled()),
+                stopped = stopped(ctx) => Err(stopped),
                 () = std::future::ready(()), if resumed => Ok(Vec::new()),
             };
             let caches = match filled {
@@ -149,6 +149,14 @@ async fn smoke_test(ctx: &StageContext, smoke: &Smoke, resumed: bool) -> VerbRes
     }
 }
 
+/// Ready when a set-up must not go on: a cancel, or the stage's time is up.
+async fn stopped(ctx: &StageContext) -> Failure {
+    tokio::select! {
+        () = ctx.cancel.cancelled() => Failure::cancelled(),
+        () = tokio::time::sleep_until(ctx.deadline) => ctx.timed_out(),
+    }
+}
+
 fn end_set_up(ctx: &StageContext, status: StepStatus) {
     ctx.log.end(0);
     ctx.steps.end(0, status, None);
@@ -177,11 +185,25 @@ fn finish(ctx: &StageContext, result: VerbResult) -> Finish {
 
 /// Destroys everything of the attempt: in the engine, then on disk. May be called again.
 pub async fn clean(ctx: &StageContext) {
-    let owner = ctx.owner();
-    if let Err(error) = ctx.engine.clean(&owner.runner, owner.attempt).await {
-        tracing::warn!(%error, attempt = %owner.attempt, "not all could be removed; the next sweep tries again");
-        return;
+    if clean_engine(ctx).await {
+        clean_disk(ctx).await;
     }
+}
+
+/// Destroys what the attempt has in the engine; false when that did not go well.
+pub async fn clean_engine(ctx: &StageContext) -> bool {
+    let owner = ctx.owner();
+    match ctx.engine.clean(&owner.runner, owner.attempt).await {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(%error, attempt = %owner.attempt, "not all could be removed; it is tried again later");
+            false
+        }
+    }
+}
+
+/// Destroys the attempt's files, once nothing in the engine uses them.
+pub async fn clean_disk(ctx: &StageContext) {
     let root = ctx.dirs.root.clone();
     let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(root)).await;
     if let Ok(Err(error)) = &removed
@@ -189,7 +211,7 @@ pub async fn clean(ctx: &StageContext) {
         && let Some(run) = commands_of(&ctx.lease.stage.verb)
     {
         // Files of other users, and this process is not root: the sandbox's own image helps.
-        let folder = ctx.dirs.files();
+        let (owner, folder) = (ctx.owner(), ctx.dirs.files());
         let emptied = ctx.engine.empty_folder(&owner, run.image.as_str(), &ctx.runner.shim, &folder).await;
         if let Err(error) = emptied {
             tracing::warn!(%error, folder = %folder.display(), "the workspace could not be emptied");

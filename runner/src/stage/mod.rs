@@ -10,7 +10,7 @@ mod services;
 pub mod steps;
 
 pub use context::{RunnerFacts, StageContext, StageDirs, WorkspaceFrom};
-pub use execute::{Executed, clean, execute};
+pub use execute::{Executed, clean, clean_disk, clean_engine, execute};
 pub use results::{FoundCache, Results, ResultsError};
 pub use steps::{StepBook, StepSink};
 

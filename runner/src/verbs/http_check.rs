@@ -90,3 +90,7 @@ fn why(error: &reqwest::Error) -> String {
     }
     format!("cannot be reached: {inner}")
 }
+
+#[cfg(test)]
+#[path = "http_check_tests.rs"]
+mod tests;

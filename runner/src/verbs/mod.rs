@@ -51,7 +51,7 @@ async fn interruptible<T>(
         biased;
         () = context.cancel.cancelled() => Err(Failure::cancelled()),
         () = tokio::time::sleep_until(context.deadline) => {
-            Err(Failure::timed_out(format!("the stage took longer than {} s", context.lease.stage.timeout_seconds)))
+            Err(context.timed_out())
         }
         outcome = work => outcome,
     }

@@ -1,0 +1,176 @@
+//! Building and pushing on a real engine, to a real registry.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use tidegate_runner::{
+    archive::pack_plain,
+    sandbox::{BuildRequest, EngineError, Images, PushRequest, docker::Docker},
+};
+
+const BASE: &str = "tidegate-test/busybox:1";
+
+/// A context of these files, as the verb packs it.
+fn context(folder: &Path, files: &[(&str, &str)]) -> BuildRequest {
+    let tree = folder.join("tree");
+    for (path, text) in files {
+        let path = tree.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let context = folder.join("context.tar");
+    pack_plain(&tree, &["**".to_owned()], std::fs::File::create(&context).unwrap()).unwrap();
+    BuildRequest {
+        context,
+        dockerfile: "Dockerfile".to_owned(),
+        target: None,
+        args: BTreeMap::new(),
+        labels: BTreeMap::from([("tidegate.test".to_owned(), "images".to_owned())]),
+    }
+}
+
+async fn build(request: &BuildRequest) -> (Result<String, EngineError>, String) {
+    let docker = Docker::connect(None).await.unwrap();
+    let mut log = Vec::new();
+    let result = docker.build(request, &mut |bytes: &[u8]| log.extend_from_slice(bytes)).await;
+    (result, String::from_utf8_lossy(&log).into_owned())
+}
+
+#[tokio::test]
+async fn an_image_is_built_with_its_arguments_and_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let unique = uuid::Uuid::new_v4().to_string();
+    let dockerfile = format!(
+        "FROM {BASE} AS first\nARG WORD\nCOPY greeting /greeting\nRUN echo \"word is $WORD {unique}\"\nFROM first AS second\nRUN exit 9\n"
+    );
+    let mut request = context(folder.path(), &[("Dockerfile", &dockerfile), ("greeting", "hello")]);
+    request.target = Some("first".to_owned());
+    request.args.insert("WORD".to_owned(), "tide".to_owned());
+    let (image, log) = build(&request).await;
+    let image = image.unwrap_or_else(|error| panic!("{error}\n{log}"));
+    assert!(image.starts_with("sha256:"), "{image}");
+    assert!(log.contains(&format!("word is tide {unique}")), "{log}");
+    let shown = Command::new("docker").args(["run", "--rm", &image, "cat", "/greeting"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "hello");
+    Command::new("docker").args(["rmi", "-f", &image]).output().unwrap();
+}
+
+#[tokio::test]
+async fn a_failing_instruction_is_named_with_its_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let request =
+        context(folder.path(), &[("Dockerfile", &format!("FROM {BASE}\nRUN echo before && exit 7\n"))]);
+    let (result, log) = build(&request).await;
+    let error = result.unwrap_err();
+    assert!(matches!(error, EngineError::Refused { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("RUN echo before && exit 7") && text.ends_with("exit code 7"), "{text}");
+    assert!(log.contains("before"), "{log}");
+}
+
+#[tokio::test]
+async fn a_dockerfile_with_a_mistake_is_refused_in_one_sentence() {
+    let folder = tempfile::tempdir().unwrap();
+    let request = context(folder.path(), &[("Dockerfile", &format!("FROM {BASE}\nRUNN true\n"))]);
+    let text = build(&request).await.0.unwrap_err().to_string();
+    assert!(text.contains("RUNN") && !text.contains('\n'), "{text}");
+}
+
+/// A registry process of Debian's `docker-registry`, with its own storage.
+struct Registry {
+    process: Child,
+    host: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Registry {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let host = format!("127.0.0.1:{port}");
+        let config = folder.path().join("config.yml");
+        let storage = folder.path().join("data");
+        std::fs::write(
+            &config,
+            format!(
+                "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'}}\n",
+                storage.display()
+            ),
+        )
+        .unwrap();
+        let process = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let registry = Self { process, host, _folder: folder };
+        for _ in 0..200 {
+            if tokio::net::TcpStream::connect(&registry.host).await.is_ok() {
+                return registry;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the registry does not listen");
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[tokio::test]
+async fn an_image_is_pushed_under_all_its_tags_and_known_by_its_digest() {
+    let registry = Registry::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let request = context(folder.path(), &[("Dockerfile", &format!("FROM {BASE}\nLABEL one=two\n"))]);
+    let image_id = build(&request).await.0.unwrap();
+    let docker = Docker::connect(None).await.unwrap();
+    let push = PushRequest {
+        image_id,
+        repository: format!("{}/team/app", registry.host),
+        tags: vec!["1.0".to_owned(), "latest".to_owned()],
+        login: None,
+    };
+    let mut log = Vec::new();
+    let digest = docker.push(&push, &mut |bytes: &[u8]| log.extend_from_slice(bytes)).await.unwrap();
+    // The registry itself has the manifest under that digest.
+    let manifest = manifest_status(&registry.host, "team/app", &digest);
+    assert!(manifest.contains("200 OK"), "{manifest}");
+    for tag in &push.tags {
+        Command::new("docker").args(["rmi", &format!("{}:{tag}", push.repository)]).output().unwrap();
+    }
+}
+
+/// The status line of a manifest's look-up.
+fn manifest_status(host: &str, repository: &str, digest: &str) -> String {
+    let url = format!("http://{host}/v2/{repository}/manifests/{digest}");
+    let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
+    let output = Command::new("curl").args(["-sI", "-H", accept, &url]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn a_registry_that_is_not_there_is_named() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let docker = Docker::connect(None).await.unwrap();
+    let repository = format!("127.0.0.1:{port}/team/app");
+    let push = PushRequest {
+        image_id: BASE.to_owned(),
+        repository: repository.clone(),
+        tags: vec!["1.0".to_owned()],
+        login: None,
+    };
+    let error = docker.push(&push, &mut |_: &[u8]| {}).await.unwrap_err();
+    Command::new("docker").args(["rmi", &format!("{repository}:1.0")]).output().unwrap();
+    let text = error.to_string();
+    assert!(text.contains(&repository) && text.contains("refused") && !text.contains('\n'), "{text}");
+}

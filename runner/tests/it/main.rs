@@ -1,0 +1,4 @@
+//! The runner on real parts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod images;
