@@ -22,6 +22,7 @@ use sqlx::{
 
 use crate::{error::Error, hub::Hint};
 
+mod attempts;
 mod audit;
 mod deliveries;
 mod deployments;
@@ -30,8 +31,10 @@ mod environments;
 mod events;
 mod gates;
 mod gauges;
+mod logs;
 mod outbox;
 mod repositories;
+mod runners;
 mod runs;
 mod schedules;
 mod secrets;
@@ -41,11 +44,14 @@ mod tokens;
 mod users;
 pub mod views;
 
+pub use attempts::{Begun, Candidate, CloneSource, Closing, Ending, Held};
 pub use deliveries::{Delivery, NewDelivery};
 pub use deployments::{DeploymentRow, EnvironmentRow, NewDeployment};
 pub use environments::EnvironmentLabel;
 pub use gates::{DecisionRow, GateRow, NewGate};
+pub use logs::{LogChunk, LogEnd};
 pub use repositories::RepositoryRow;
+pub use runners::{Waiting, WaitingStage};
 pub use runs::{InsertRun, RunRow};
 pub use schedules::DueSchedule;
 pub use secrets::SealedSecret;
