@@ -98,11 +98,15 @@ async fn enrol(State(app): State<App>, body: Bytes) -> Answer<Json<Enrolled>> {
     Ok(Json(Enrolled { runner, key: secrecy::ExposeSecret::expose_secret(&fresh.key).to_owned() }))
 }
 
-async fn claim(State(app): State<App>, AuthedRunner(runner): AuthedRunner, body: Bytes) -> Answer<Response> {
+async fn claim(
+    State(shared): State<Shared>,
+    AuthedRunner(runner): AuthedRunner,
+    body: Bytes,
+) -> Answer<Response> {
     let mut claim: Claim = read(&body)?;
     check_protocol(claim.protocol)?;
     claim.wait_ms = claim.wait_ms.min(30_000);
-    Ok(match leases::claim(&app, runner, &claim).await? {
+    Ok(match leases::claim(&shared.app, runner, &claim, &shared.shutdown).await? {
         Some(lease) => Json(lease).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })

@@ -1,7 +1,7 @@
 //! Leases: which runner works at which stage, and the fence around what it writes.
 //!
-//! A claim makes an attempt with a new epoch and a lease by the database's clock. The runner renews;
-//! when it does not, the sweep calls the attempt lost, not before lease and margin have
+//! A claim ([`claim`]) makes an attempt with a new epoch and a lease by the database's clock. The runner renews;
+//! when it does not, the sweep ([`crate::tasks::sweep`]) calls the attempt lost, not before lease and margin have
 //! passed. By then the runner has ended everything of it by itself. Whatever still comes is refused by
 //! [`crate::store::Tx::fenced`] and kept in `refused_writes`.
 //!
@@ -17,15 +17,21 @@
 //!   lost, and that waits until runners have had the time to renew.
 
 mod append;
+mod claim;
+mod facts;
+mod finish;
+mod prepare;
 
 use tidegate_protocol::{
     ids::{AttemptId, RunnerId},
-    messages::{Claim, Finish, Lease, Renew, Renewed, StepReport},
+    messages::{Renew, Renewed, StepReport},
     status::StepStatus,
 };
 
 pub use append::append_log;
 pub(crate) use append::newlines;
+pub use claim::claim;
+pub use finish::finish;
 
 use crate::{
     app::App,
@@ -37,22 +43,6 @@ use crate::{
 const MAX_STEPS: u32 = 10_000;
 /// A step's name, in characters.
 const MAX_NAME: usize = 300;
-
-/// Leases a stage to the runner; waits up to the claim's `wait_ms` for one.
-pub async fn claim(_app: &App, _runner: RunnerId, _claim: &Claim) -> Result<Option<Lease>, Error> {
-    Err(Error::internal("not built yet"))
-}
-
-/// The attempt ended. The same report again is answered the same.
-pub async fn finish(
-    _app: &App,
-    _runner: RunnerId,
-    _attempt: AttemptId,
-    _epoch: i64,
-    _finish: Finish,
-) -> Result<(), Error> {
-    Err(Error::internal("not built yet"))
-}
 
 /// The runner is still at work.
 pub async fn renew(

@@ -102,3 +102,12 @@ pub async fn put_report(
 ) -> Result<(), Error> {
     later()
 }
+
+/// Whether reports of a successful attempt are past the thresholds of its stage, and which.
+pub async fn judge(
+    _tx: &mut crate::store::Tx,
+    _attempt: AttemptId,
+    _plan: &tidegate_pipelines::plan::StagePlan,
+) -> Result<Option<String>, Error> {
+    Ok(None)
+}

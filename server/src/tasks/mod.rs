@@ -1,6 +1,7 @@
 //! Background tasks: each a `once()` that tests call, and a tiny loop around it.
 
 pub mod deliveries;
+pub mod sweep;
 
 use std::time::Duration;
 
@@ -25,6 +26,10 @@ pub fn spawn(app: &App, tracker: &TaskTracker, shutdown: &CancellationToken) {
             deliveries::once(&app).await
         }));
     }
+    // Only time brings it work, so it wakes by polling.
+    let sweeper = app.clone();
+    let sweep = async move || sweep::once(&sweeper).await;
+    tracker.spawn(work_off(app.clone(), shutdown.clone(), Hint::Resync, sweep));
 }
 
 /// Calls `once` for as long as there is something to do, then sleeps until a hint or the next poll. Errors are
