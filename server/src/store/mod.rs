@@ -50,6 +50,7 @@ pub use deployments::{DeploymentRow, EnvironmentRow, NewDeployment};
 pub use environments::EnvironmentLabel;
 pub use gates::{DecisionRow, GateRow, NewGate};
 pub use logs::{LogChunk, LogEnd};
+pub use outbox::Outgoing;
 pub use repositories::RepositoryRow;
 pub use runners::{Waiting, WaitingStage};
 pub use runs::{InsertRun, RunRow};
