@@ -22,6 +22,7 @@ macro_rules! deployment {
         )
     };
 }
+pub(in crate::store) use deployment;
 
 /// Environments as pages show them. What an environment runs is its newest deployment that succeeded: a rollback
 /// is a deployment of its own. At most one is under way; an index sees to it.

@@ -11,6 +11,21 @@ use tidegate_protocol::{
 use super::{Db, Tx, bytes_as_hex, unwrap};
 use crate::error::Error;
 
+/// Names of who started a run, the run that it repeats, and so on, or ran one of them again.
+macro_rules! caused_by {
+    ($run:literal) => {
+        concat!(
+            "with recursive chain as (select id, actor, rerun_of from runs where id = ",
+            $run,
+            " union select r.id, r.actor, r.rerun_of from runs r join chain c on r.id = c.rerun_of)
+             select actor from chain
+             union select e.detail->>'by' from events e join chain c on c.id = e.run_id
+                 where e.kind = 'run.rerun' and e.detail->>'by' is not null"
+        )
+    };
+}
+pub(in crate::store) use caused_by;
+
 /// A gate.
 #[derive(Debug, Clone, Deserialize)]
 pub struct GateRow {
@@ -238,15 +253,7 @@ impl Tx {
 
     /// Everybody who started a run or ran it again, here or as the run that it repeats.
     pub async fn caused_by(&mut self, run: RunId) -> Result<Vec<String>, Error> {
-        Ok(sqlx::query_scalar(
-            "with recursive chain as (select id, actor, rerun_of from runs where id = $1
-                union select r.id, r.actor, r.rerun_of from runs r join chain c on r.id = c.rerun_of)
-             select actor from chain
-             union select e.detail->>'by' from events e join chain c on c.id = e.run_id where e.kind = 'run.rerun'",
-        )
-        .bind(run.0)
-        .fetch_all(&mut *self.inner)
-        .await?)
+        Ok(sqlx::query_scalar(caused_by!("$1")).bind(run.0).fetch_all(&mut *self.inner).await?)
     }
 
     /// A person's role and whether they are shut out, read inside the transaction that relies on it.

@@ -1,4 +1,9 @@
 //! The server's parts together, on a real database.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod audit;
 mod edge_openapi;
+mod environments;
+mod repositories;
+mod secrets;
+mod support;
