@@ -1,10 +1,14 @@
-//! Background tasks: each a `once()` that tests call, and a tiny loop around it.
+//! Background tasks: each a `once()` that tests call, and a tiny loop around it. Every one may run on several servers
+//! at a time: what they take, they lock or mark in the database.
 
 pub mod deliveries;
+mod hints;
 pub mod sweep;
+pub mod waits;
 
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -18,40 +22,59 @@ const POLL: Duration = Duration::from_secs(2);
 /// How many deliveries are worked on at a time; those of one repository one after the other.
 const DELIVERIES: usize = 4;
 
-/// Starts every task; each ends when the token is cancelled.
-pub fn spawn(app: &App, tracker: &TaskTracker, shutdown: &CancellationToken) {
-    for _ in 0..DELIVERIES {
-        let app = app.clone();
-        tracker.spawn(work_off(app.clone(), shutdown.clone(), Hint::Delivery, async move || {
-            deliveries::once(&app).await
-        }));
-    }
-    // Only time brings it work, so it wakes by polling.
-    let sweeper = app.clone();
-    let sweep = async move || sweep::once(&sweeper).await;
-    tracker.spawn(work_off(app.clone(), shutdown.clone(), Hint::Resync, sweep));
+/// One task: what it is called, how often it looks without being told, what it is told by, and what it does. `true`
+/// from it means that there may be more to do right away.
+struct Task {
+    name: &'static str,
+    poll: Duration,
+    hint: Option<Hint>,
+    once: fn(App) -> BoxFuture<'static, Result<bool, Error>>,
 }
 
-/// Calls `once` for as long as there is something to do, then sleeps until a hint or the next poll. Errors are
+/// Makes a [`Task`] of a `once` function.
+macro_rules! task {
+    ($name:ident, $poll:expr, $hint:expr) => {
+        Task {
+            name: stringify!($name),
+            poll: $poll,
+            hint: $hint,
+            once: |app| Box::pin(async move { $name::once(&app).await }),
+        }
+    };
+}
+
+/// All of them.
+const TASKS: &[(usize, Task)] = &[
+    (DELIVERIES, task!(deliveries, POLL, Some(Hint::Delivery))),
+    (1, task!(waits, POLL, None)),
+    (1, task!(sweep, POLL, None)),
+];
+
+/// Starts every task; each ends when the token is cancelled.
+pub fn spawn(app: &App, tracker: &TaskTracker, shutdown: &CancellationToken) {
+    tracker.spawn(hints::listen(app.clone(), shutdown.clone()));
+    for (workers, task) in TASKS {
+        for _ in 0..*workers {
+            tracker.spawn(work_off(app.clone(), shutdown.clone(), task));
+        }
+    }
+}
+
+/// Does the task for as long as there is something to do, then sleeps until a hint or the next poll. Errors are
 /// logged and waited out. Work that has begun is finished before the task ends.
-async fn work_off(
-    app: App,
-    shutdown: CancellationToken,
-    wanted: Hint,
-    once: impl AsyncFn() -> Result<bool, Error>,
-) {
+async fn work_off(app: App, shutdown: CancellationToken, task: &'static Task) {
     let mut hints = app.hub.subscribe();
     while !shutdown.is_cancelled() {
-        match once().await {
+        match (task.once)(app.clone()).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(Error::Internal(inner)) => {
-                tracing::error!(?wanted, error = format!("{inner:#}"), "a task failed")
+                tracing::error!(task = task.name, error = format!("{inner:#}"), "a task failed");
             }
-            Err(error) => tracing::warn!(?wanted, %error, "a task failed"),
+            Err(error) => tracing::warn!(task = task.name, %error, "a task failed"),
         }
         tokio::select! {
-            () = wait_for(&mut hints, POLL, |hint| hint == wanted) => {}
+            () = wait_for(&mut hints, task.poll, |hint| Some(hint) == task.hint) => {}
             () = shutdown.cancelled() => {}
         }
     }
