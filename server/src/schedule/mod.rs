@@ -15,6 +15,8 @@ mod facts;
 mod gather;
 mod needs;
 mod retry;
+#[cfg(test)]
+mod simulation;
 mod tell;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,397 @@
+//! Whole runs without a database: random graphs, runners that fail or get lost, people who approve, reject or cancel.
+//! A small model carries the actions out; after each one the promises of scheduling are looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+use serde_json::json;
+use tidegate_pipelines::{
+    Compiled, Context, SourceFile, compile,
+    event::{Event, EventKind, GitFacts},
+    plan::{Plan, Verb},
+};
+use tidegate_protocol::{
+    ids::{DeploymentId, EnvironmentId, GateId, StageId},
+    messages::Outcome,
+    status::{AttemptStatus, DeploymentStatus, GateStatus, RunStatus, StageStatus},
+};
+
+use super::{
+    action::Action,
+    decide::decide,
+    facts::{DeploymentFacts, Facts, GateFacts, Occupant, StageFacts, Surroundings},
+    retry::{AttemptEnd, Next, after},
+};
+
+fn event() -> Event {
+    Event {
+        kind: EventKind::Push,
+        repository: "acme/shop".to_owned(),
+        default_branch: "main".to_owned(),
+        git: GitFacts {
+            sha: "a".repeat(40),
+            reference: "refs/heads/main".to_owned(),
+            branch: Some("main".to_owned()),
+            ..GitFacts::default()
+        },
+        actor: "dora".to_owned(),
+        changed_paths: None,
+        inputs: BTreeMap::new(),
+        pull_request: None,
+        trusted: true,
+    }
+}
+
+fn plan(text: &str) -> Plan {
+    let compilation = compile(&SourceFile { path: "pipeline.yml", text }, &event());
+    match compilation.result {
+        Some(Compiled::Plan(plan)) => plan,
+        other => panic!("{other:?} {:?}", compilation.diagnostics),
+    }
+}
+
+/// What the model of a database knows beside the facts.
+struct World {
+    facts: Facts,
+    attempts: BTreeMap<StageId, i32>,
+    /// Stages that were ever handed out, in order.
+    handed_out: Vec<StageId>,
+    started: BTreeSet<DeploymentId>,
+}
+
+impl World {
+    fn new(plan: &Plan, approvals: i32, has_previous: bool) -> Self {
+        let stages = plan.stages.iter().map(|plan| StageFacts {
+            id: StageId::new(),
+            plan: plan.clone(),
+            status: StageStatus::Blocked,
+            reason: None,
+            outputs: BTreeMap::new(),
+            rollback_of: None,
+            cancel_requested: false,
+            gate: None,
+        });
+        let production = Surroundings {
+            id: EnvironmentId::new(),
+            url: None,
+            required_approvals: approvals,
+            wait_seconds: 0,
+            branches: Vec::new(),
+            frozen: None,
+            occupants: Vec::new(),
+        };
+        let facts = Facts {
+            status: RunStatus::Running,
+            reason: None,
+            cancel_requested: None,
+            behind: None,
+            base: Context::new(plan, &event()),
+            stages: stages.collect(),
+            environments: BTreeMap::from([("production".to_owned(), production)]),
+            deployments: Vec::new(),
+            runners: BTreeMap::new(),
+        };
+        let started = BTreeSet::from_iter(has_previous.then(DeploymentId::new));
+        Self { facts, attempts: BTreeMap::new(), handed_out: Vec::new(), started }
+    }
+
+    fn stage(&mut self, id: StageId) -> &mut StageFacts {
+        self.facts.stages.iter_mut().find(|stage| stage.id == id).unwrap()
+    }
+
+    /// Decides and carries out until nothing is left to do.
+    fn settle(&mut self) {
+        for _ in 0..100 {
+            let actions = decide(&self.facts);
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.carry_out(action);
+            }
+        }
+        panic!("deciding does not end: {:?}", decide(&self.facts));
+    }
+
+    fn carry_out(&mut self, action: Action) {
+        match action {
+            Action::MoveRun { to, reason } => {
+                assert!(!self.facts.status.is_final());
+                if to.is_final() {
+                    assert!(self.facts.stages.iter().all(|stage| stage.status.is_final()));
+                    let busy = [DeploymentStatus::Deploying, DeploymentStatus::Verifying];
+                    assert!(self.facts.deployments.iter().all(|one| !busy.contains(&one.status)));
+                }
+                self.facts.status = to;
+                self.facts.reason = reason;
+            }
+            Action::ExplainRun { reason } => self.facts.reason = Some(reason),
+            Action::End { stage, to, reason } => {
+                let stage = self.stage(stage);
+                assert!(!stage.status.is_final() && stage.status != StageStatus::Running);
+                assert!(!reason.is_empty(), "every end has a shown reason");
+                stage.status = to;
+                stage.reason = Some(reason);
+            }
+            Action::Queue { stage, gate, .. } => {
+                let needs = self.stage(stage).plan.needs.clone();
+                for need in needs {
+                    assert!(self.facts.stage(&need.stage).unwrap().status.is_final(), "a need has not ended");
+                }
+                let approvals = self.facts.environments["production"].required_approvals;
+                let stage = self.stage(stage);
+                if matches!(stage.plan.verb, Verb::Deploy(_)) && stage.rollback_of.is_none() && approvals > 0
+                {
+                    let used = stage.gate.as_mut().expect("a gate");
+                    assert_eq!(Some(used.id), gate);
+                    assert!(used.status == GateStatus::Approved && !used.consumed);
+                    used.consumed = true;
+                }
+                stage.status = StageStatus::Queued;
+                stage.reason = None;
+            }
+            Action::OpenGate { stage, required, .. } => {
+                let stage = self.stage(stage);
+                stage.status = StageStatus::Gated;
+                stage.reason = Some(format!("waits for approval: 0 of {required}"));
+                stage.gate = Some(GateFacts {
+                    id: GateId::new(),
+                    status: GateStatus::Open,
+                    reason: None,
+                    consumed: false,
+                    ready: true,
+                    overdue: false,
+                    required,
+                    approvals: 0,
+                });
+            }
+            Action::PassGate { stage, .. } => {
+                self.stage(stage).gate.as_mut().unwrap().status = GateStatus::Approved
+            }
+            Action::ExpireGate { stage, .. } => {
+                self.stage(stage).gate.as_mut().unwrap().status = GateStatus::Expired
+            }
+            Action::Hold { stage, reason, .. } => self.stage(stage).reason = Some(reason),
+            Action::Stop { stage } => self.stage(stage).cancel_requested = true,
+            Action::MoveDeployment { deployment, from, to, .. } => {
+                let one = self.facts.deployments.iter_mut().find(|one| one.id == deployment).unwrap();
+                assert_eq!(one.status, from);
+                one.status = to;
+                self.occupy();
+            }
+            Action::RollBack { deployment, .. } => {
+                assert!(
+                    !self.facts.stages.iter().any(|stage| stage.rollback_of == Some(deployment)),
+                    "twice"
+                );
+                let failed = self.facts.deployments.iter().find(|one| one.id == deployment).unwrap();
+                assert!(failed.rollback_of.is_none(), "a rollback is not rolled back");
+                let mut copy =
+                    self.facts.stages.iter().find(|stage| stage.id == failed.stage).unwrap().clone();
+                copy.id = StageId::new();
+                copy.plan.key.0 = format!("rollback: {}", copy.plan.key);
+                copy.plan.needs.clear();
+                copy.plan.condition = None;
+                copy.status = StageStatus::Blocked;
+                copy.gate = None;
+                copy.cancel_requested = false;
+                copy.rollback_of = Some(deployment);
+                self.facts.stages.push(copy);
+            }
+        }
+    }
+
+    fn occupy(&mut self) {
+        let busy = [DeploymentStatus::Deploying, DeploymentStatus::Verifying];
+        let at_work = self.facts.deployments.iter().filter(|one| busy.contains(&one.status));
+        let occupants = at_work
+            .map(|one| Occupant { stage: one.stage, run_number: 1, working: true })
+            .collect::<Vec<_>>();
+        assert!(occupants.len() <= 1, "two deployments at a time");
+        self.facts.environments.get_mut("production").unwrap().occupants = occupants;
+    }
+
+    /// A runner takes a queued stage, as the claim and its guard do.
+    fn take(&mut self, id: StageId) {
+        let occupied = self.facts.environments["production"].occupants.iter().any(|one| one.stage != id);
+        let previous = self.started.last().copied();
+        let stage = self.stage(id);
+        let (rollback_of, deploys) = (stage.rollback_of, matches!(stage.plan.verb, Verb::Deploy(_)));
+        if deploys && occupied {
+            if let Some(gate) = &mut stage.gate {
+                gate.consumed = false;
+            }
+            stage.status = StageStatus::Gated;
+            return;
+        }
+        stage.status = StageStatus::Running;
+        *self.attempts.entry(id).or_default() += 1;
+        self.handed_out.push(id);
+        if deploys {
+            let facts = DeploymentFacts {
+                id: DeploymentId::new(),
+                stage: id,
+                status: DeploymentStatus::Deploying,
+                previous,
+                rollback_of,
+            };
+            self.facts.deployments.push(facts);
+            self.occupy();
+        }
+    }
+
+    fn end(&mut self, id: StageId, status: AttemptStatus) {
+        let number = self.attempts[&id];
+        let cancelled = self.facts.cancel_requested.is_some();
+        let stage = self.stage(id);
+        let outcome = (status == AttemptStatus::Failed).then_some(Outcome::Failed);
+        let end = AttemptEnd {
+            number,
+            status,
+            outcome,
+            reason: Some("so it went".to_owned()),
+            exit_code: Some(1),
+            outputs: BTreeMap::new(),
+        };
+        match after(&stage.plan, &end, stage.cancel_requested || (cancelled && stage.rollback_of.is_none())) {
+            Next::Again { .. } => {
+                assert!(
+                    !matches!(stage.plan.verb, Verb::Deploy(_)),
+                    "a deployment is carried out at most once"
+                );
+                stage.status = StageStatus::Queued;
+            }
+            Next::End { to, reason } => {
+                stage.status = to;
+                stage.reason = reason;
+                if matches!(stage.plan.verb, Verb::Push(_)) {
+                    stage.outputs.insert("image".to_owned(), "r/shop@sha256:1".to_owned());
+                }
+            }
+        }
+    }
+}
+
+/// Twelve stages at most: some run, two deploy with a smoke test each.
+fn pipeline(edges: &[(usize, usize)], retries: u32) -> Plan {
+    let mut stages = serde_json::Map::new();
+    let names: Vec<String> = (0..8).map(|n| format!("s{n}")).collect();
+    for (index, name) in names.iter().enumerate() {
+        let needs: BTreeSet<&String> = edges
+            .iter()
+            .filter(|(to, from)| to % 8 == index && from % 8 < index)
+            .map(|(_, from)| &names[from % 8])
+            .collect();
+        stages.insert(
+            name.clone(),
+            json!({ "image": "i:1", "run": "true", "needs": needs, "timeout": "1m",
+                    "retry": { "max": retries, "when": ["failure"] } }),
+        );
+    }
+    for (name, need) in [("one", "s7"), ("two", "s3")] {
+        stages.insert(
+            format!("deploy-{name}"),
+            json!({ "needs": [need], "deploy": { "environment": "production", "image": "r/shop@sha256:1",
+                    "compose": { "file": "c.yml", "project": "p" } }, "timeout": "1m" }),
+        );
+        stages.insert(
+            format!("smoke-{name}"),
+            json!({ "needs": [format!("deploy-{name}")], "timeout": "1m",
+                    "smoke": { "environment": "production", "checks": [{ "url": "http://x/" }] } }),
+        );
+    }
+    plan(&json!({ "name": "p", "on": { "push": { "branches": ["main"] } }, "stages": stages }).to_string())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_comes_to_an_honest_end(
+        edges in proptest::collection::vec((0usize..8, 0usize..8), 0..14),
+        retries in 1u32..4,
+        approvals in 0i32..2,
+        has_previous: bool,
+        choices in proptest::collection::vec(any::<u8>(), 120),
+    ) {
+        let mut world = World::new(&pipeline(&edges, retries), approvals, has_previous);
+        let mut cancelled = false;
+        for choice in choices.iter().cycle().take(2000) {
+            world.settle();
+            if world.facts.status.is_final() {
+                break;
+            }
+            let of = |status: StageStatus| -> Vec<StageId> {
+                world.facts.stages.iter().filter(|stage| stage.status == status).map(|stage| stage.id).collect()
+            };
+            let (queued, running, gated) = (of(StageStatus::Queued), of(StageStatus::Running), of(StageStatus::Gated));
+            let pick = |list: &[StageId]| list[usize::from(*choice) % list.len()];
+            if *choice == 7 && !cancelled {
+                world.facts.cancel_requested = Some("dora".to_owned());
+                cancelled = true;
+            } else if !queued.is_empty() && choice % 2 == 0 {
+                world.take(pick(&queued));
+            } else if !running.is_empty() {
+                let id = pick(&running);
+                let stopping = world.stage(id).cancel_requested;
+                world.end(id, match choice % 16 {
+                    _ if stopping => AttemptStatus::Cancelled,
+                    1 | 2 => AttemptStatus::Failed,
+                    3 => AttemptStatus::Lost,
+                    _ => AttemptStatus::Succeeded,
+                });
+            } else if !gated.is_empty() && queued.is_empty() {
+                if let Some(gate) = world.stage(pick(&gated)).gate.as_mut() {
+                    (gate.status, gate.approvals) = match choice % 8 {
+                        0 => (GateStatus::Rejected, 0),
+                        _ => (GateStatus::Approved, 1),
+                    };
+                }
+            }
+        }
+        world.settle();
+        let facts = &world.facts;
+        prop_assert!(facts.status.is_final(), "stuck: {:?}", facts.stages.iter().map(|s| (s.key(), s.status, &s.reason)).collect::<Vec<_>>());
+        let bad = facts.stages.iter().any(|stage| matches!(stage.status, StageStatus::Failed | StageStatus::Unknown));
+        prop_assert!(!(bad && facts.status == RunStatus::Succeeded), "a red run is never green");
+        prop_assert!(bad || cancelled || facts.status != RunStatus::Failed);
+        for one in &facts.deployments {
+            // What failed went back, where there was something to go back to and the way back did not fail itself.
+            if one.status == DeploymentStatus::Failed && one.previous.is_some() && one.rollback_of.is_none() {
+                let tried = facts.stages.iter().filter(|stage| stage.rollback_of == Some(one.id)).count();
+                prop_assert_eq!(tried, 1);
+            }
+            let twice = world.handed_out.iter().filter(|id| **id == one.stage).count();
+            prop_assert_eq!(twice, 1, "a deployment is handed out once");
+        }
+    }
+}
+
+#[test]
+fn a_run_behind_another_of_its_group_says_so_once() {
+    let mut world = World::new(&pipeline(&[], 1), 0, false);
+    world.facts.status = RunStatus::Pending;
+    world.facts.behind = Some(3);
+    world.settle();
+    assert_eq!(world.facts.reason.as_deref(), Some("waits for run 3 of its concurrency group"));
+    world.facts.behind = None;
+    world.settle();
+    assert_eq!(world.facts.status, RunStatus::Running);
+}
+
+#[test]
+fn a_frozen_environment_holds_deployments_and_shows_why() {
+    let mut world = World::new(&pipeline(&[], 1), 0, false);
+    world.facts.environments.get_mut("production").unwrap().frozen = Some("stocktaking".to_owned());
+    let ids: Vec<StageId> =
+        world.facts.stages.iter().filter(|s| s.plan.name.starts_with('s')).map(|s| s.id).collect();
+    world.settle();
+    for id in ids.iter().take(8) {
+        world.take(*id);
+        world.end(*id, AttemptStatus::Succeeded);
+    }
+    world.settle();
+    let deploy = world.facts.stages.iter().find(|stage| stage.plan.name == "deploy-one").unwrap();
+    assert_eq!(deploy.status, StageStatus::Blocked);
+    assert!(deploy.reason.as_deref().unwrap().contains("frozen: stocktaking"));
+}
