@@ -4,7 +4,6 @@
 pub mod deliveries;
 mod hints;
 pub mod sweep;
-pub mod waits;
 
 use std::time::Duration;
 
@@ -44,11 +43,8 @@ macro_rules! task {
 }
 
 /// All of them.
-const TASKS: &[(usize, Task)] = &[
-    (DELIVERIES, task!(deliveries, POLL, Some(Hint::Delivery))),
-    (1, task!(waits, POLL, None)),
-    (1, task!(sweep, POLL, None)),
-];
+const TASKS: &[(usize, Task)] =
+    &[(DELIVERIES, task!(deliveries, POLL, Some(Hint::Delivery))), (1, task!(sweep, POLL, None))];
 
 /// Starts every task; each ends when the token is cancelled.
 pub fn spawn(app: &App, tracker: &TaskTracker, shutdown: &CancellationToken) {
