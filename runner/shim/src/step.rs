@@ -16,7 +16,7 @@ use std::{
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     sys::{
-        signal::{Signal, killpg},
+        signal::{SigSet, Signal, killpg},
         wait::WaitStatus,
     },
     unistd::Pid,
@@ -99,6 +99,7 @@ impl Running {
             .stdout(writer.try_clone().map_err(|error| broken("pipe", &error))?)
             .stderr(writer)
             .process_group(0);
+        hear_signals(&mut child);
         let oom_before = oom_kills();
         let started = Instant::now();
         let spawned = child.spawn().map_err(|error| match error.kind() {
@@ -199,6 +200,17 @@ impl Running {
             outputs: BTreeMap::new(),
             error: None,
         }
+    }
+}
+
+/// The shim blocks the signals that it reads from a descriptor, and a new process inherits what is blocked: left so,
+/// a step would be deaf to the TERM of a cancel.
+#[expect(unsafe_code, reason = "the mask can only be set between fork and exec")]
+fn hear_signals(child: &mut Command) {
+    let unblock = || SigSet::empty().thread_set_mask().map_err(std::io::Error::from);
+    // SAFETY: after the fork it makes one system call, which may be made there, and allocates nothing.
+    unsafe {
+        child.pre_exec(unblock);
     }
 }
 

@@ -232,6 +232,9 @@ fn decide(
     if shared.run.cancel.is_cancelled() {
         return Err((StageStatus::Cancelled, "the run was stopped".to_owned()));
     }
+    if let Some(reason) = &stage.skip_reason {
+        return Err((StageStatus::Skipped, reason.clone()));
+    }
     let failed = |error: tidegate_pipelines::ResolveError| (StageStatus::Failed, error.to_string());
     let event = &shared.run.event;
     let mut context = Context {

@@ -1,4 +1,6 @@
 //! The runner on real parts.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod contract;
 mod images;
+mod support;

@@ -1,0 +1,19 @@
+//! What several areas need: a scripted engine, a model of the server, a place to keep a log.
+
+pub mod fake;
+pub mod log;
+pub mod place;
+
+/// The image of every test that needs one; it has a shell and little else.
+pub const IMAGE: &str = "tidegate-test/busybox:1";
+
+/// Waits until something holds; panics with `what` when it does not for a long time.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..3_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("it never came about that {what}");
+}
