@@ -4,6 +4,8 @@
 mod audit;
 mod edge_openapi;
 mod environments;
+mod leased;
+mod leases;
 mod repositories;
 mod secrets;
 mod support;
