@@ -4,15 +4,22 @@ use std::collections::BTreeSet;
 
 use sqlx::PgPool;
 use tidegate_protocol::{
-    ids::{AttemptId, RunnerId},
+    ids::{AttemptId, RepositoryId, RunnerId},
     messages::{Outcome, Renew},
     status::StepStatus,
 };
-use tidegate_server::{error::Error, leases, runs};
+use tidegate_server::{
+    error::Error,
+    leases,
+    repositories::{self, RepositoryChange},
+    runs, secrets,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    leased::{LABEL, append, asking, claim, everything, finish, finished, lease, push, reason, status, step},
+    leased::{
+        LABEL, append, asking, claim, everything, finish, finished, lease, push, reason, start, status, step,
+    },
     support::{MIGRATOR, World},
 };
 
@@ -323,4 +330,110 @@ async fn a_template_without_a_value_fails_its_stage_and_holds_up_no_other(pool: 
         world.value::<String>(&format!("select status from runs where id = '{broken}'")).await,
         "failed"
     );
+}
+
+async fn put_secret(world: &World, repository: RepositoryId, name: &str, value: &str) {
+    secrets::put(&world.app, repository, None, name, value.to_owned().into(), &world.admin).await.unwrap();
+}
+
+const WITH_SECRETS: &str = "
+on: push
+stages:
+  publish: {image: node, secrets: [NPM_TOKEN, {name: DB_URL, env: DATABASE_URL}], run: npm publish}
+";
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn secrets_reach_trusted_runs_only(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    put_secret(&world, repository.id, "NPM_TOKEN", "npm-value").await;
+    put_secret(&world, repository.id, "DB_URL", "db-value").await;
+    let runner = world.runner().await;
+    push(&world, &repository, WITH_SECRETS).await;
+    let trusted = lease(&world, runner).await;
+    let given: Vec<_> = trusted
+        .secrets
+        .iter()
+        .map(|secret| (secret.name.as_str(), secret.env.as_str(), secret.value.as_str()))
+        .collect();
+    assert_eq!(given, [("NPM_TOKEN", "NPM_TOKEN", "npm-value"), ("DB_URL", "DATABASE_URL", "db-value")]);
+
+    let fork = start(&world, &repository, WITH_SECRETS, false).await;
+    // As if the plan were of a compiler that leaves them in.
+    let plan = "update stages f set plan = t.plan from stages t";
+    world.sql(&format!("{plan} where f.run_id = '{fork}' and t.run_id = '{}'", trusted.run)).await;
+    let forks = lease(&world, runner).await;
+    assert_eq!(forks.run, fork);
+    assert_eq!(forks.stage.secrets.len(), 2);
+    assert!(forks.secrets.is_empty() && !forks.trusted);
+    let kept: i64 =
+        world.value("select count(*) from events where detail::text || message like '%-value%'").await;
+    assert_eq!(kept, 0);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_missing_secret_fails_the_stage_with_a_sentence(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    put_secret(&world, repository.id, "NPM_TOKEN", "npm-value").await;
+    let runner = world.runner().await;
+    let run = push(&world, &repository, WITH_SECRETS).await;
+    assert!(claim(&world, runner, &[LABEL]).await.is_none());
+    assert_eq!(status(&world, run, "publish").await, "failed");
+    let said = reason(&world, run, "publish").await.unwrap();
+    assert!(said.contains("DB_URL") && !said.contains("NPM_TOKEN"), "{said}");
+    let attempt: String = world.value("select concat_ws('|', number, status, reason) from attempts").await;
+    assert_eq!(attempt, format!("1|failed|{said}"));
+}
+
+const PUSH: &str = "
+on: push
+stages:
+  build: {build: .}
+  push: {needs: [build], push: {repository: registry.example.org/api, tags: [one], credentials: REGISTRY}}
+";
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_push_is_given_its_login_and_a_forks_push_is_not(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    put_secret(&world, repository.id, "REGISTRY", "ci:pass:word").await;
+    let runner = world.runner().await;
+    let built = async || {
+        let build = lease(&world, runner).await;
+        let mut end = finished(Outcome::Succeeded);
+        end.outputs.insert("image_id".to_owned(), format!("sha256:{}", "b".repeat(64)));
+        finish(&world, runner, &build, end).await.unwrap();
+    };
+    push(&world, &repository, PUSH).await;
+    built().await;
+    assert!(
+        claim(&world, world.runner().await, &[LABEL]).await.is_none(),
+        "the image is on the other runner"
+    );
+    let trusted = lease(&world, runner).await;
+    let login = trusted.registry_login.unwrap();
+    assert_eq!((login.username.as_str(), login.password.as_str()), ("ci", "pass:word"));
+    assert!(trusted.secrets.is_empty(), "the login is not for steps");
+
+    // The compiler skips the push of a fork; the lease does not rely on it.
+    let fork = push(&world, &repository, PUSH).await;
+    built().await;
+    world.sql(&format!("update runs set trusted = false where id = '{fork}'")).await;
+    assert!(claim(&world, runner, &[LABEL]).await.is_none());
+    let said = reason(&world, fork, "push").await.unwrap();
+    assert!(said.contains("`REGISTRY`") && said.contains("fork"), "{said}");
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_clone_has_its_login(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    let change =
+        RepositoryChange { clone_token: Some("bot:to:ken".to_owned().into()), ..RepositoryChange::default() };
+    repositories::update(&world.app, repository.id, change, &world.admin).await.unwrap();
+    push(&world, &repository, ONE).await;
+    let lease = lease(&world, world.runner().await).await;
+    assert_eq!(lease.source.login, Some(("bot".to_owned(), "to:ken".to_owned())));
+    assert!(!format!("{:?}", lease.env).contains("to:ken"));
 }

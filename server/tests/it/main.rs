@@ -6,6 +6,8 @@ mod edge_openapi;
 mod environments;
 mod leased;
 mod leases;
+mod logs;
 mod repositories;
 mod secrets;
 mod support;
+mod sweep;
