@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{config::ServerConfig, hub::Hub, metrics::Metrics, secrets::Keys, store::Db};
+use crate::{config::ServerConfig, forge::Forge, hub::Hub, metrics::Metrics, secrets::Keys, store::Db};
 
 /// The server's shared parts. Cloning is cheap.
 #[derive(Clone)]
@@ -13,6 +13,8 @@ pub struct App {
     pub config: Arc<ServerConfig>,
     /// The key that secrets are sealed with.
     pub keys: Keys,
+    /// The connection to the forge.
+    pub forge: Arc<Forge>,
     /// Hints between tasks.
     pub hub: Hub,
     /// Counters.
@@ -28,6 +30,7 @@ impl App {
             db,
             config: Arc::new(config),
             keys,
+            forge: Arc::default(),
             hub: Hub::default(),
             metrics: Arc::new(Metrics::default()),
             started: std::time::Instant::now(),

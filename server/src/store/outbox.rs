@@ -122,4 +122,18 @@ impl Tx {
         .await?;
         Ok(())
     }
+
+    /// Nothing of this owner's repositories is sent for so long: the forge limits the rate.
+    pub async fn pause_outgoing(&mut self, owner: &str, wait: Duration) -> Result<(), Error> {
+        sqlx::query(
+            "update outbox set not_before = greatest(not_before, now() + make_interval(secs => $2))
+             where state = 'waiting' and repository_id in
+                 (select id from repositories where lower(split_part(full_name, '/', 1)) = lower($1))",
+        )
+        .bind(owner)
+        .bind(wait.as_secs_f64())
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
 }
