@@ -3,6 +3,7 @@
 
 pub mod deliveries;
 mod hints;
+pub mod outbox;
 pub mod sweep;
 
 use std::time::Duration;

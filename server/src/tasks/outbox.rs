@@ -44,7 +44,11 @@ pub async fn once(app: &App) -> Result<bool, Error> {
     let done = match tokio::time::timeout(TRY, work(app, &repository, &message)).await {
         Ok(Ok(done)) => done,
         Ok(Err(Error::Internal(inner))) => {
-            tracing::error!(message = message.id, error = format!("{inner:#}"), "a message could not be sent");
+            tracing::error!(
+                message = message.id,
+                error = format!("{inner:#}"),
+                "a message could not be sent"
+            );
             again("an internal error; the server's log says which")
         }
         Ok(Err(error)) => again(error.to_string()),
@@ -59,7 +63,10 @@ async fn work(app: &App, repository: &Repository, outgoing: &Outgoing) -> Result
         return Ok(Done::Dead("the message does not read as one of this server's".to_owned()));
     };
     if repository.forge != "github" {
-        return Ok(Done::Dead(format!("{} is not at GitHub, so there is nobody to tell", repository.full_name)));
+        return Ok(Done::Dead(format!(
+            "{} is not at GitHub, so there is nobody to tell",
+            repository.full_name
+        )));
     }
     let Some(config) = &app.config.github else {
         return Ok(Done::Dead(
@@ -92,16 +99,32 @@ async fn close(app: &App, repository: &Repository, message: &Outgoing, done: Don
         Done::Sent => tx.sent_outgoing(message, None).await?,
         Done::Needless => tx.sent_outgoing(message, Some("left out: a later one says more")).await?,
         Done::Dead(reason) => {
-            tracing::warn!(message = message.id, repository = repository.full_name, reason, "a message is given up");
+            tracing::warn!(
+                message = message.id,
+                repository = repository.full_name,
+                reason,
+                "a message is given up"
+            );
             tx.dead_outgoing(message, &reason).await?;
         }
         Done::Again { reason, .. } if message.attempts >= TRIES => {
-            tracing::warn!(message = message.id, repository = repository.full_name, reason, "a message is given up after its last try");
+            tracing::warn!(
+                message = message.id,
+                repository = repository.full_name,
+                reason,
+                "a message is given up after its last try"
+            );
             tx.dead_outgoing(message, &format!("given up after {TRIES} tries: {reason}")).await?;
         }
         Done::Again { reason, wait, limited } => {
             let wait = backoff(message.attempts, rand::random()).max(wait.unwrap_or_default());
-            tracing::warn!(message = message.id, repository = repository.full_name, reason, wait = wait.as_secs(), "a message is tried again");
+            tracing::warn!(
+                message = message.id,
+                repository = repository.full_name,
+                reason,
+                wait = wait.as_secs(),
+                "a message is tried again"
+            );
             tx.retry_outgoing(message, wait, &reason).await?;
             if limited {
                 let owner = repository.full_name.split('/').next().unwrap_or_default();
