@@ -287,6 +287,9 @@ create table artifacts (
     expires_at timestamptz,
     unique (stage_id, name)
 );
+create index on artifacts (run_id);
+create index on artifacts (sha256);
+create index on artifacts (expires_at);
 
 create table caches (
     repository_id uuid not null references repositories on delete cascade,
@@ -298,6 +301,8 @@ create table caches (
     used_at       timestamptz not null default now(),
     primary key (repository_id, scope, key)
 );
+create index on caches (sha256);
+create index on caches (used_at);
 
 create table reports (
     attempt_id uuid not null references attempts on delete cascade,
@@ -345,6 +350,7 @@ create table gates (
     reason         text
 );
 create unique index on gates (stage_id) where status in ('open', 'approved');
+create index on gates (run_id);
 
 create table decisions (
     gate_id     uuid not null references gates on delete cascade,
@@ -376,6 +382,7 @@ create table deployments (
     finished_at    timestamptz
 );
 create index on deployments (environment_id, created_at desc);
+create index on deployments (run_id);
 -- Deployments of one environment are serial.
 create unique index on deployments (environment_id) where status in ('deploying', 'verifying');
 

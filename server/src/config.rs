@@ -30,6 +30,8 @@ pub struct ServerConfig {
     pub artifact_retention_days: u32,
     /// Days until a cache entry that nobody read is deleted.
     pub cache_retention_days: u32,
+    /// Bytes of one artifact or cache entry at most.
+    pub largest_blob: u64,
 }
 
 impl ServerConfig {
@@ -47,6 +49,7 @@ impl ServerConfig {
             log_retention_days: 90,
             artifact_retention_days: 30,
             cache_retention_days: 7,
+            largest_blob: 2 << 30,
         }
     }
 }

@@ -98,7 +98,7 @@ fn step_message(report: &StepReport) -> String {
 }
 
 /// [`Tx::fenced`], counted.
-async fn held(
+pub(crate) async fn held(
     app: &App,
     tx: &mut Tx,
     runner: RunnerId,

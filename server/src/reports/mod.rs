@@ -1,7 +1,47 @@
 //! Reports of stages: read into a [`Summary`], judged by thresholds.
+//!
+//! A report was written by whatever ran in a sandbox. Readers are pure, go through it once, keep a bounded number
+//! of items with bounded texts, and bound how deep it may nest. No entity of an XML document is ever expanded.
 
+mod coverage;
+mod judge;
+mod junit;
+mod sarif;
+mod xml;
+
+pub use judge::{Judged, judge};
 use serde::{Deserialize, Serialize};
+use tidegate_pipelines::plan::ReportKind;
 use utoipa::ToSchema;
+
+/// Failures and findings that a summary keeps; all are counted.
+const ITEMS: usize = 50;
+/// A message, in characters.
+const MESSAGE: usize = 2000;
+/// A name, in characters.
+const NAME: usize = 300;
+
+/// Reads a report. The error is one sentence.
+pub fn parse(kind: ReportKind, bytes: &[u8]) -> Result<Summary, String> {
+    match kind {
+        ReportKind::Junit => junit::parse(bytes),
+        ReportKind::Cobertura => coverage::cobertura(bytes),
+        ReportKind::Lcov => coverage::lcov(bytes),
+        ReportKind::Sarif => sarif::parse(bytes),
+    }
+}
+
+/// Text that is short enough to keep, and that Postgres can keep.
+fn cut(text: &str, longest: usize) -> String {
+    let text = text.trim();
+    let mut kept: String =
+        text.chars().take(longest).map(|c| if c == '\0' { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(longest).is_some() {
+        kept.pop();
+        kept.push('…');
+    }
+    kept
+}
 
 /// What a report says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]

@@ -22,8 +22,11 @@ use sqlx::{
 
 use crate::{error::Error, hub::Hint};
 
+mod artifacts;
 mod attempts;
 mod audit;
+mod blobs;
+mod caches;
 mod deliveries;
 mod deployments;
 mod enrolment;
@@ -35,6 +38,7 @@ mod gauges;
 mod logs;
 mod outbox;
 mod read;
+mod reports;
 mod repositories;
 mod runners;
 mod runs;
@@ -46,7 +50,9 @@ mod tokens;
 mod users;
 pub mod views;
 
+pub use artifacts::BlobRef;
 pub use attempts::{Begun, Candidate, CloneSource, Closing, Ending, Held};
+pub use blobs::BLOB_CHUNK;
 pub use deliveries::{Delivery, NewDelivery};
 pub use deployments::{DeploymentRow, EnvironmentRow, NewDeployment};
 pub use environments::EnvironmentLabel;

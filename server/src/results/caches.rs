@@ -1,0 +1,129 @@
+//! Caches: files kept for speed, apart by where they come from.
+//!
+//! The scope of an entry is the ref of the run that wrote it. A run reads what its own ref wrote, then what the
+//! default branch wrote, and never what a sibling did. An untrusted run is in a scope of its own that nobody else
+//! reads: what a fork wrote must never reach a run that holds secrets.
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tidegate_protocol::{
+    ids::{AttemptId, RunnerId},
+    messages::Stored,
+};
+
+use super::{BlobReader, blobs, held};
+use crate::{
+    app::App,
+    error::Error,
+    store::{BlobRef, RunRow},
+};
+
+/// The longest key.
+const LONGEST: usize = 512;
+/// Prefixes that are tried.
+const PREFIXES: usize = 20;
+
+/// The scope that a run writes to.
+fn own_scope(run: &RunRow) -> String {
+    if run.trusted { run.reference.clone() } else { format!("untrusted {}", run.reference) }
+}
+
+/// The scopes that a run reads from, in order.
+fn scopes(run: &RunRow) -> Vec<String> {
+    let mut scopes = vec![own_scope(run)];
+    let default = format!("refs/heads/{}", run.event.default_branch);
+    if run.trusted && run.reference != default {
+        scopes.push(default);
+    }
+    scopes
+}
+
+/// Keys travel in a header.
+fn check_key(key: &str) -> Result<(), Error> {
+    if !key.is_empty() && key.len() <= LONGEST && key.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+        return Ok(());
+    }
+    Err(Error::Invalid(format!("a cache's key has 1 to {LONGEST} printable ASCII characters")))
+}
+
+/// Stores a cache entry; a key that is there already stays as it is.
+pub async fn put_cache<S, E>(
+    app: &App,
+    runner: RunnerId,
+    attempt: AttemptId,
+    epoch: i64,
+    key: &str,
+    body: S,
+) -> Result<Stored, Error>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
+    E: std::fmt::Display + Send,
+{
+    check_key(key)?;
+    let mut tx = app.db.begin().await?;
+    held(app, &mut tx, runner, attempt, epoch, "caches").await?;
+    tx.commit().await?;
+
+    // Also when the key is there: a sender that is cut short cannot tell that from a failure.
+    let received = blobs::receive(app, body).await?;
+    let blob = BlobRef {
+        name: key.to_owned(),
+        sha256: received.sha256.to_vec(),
+        size: i64::try_from(received.size).unwrap_or(i64::MAX),
+    };
+    let mut tx = app.db.begin().await?;
+    let now = held(app, &mut tx, runner, attempt, epoch, "caches").await?;
+    let scope = own_scope(&tx.read_run(now.run).await?);
+    let there = tx.cache(now.repository, &scope, key).await?;
+    tx.commit().await?;
+    if let Some(there) = there {
+        return stored(&there);
+    }
+    received.store(app).await?;
+
+    let mut tx = app.db.begin().await?;
+    let now = held(app, &mut tx, runner, attempt, epoch, "caches").await?;
+    tx.put_cache(now.repository, &scope, &blob).await?;
+    let there = tx.cache(now.repository, &scope, key).await?;
+    tx.commit().await?;
+    stored(&there.unwrap_or(blob))
+}
+
+fn stored(blob: &BlobRef) -> Result<Stored, Error> {
+    let size = u64::try_from(blob.size).map_err(|_| Error::internal("a blob has a negative size"))?;
+    Ok(Stored { sha256: hex::encode(&blob.sha256), size })
+}
+
+/// The cache entry with this key, else the newest whose key begins with one of the prefixes, in their order.
+/// Answers its key too.
+pub async fn find_cache(
+    app: &App,
+    runner: RunnerId,
+    attempt: AttemptId,
+    epoch: i64,
+    key: &str,
+    restore: &[String],
+) -> Result<Option<(String, BlobReader)>, Error> {
+    check_key(key)?;
+    let mut tx = app.db.begin().await?;
+    let held = held(app, &mut tx, runner, attempt, epoch, "caches").await?;
+    let scopes = scopes(&tx.read_run(held.run).await?);
+    let mut found = None;
+    for scope in &scopes {
+        if found.is_none() {
+            found = tx.cache(held.repository, scope, key).await?;
+        }
+    }
+    for prefix in restore.iter().filter(|prefix| !prefix.is_empty()).take(PREFIXES) {
+        for scope in &scopes {
+            if found.is_none() {
+                found = tx.newest_cache(held.repository, scope, prefix).await?;
+            }
+        }
+    }
+    tx.commit().await?;
+    Ok(match found {
+        Some(blob) => Some((blob.name.clone(), blobs::open(app, blob)?)),
+        None => None,
+    })
+}
