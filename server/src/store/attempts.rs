@@ -197,8 +197,9 @@ impl Tx {
         let (number, epoch): (i32, i64) = sqlx::query_as(
             "with stage as (update stages set epoch = epoch + 1, attempts = attempts + 1 where id = $2
                             returning epoch, attempts)
-             insert into attempts (id, stage_id, run_id, runner_id, number, epoch, lease_expires_at)
-             select $1, $2, $3, $4, stage.attempts, stage.epoch, clock_timestamp() + make_interval(secs => $5)
+             insert into attempts (id, stage_id, run_id, runner_id, number, epoch, started_at, lease_expires_at)
+             select $1, $2, $3, $4, stage.attempts, stage.epoch, clock_timestamp(),
+                    clock_timestamp() + make_interval(secs => $5)
              from stage returning number, epoch",
         )
         .bind(id.0)

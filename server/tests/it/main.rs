@@ -11,3 +11,4 @@ mod repositories;
 mod secrets;
 mod support;
 mod sweep;
+mod turmoil;

@@ -1,8 +1,8 @@
 //! The stream of what happens to runs.
 //!
-//! `seq` is given out when an event is written, but it is seen when its transaction commits. Events of one run
-//! are written under the run's lock, so their order is safe; across runs a smaller number may appear after a
-//! larger one. The feed of all runs therefore keeps looking behind gaps for a while instead of jumping over.
+//! `seq` is given out when an event is written, but it is seen when its transaction commits. Most events of a run
+//! are written under the run's lock, those of steps are not, and runs do not wait for each other: a smaller number
+//! may appear after a larger one. Feeds therefore keep looking behind gaps for a while instead of jumping over.
 
 use std::{
     collections::BTreeMap,
@@ -80,7 +80,7 @@ impl Feed for Events {
                 }
             }
             match events.last() {
-                Some(last) if full || self.run.is_some() => self.seen.jump(last.seq),
+                Some(last) if full => self.seen.jump(last.seq),
                 _ => self.seen.settle(Instant::now()),
             }
             if !full {
