@@ -72,9 +72,21 @@ impl Stack {
             admin: Api::nobody(),
         };
         stack.start_server().await?;
-        stack.admin = Api::log_in(&stack.url(), "admin", PASSWORD).await?;
+        stack.admin = stack.log_in_admin().await?;
         stack.add_runner().await?;
         Ok(stack)
+    }
+
+    /// The first administrator is made a moment after the server answers.
+    async fn log_in_admin(&self) -> Result<Api> {
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            match Api::log_in(&self.url(), "admin", PASSWORD).await {
+                Ok(admin) => return Ok(admin),
+                Err(error) if Instant::now() > end => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
     }
 
     /// The server's base URL.
@@ -246,5 +258,14 @@ impl Project {
     pub async fn environment(&self, api: &Api, name: &str, rules: Value) -> Result<()> {
         api.put(&format!("/repositories/{}/environments/{name}", self.id), rules).await?;
         Ok(())
+    }
+}
+
+impl Drop for Stack {
+    /// A scenario that fails shows what its processes said.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.logs());
+        }
     }
 }
