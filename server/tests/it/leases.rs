@@ -96,6 +96,10 @@ async fn a_lease_holds_what_the_stage_needs(pool: PgPool) {
     ] {
         assert_eq!(lease.env.get(name).map(String::as_str), Some(value), "{name}");
     }
+    let documented = include_str!("../../../docs/language.md");
+    for name in lease.env.keys() {
+        assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/language.md");
+    }
     assert!(!lease.env.contains_key("TIDEGATE_TAG") && !lease.env.contains_key("TIDEGATE_ENVIRONMENT"));
     assert_eq!(status(&world, run, "hello").await, "running");
     let said: String = world.value("select message from events where kind = 'stage.running'").await;
@@ -436,4 +440,17 @@ async fn a_clone_has_its_login(pool: PgPool) {
     let lease = lease(&world, world.runner().await).await;
     assert_eq!(lease.source.login, Some(("bot".to_owned(), "to:ken".to_owned())));
     assert!(!format!("{:?}", lease.env).contains("to:ken"));
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_stage_that_cannot_be_read_holds_up_no_other(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    let broken = push(&world, &repository, ONE).await;
+    world.sql("update stages set plan = '{}'").await;
+    let fine = push(&world, &repository, ONE).await;
+    let runner = world.runner().await;
+    assert_eq!(lease(&world, runner).await.run, fine);
+    assert_eq!(status(&world, broken, "hello").await, "queued");
+    assert!(claim(&world, runner, &[LABEL]).await.is_none());
 }

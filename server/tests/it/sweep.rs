@@ -9,6 +9,7 @@ use tidegate_protocol::{
     status::StepStatus,
 };
 use tidegate_server::{
+    environments,
     error::Error,
     leases,
     tasks::sweep::{self, MARGIN},
@@ -165,4 +166,31 @@ async fn a_stage_that_nobody_can_take_says_why(pool: PgPool) {
     );
     assert_eq!(claim(&world, runner, &[LABEL, "gpu"]).await.unwrap().run, run);
     assert_eq!(reason(&world, run, "x").await, None);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_lost_deployment_is_unknown_and_nobody_repeats_it(pool: PgPool) {
+    let world = world(pool).await;
+    let repository = world.repository().await;
+    let rules = environments::Rules::default();
+    environments::upsert(&world.app, repository.id, "staging", rules, &world.admin).await.unwrap();
+    let image = format!("registry.example.org/api@sha256:{}", "c".repeat(64));
+    let text = format!(
+        "on: push\nstages:\n  ship: {{deploy: {{environment: staging, image: \"{image}\", command: {{image: debian, run: ./ship}}}}}}\n"
+    );
+    let run = push(&world, &repository, &text).await;
+    let runner = world.runner().await;
+    let lease = lease(&world, runner).await;
+    let facts = lease.deployment.as_ref().unwrap();
+    assert_eq!((facts.previous_image.as_deref(), facts.rollback), (None, false));
+    assert_eq!(lease.env["TIDEGATE_ENVIRONMENT"], "staging");
+
+    expire(&world, lease.attempt, MARGIN + Duration::from_secs(1)).await;
+    while sweep::once(&world.app).await.unwrap() {}
+    assert_eq!(status(&world, run, "ship").await, "unknown");
+    assert_eq!(world.value::<String>("select status from deployments").await, "unknown");
+    assert!(claim(&world, world.runner().await, &[LABEL]).await.is_none());
+    let late = finish(&world, runner, &lease, finished(Outcome::Succeeded)).await;
+    assert!(matches!(late, Err(Error::Fenced(_))), "{late:?}");
+    assert_eq!(status(&world, run, "ship").await, "unknown");
 }
