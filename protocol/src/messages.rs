@@ -14,8 +14,8 @@
 //! | `PUT /attempts/{id}/caches?key=K` | `tar.zst` | [`Stored`]; 200 too when the key was there already |
 //! | `POST /attempts/{id}/finish` | [`Finish`] | 204; the same report again is 204 too |
 //!
-//! All paths are below [`PREFIX`]. Calls about an attempt need [`EPOCH_HEADER`]. 401: unknown key. 403: another
-//! runner's attempt. 409: [`Refused`], the attempt is no longer the stage's; the runner stops its sandbox.
+//! All paths are below [`PREFIX`]. Calls about an attempt need [`EPOCH_HEADER`]. 401: unknown key. 409: [`Refused`],
+//! the attempt has ended, has another epoch or is another runner's; the runner stops its sandbox.
 //! 503: the database is away; the runner keeps working, spools, and tries again until its lease ends.
 
 use std::collections::BTreeMap;

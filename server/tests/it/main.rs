@@ -11,6 +11,7 @@ mod reads;
 mod reports;
 mod repositories;
 mod results;
+mod runner_api;
 mod secrets;
 mod support;
 mod sweep;
