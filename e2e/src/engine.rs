@@ -90,3 +90,24 @@ impl Drop for Engine {
         let _ = self.stop();
     }
 }
+
+/// Removes containers and networks with this label. Best effort: it cleans up after processes that were killed.
+pub fn remove_labelled(label: &str, host: Option<&str>) {
+    let docker = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("docker");
+        if let Some(host) = host {
+            command.env("DOCKER_HOST", host);
+        }
+        command.args(arguments).output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let filter = format!("label={label}");
+    for (list, remove) in [
+        (["ps", "-aq", "--no-trunc", "--filter"], ["rm", "-fv"].as_slice()),
+        (["network", "ls", "-q", "--filter"], ["network", "rm"].as_slice()),
+    ] {
+        let Ok(ids) = docker(&[list.as_slice(), &[&filter]].concat()) else { return };
+        for id in ids.split_whitespace() {
+            let _ = docker(&[remove, &[id]].concat());
+        }
+    }
+}

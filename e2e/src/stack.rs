@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     api::Api,
+    engine,
     process::{Process, free_port, tidegate_binary},
     repo::{Push, Repo, deliver},
 };
@@ -262,10 +263,20 @@ impl Project {
 }
 
 impl Drop for Stack {
-    /// A scenario that fails shows what its processes said.
+    /// Ends the processes and removes what runners that were killed left in the engine; a scenario that fails shows
+    /// what its processes said.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.logs());
+        }
+        self.server = None;
+        for index in 0..self.runners.len() {
+            self.runners[index] = None;
+            let key = std::fs::read(self.runner_folder(index).join("runner.key")).unwrap_or_default();
+            let key: Value = serde_json::from_slice(&key).unwrap_or_default();
+            if let Some(runner) = key["runner"].as_str() {
+                engine::remove_labelled(&format!("tidegate.runner={runner}"), self.docker_host.as_deref());
+            }
         }
     }
 }
