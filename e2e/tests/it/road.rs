@@ -154,19 +154,14 @@ async fn deployments(stack: &Stack, environment: &str) -> Vec<Value> {
     history["deployments"].as_array().unwrap().clone()
 }
 
-/// What the engine says a compose project runs.
+/// What the engine says a compose project runs: the reference that its container was made from.
 fn running_image(project: &str) -> String {
-    let output = Command::new("docker")
-        .args([
-            "ps",
-            "--filter",
-            &format!("label=com.docker.compose.project={project}"),
-            "--format",
-            "{{.Image}}",
-        ])
-        .output()
-        .unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    let docker = |arguments: &[&str]| {
+        let output = Command::new("docker").args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let container = docker(&["ps", "-q", "--filter", &format!("label=com.docker.compose.project={project}")]);
+    docker(&["inspect", "--format", "{{.Config.Image}}", &container])
 }
 
 /// Removes the containers of the compose projects that the test's deployments started.
