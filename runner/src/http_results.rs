@@ -20,7 +20,7 @@ pub struct HttpResults {
 }
 
 impl HttpResults {
-    /// `fence` ends every try.
+    /// `fence` ends every try, and is triggered when the server refuses the attempt.
     pub fn new(client: Arc<AttemptClient>, fence: CancellationToken) -> Self {
         Self { client, fence }
     }
@@ -43,7 +43,11 @@ impl HttpResults {
                     tracing::debug!(%reason, "trying again");
                     backoff.wait().await;
                 }
-                Err(ClientError::Refused(reason)) => return Err(ResultsError::Refused(reason)),
+                Err(ClientError::Refused(reason)) => {
+                    tracing::warn!(%reason, "the server no longer takes this attempt's files");
+                    self.fence.cancel();
+                    return Err(ResultsError::Refused(reason));
+                }
                 Err(ClientError::NotFound(reason)) => return Err(ResultsError::NotFound(reason)),
                 Err(ClientError::Invalid(reason)) => return Err(ResultsError::Invalid(reason)),
                 Err(other) => return Err(ResultsError::Unavailable(other.to_string())),

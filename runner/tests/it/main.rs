@@ -1,6 +1,8 @@
 //! The runner on real parts.
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod agent;
 mod contract;
+mod faults;
 mod images;
 mod support;

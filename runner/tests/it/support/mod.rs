@@ -1,15 +1,17 @@
 //! What several areas need: a scripted engine, a model of the server, a place to keep a log.
 
+pub mod agent;
 pub mod fake;
 pub mod log;
 pub mod place;
+pub mod server;
 
 /// The image of every test that needs one; it has a shell and little else.
 pub const IMAGE: &str = "tidegate-test/busybox:1";
 
 /// Waits until something holds; panics with `what` when it does not for a long time.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..3_000 {
+    for _ in 0..2_000 {
         if holds() {
             return;
         }

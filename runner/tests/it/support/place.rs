@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use tidegate_pipelines::plan::Resources;
 use tidegate_protocol::ids::{AttemptId, RunId};
 use tidegate_runner::sandbox::{
-    Engine, NetworkId, Owner, Sandbox, SandboxSpec, WORKSPACE,
+    Engine, Owner, Sandbox, SandboxSpec, WORKSPACE,
     session::{self, Event, Session},
     shim::{
         self,
@@ -21,7 +21,6 @@ pub struct Place {
     pub folder: tempfile::TempDir,
     pub owner: Owner,
     pub sandbox: Arc<dyn Sandbox>,
-    pub network: NetworkId,
 }
 
 /// An owner that nobody else has.
@@ -55,7 +54,7 @@ impl Place {
         let mut spec = SandboxSpec {
             owner: owner.clone(),
             image: IMAGE.to_owned(),
-            network: network.clone(),
+            network,
             channel: at("channel"),
             spool: at("spool"),
             workspace: at("workspace"),
@@ -65,7 +64,7 @@ impl Place {
         };
         change(&mut spec);
         let sandbox = engine.start(&spec).await.unwrap();
-        Self { engine, folder, owner, sandbox, network }
+        Self { engine, folder, owner, sandbox }
     }
 
     pub fn workspace(&self) -> PathBuf {
