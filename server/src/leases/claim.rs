@@ -92,7 +92,6 @@ impl Claimer<'_> {
             let mut tx = self.app.db.begin().await?;
             let mut candidate = tx.take_claimable(self.runner, self.labels, &except).await?;
             if candidate.is_none() {
-                tx = self.app.db.begin().await?;
                 candidate = tx.claimable(self.runner, self.labels, &except).await?;
             }
             let Some(candidate) = candidate else { return Ok(None) };
