@@ -40,6 +40,7 @@ mod outbox;
 mod read;
 mod reports;
 mod repositories;
+mod retention;
 mod runners;
 mod runs;
 mod schedules;

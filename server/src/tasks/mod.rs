@@ -4,6 +4,8 @@
 pub mod deliveries;
 mod hints;
 pub mod outbox;
+pub mod retention;
+pub mod schedules;
 pub mod sweep;
 
 use std::time::Duration;
@@ -19,6 +21,10 @@ use crate::{
 
 /// How long a worker sleeps when no hint comes.
 const POLL: Duration = Duration::from_secs(2);
+/// How often schedules are looked at; they are told to the minute.
+const SCHEDULES: Duration = Duration::from_secs(10);
+/// How often what was kept long enough is looked for.
+const RETENTION: Duration = Duration::from_secs(600);
 /// How many deliveries are worked on at a time; those of one repository one after the other.
 const DELIVERIES: usize = 4;
 
@@ -44,8 +50,12 @@ macro_rules! task {
 }
 
 /// All of them.
-const TASKS: &[(usize, Task)] =
-    &[(DELIVERIES, task!(deliveries, POLL, Some(Hint::Delivery))), (1, task!(sweep, POLL, None))];
+const TASKS: &[(usize, Task)] = &[
+    (DELIVERIES, task!(deliveries, POLL, Some(Hint::Delivery))),
+    (1, task!(sweep, POLL, None)),
+    (1, task!(schedules, SCHEDULES, None)),
+    (1, task!(retention, RETENTION, None)),
+];
 
 /// Starts every task; each ends when the token is cancelled.
 pub fn spawn(app: &App, tracker: &TaskTracker, shutdown: &CancellationToken) {
