@@ -4,7 +4,7 @@
 //! when GitHub says 401. The tokens are limited to the one repository they are used for. octocrab's own
 //! retries are off: messages are retried from the outbox, where that survives a restart.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use octocrab::{Octocrab, OctocrabBuilder, models::AppId, service::middleware::retry::RetryConfig};
@@ -54,8 +54,8 @@ impl Failure {
 pub struct Github {
     crab: Octocrab,
     is_app: bool,
-    /// By repository, an App's connection for it, with its token.
-    installed: Mutex<HashMap<FullName, Octocrab>>,
+    /// By repository, an App's connection for it. Shared, because a clone of it would not share the token.
+    installed: Mutex<HashMap<FullName, Arc<Octocrab>>>,
 }
 
 impl Github {
@@ -105,7 +105,7 @@ impl Github {
         answer
     }
 
-    async fn installed(&self, repository: &FullName) -> Result<Octocrab, Failure> {
+    async fn installed(&self, repository: &FullName) -> Result<Arc<Octocrab>, Failure> {
         if let Some(crab) = self.installed.lock().await.get(repository) {
             return Ok(crab.clone());
         }
@@ -118,6 +118,7 @@ impl Github {
             .repositories(vec![repository.name().to_owned()])
             .build()
             .map_err(|error| Failure::later(chain(&error)))?;
+        let crab = Arc::new(crab);
         self.installed.lock().await.insert(repository.clone(), crab.clone());
         Ok(crab)
     }

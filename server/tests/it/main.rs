@@ -4,6 +4,9 @@
 mod audit;
 mod edge_openapi;
 mod environments;
+mod forge;
+mod github_model;
+mod github_rules;
 mod leased;
 mod leases;
 mod logs;
