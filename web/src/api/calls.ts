@@ -1,22 +1,32 @@
 // Every call the page makes, by name. Pages use these and nothing else to reach the server.
 import { href, json, query, send } from "./http";
 import type {
-  ApiToken,
-  AuditEntry,
-  CreatedRepository,
-  Deployment,
-  Environment,
+  AddedRepository,
+  Audit,
+  Deployments,
+  EnrolmentToken,
   EnvironmentRules,
+  Environments,
   Gate,
+  Gates,
+  Made,
+  MadeToken,
   Me,
   NewRepository,
-  Repository,
-  Role,
+  NewToken,
+  NewUser,
+  Repositories,
   RunDetail,
-  Runner,
-  RunSummary,
-  SecretName,
+  Runners,
+  RunPage,
+  Scope,
+  Secrets,
+  Start,
+  Tokens,
   User,
+  UserChange,
+  Users,
+  Verdict,
 } from "./types";
 
 const id = encodeURIComponent;
@@ -36,18 +46,12 @@ export interface RunFilter {
 
 export const runs = {
   list: (filter: RunFilter, signal?: AbortSignal) =>
-    json<{ runs: RunSummary[]; next: string | null }>(
-      "GET",
-      "/runs" + query({ ...filter }),
-      undefined,
-      signal,
-    ),
+    json<RunPage>("GET", "/runs" + query({ ...filter }), undefined, signal),
   get: (run: string, signal?: AbortSignal) => json<RunDetail>("GET", `/runs/${id(run)}`, undefined, signal),
   cancel: (run: string) => json<void>("POST", `/runs/${id(run)}/cancel`, {}),
-  rerun: (run: string, scope: "all" | "failed") =>
-    json<{ id: string }>("POST", `/runs/${id(run)}/rerun`, { scope }),
-  start: (repository: string, reference: string, inputs: Record<string, unknown>) =>
-    json<{ id: string }>("POST", `/repositories/${id(repository)}/runs`, { reference, inputs }),
+  rerun: (run: string, scope: Scope) => json<Made>("POST", `/runs/${id(run)}/rerun`, { scope }),
+  start: (repository: string, reference: string, inputs: Start["inputs"]) =>
+    json<Made>("POST", `/repositories/${id(repository)}/runs`, { reference, inputs }),
   settle: (stage: string, succeeded: boolean) =>
     json<void>("POST", `/stages/${id(stage)}/settle`, { succeeded }),
 };
@@ -67,23 +71,17 @@ export const logs = {
 export const artifacts = { downloadUrl: (artifact: string) => href(`/artifacts/${id(artifact)}`) };
 
 export const gates = {
-  open: (signal?: AbortSignal) => json<{ gates: Gate[] }>("GET", "/gates?status=open", undefined, signal),
-  decide: (gate: string, verdict: "approve" | "reject", comment: string) =>
+  open: (signal?: AbortSignal) => json<Gates>("GET", "/gates?status=open", undefined, signal),
+  decide: (gate: string, verdict: Verdict, comment: string) =>
     json<Gate>("POST", `/gates/${id(gate)}/decision`, { verdict, comment }),
 };
 
 export const environments = {
-  list: (signal?: AbortSignal) =>
-    json<{ environments: Environment[] }>("GET", "/environments", undefined, signal),
+  list: (signal?: AbortSignal) => json<Environments>("GET", "/environments", undefined, signal),
   deployments: (environment: string, signal?: AbortSignal) =>
-    json<{ deployments: Deployment[] }>(
-      "GET",
-      `/environments/${id(environment)}/deployments`,
-      undefined,
-      signal,
-    ),
+    json<Deployments>("GET", `/environments/${id(environment)}/deployments`, undefined, signal),
   rollback: (environment: string, deployment: string) =>
-    json<{ id: string }>("POST", `/environments/${id(environment)}/rollback`, { deployment }),
+    json<Made>("POST", `/environments/${id(environment)}/rollback`, { deployment }),
   freeze: (environment: string, reason: string | null) =>
     json<void>("POST", `/environments/${id(environment)}/freeze`, { reason }),
   put: (repository: string, name: string, rules: EnvironmentRules) =>
@@ -91,12 +89,11 @@ export const environments = {
 };
 
 export const repositories = {
-  list: (signal?: AbortSignal) =>
-    json<{ repositories: Repository[] }>("GET", "/repositories", undefined, signal),
-  create: (repository: NewRepository) => json<CreatedRepository>("POST", "/repositories", repository),
+  list: (signal?: AbortSignal) => json<Repositories>("GET", "/repositories", undefined, signal),
+  create: (repository: NewRepository) => json<AddedRepository>("POST", "/repositories", repository),
   remove: (repository: string) => json<void>("DELETE", `/repositories/${id(repository)}`),
   secrets: (repository: string, signal?: AbortSignal) =>
-    json<{ secrets: SecretName[] }>("GET", `/repositories/${id(repository)}/secrets`, undefined, signal),
+    json<Secrets>("GET", `/repositories/${id(repository)}/secrets`, undefined, signal),
   putSecret: (repository: string, name: string, value: string, environment: string | null) =>
     json<void>("PUT", `/repositories/${id(repository)}/secrets/${id(name)}`, { value, environment }),
   removeSecret: (repository: string, name: string, environment: string | null) =>
@@ -104,29 +101,24 @@ export const repositories = {
 };
 
 export const users = {
-  list: (signal?: AbortSignal) => json<{ users: User[] }>("GET", "/users", undefined, signal),
-  create: (user: { username: string; display_name: string; role: Role; password: string }) =>
-    json<User>("POST", "/users", user),
-  update: (
-    user: string,
-    change: { role?: Role; disabled?: boolean; display_name?: string; password?: string },
-  ) => json<void>("PATCH", `/users/${id(user)}`, change),
+  list: (signal?: AbortSignal) => json<Users>("GET", "/users", undefined, signal),
+  create: (user: NewUser) => json<User>("POST", "/users", user),
+  update: (user: string, change: UserChange) => json<void>("PATCH", `/users/${id(user)}`, change),
 };
 
 export const tokens = {
-  list: (signal?: AbortSignal) => json<{ tokens: ApiToken[] }>("GET", "/tokens", undefined, signal),
-  create: (name: string, expires_in_days: number | null) =>
-    json<{ id: string; token: string }>("POST", "/tokens", { name, expires_in_days }),
+  list: (signal?: AbortSignal) => json<Tokens>("GET", "/tokens", undefined, signal),
+  create: (token: NewToken) => json<MadeToken>("POST", "/tokens", token),
   remove: (token: string) => json<void>("DELETE", `/tokens/${id(token)}`),
 };
 
 export const runners = {
-  list: (signal?: AbortSignal) => json<{ runners: Runner[] }>("GET", "/runners", undefined, signal),
+  list: (signal?: AbortSignal) => json<Runners>("GET", "/runners", undefined, signal),
   setDisabled: (runner: string, disabled: boolean) =>
     json<void>("PATCH", `/runners/${id(runner)}`, { disabled }),
-  enrolmentToken: () => json<{ token: string }>("POST", "/runners/enrolment-tokens", {}),
+  enrolmentToken: () => json<EnrolmentToken>("POST", "/runners/enrolment-tokens", {}),
 };
 
 export const audit = {
-  list: (signal?: AbortSignal) => json<{ entries: AuditEntry[] }>("GET", "/audit", undefined, signal),
+  list: (signal?: AbortSignal) => json<Audit>("GET", "/audit", undefined, signal),
 };

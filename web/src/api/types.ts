@@ -1,4 +1,23 @@
-// The shapes of the HTTP API, as the page uses them. Times are RFC 3339 strings, ids are UUIDs.
+// The shapes of the HTTP API. They come from the server's own description (schema.ts, made from openapi.json by
+// `npm run generate`); where it says only "a string", the words that the page tells apart are named here.
+// Times are RFC 3339 strings, ids are UUIDs.
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+/** What the server answers has every field: one without a value is null, not absent. */
+type Answer<T> = T extends (infer Item)[]
+  ? Answer<Item>[]
+  : T extends object
+    ? { [Key in keyof T]-?: Answer<Exclude<T[Key], undefined>> }
+    : T;
+
+/** A schema with some fields told more exactly. A field that the server no longer has does not compile. */
+type Exactly<Name extends keyof Schemas, Fields extends Partial<Record<keyof Schemas[Name], unknown>>> = Omit<
+  Answer<Schemas[Name]>,
+  keyof Fields
+> &
+  Fields;
 
 export type RunStatus =
   "pending" | "running" | "waiting" | "succeeded" | "warned" | "failed" | "cancelled" | "invalid";
@@ -18,38 +37,55 @@ export type StepStatus = "pending" | "running" | "succeeded" | "failed" | "skipp
 export type GateStatus = "open" | "approved" | "rejected" | "expired" | "voided";
 export type DeploymentStatus = "deploying" | "verifying" | "succeeded" | "failed" | "rolled_back" | "unknown";
 export type Verb = "run" | "build" | "push" | "deploy" | "smoke";
-export type Role = "viewer" | "developer" | "release_manager" | "admin";
 export type EventKind = "push" | "tag" | "pull_request" | "schedule" | "manual" | "rollback";
+export type Forge = "github" | "git";
+export type Role = Schemas["Role"];
+export type Verdict = Schemas["Verdict"];
 
-export interface User {
-  id: string;
-  username: string;
-  display_name: string;
-  role: Role;
-  disabled?: boolean;
-  created_at?: string;
-}
+// People and their tokens.
+export type User = Exactly<"User", { role: Role }>;
+export type Me = Exactly<"Me", { user: User }>;
+export type Users = Exactly<"Users", { users: User[] }>;
+export type NewUser = Schemas["NewUser"];
+export type UserChange = Schemas["UserChange"];
+export type NewPassword = Schemas["NewPassword"];
+export type ApiToken = Answer<Schemas["Token"]>;
+export type Tokens = Answer<Schemas["Tokens"]>;
+export type NewToken = Schemas["NewToken"];
+export type MadeToken = Schemas["MadeToken"];
+export type Made = Schemas["Made"];
 
-export interface Me {
-  user: User;
-}
+// Runs.
+export type RunSummary = Exactly<"RunSummary", { status: RunStatus; event_kind: EventKind }>;
+export type RunPage = Exactly<"RunPage", { runs: RunSummary[] }>;
+export type Start = Omit<Schemas["Start"], "inputs"> & { inputs: Record<string, unknown> };
+export type Scope = Schemas["Scope"];
+export type Step = Exactly<"Step", { status: StepStatus }>;
+export type Attempt = Exactly<"Attempt", { status: AttemptStatus; steps: Step[] }>;
+export type Report = Answer<Schemas["Report"]>;
+export type TestsSummary = Extract<Report["summary"], { kind: "tests" }>;
+export type CoverageSummary = Extract<Report["summary"], { kind: "coverage" }>;
+export type FindingsSummary = Extract<Report["summary"], { kind: "findings" }>;
+export type Stage = Exactly<"Stage", { status: StageStatus; verb: Verb; attempts: Attempt[] }>;
+export type Artifact = Answer<Schemas["Artifact"]>;
+export type RunDetail = Omit<
+  Exactly<
+    "RunDetail",
+    { diagnostics: Diagnostic[]; stages: Stage[]; gates: Gate[]; deployments: Deployment[] }
+  >,
+  keyof RunSummary
+> &
+  RunSummary;
 
-export interface RunSummary {
-  id: string;
-  number: number;
-  repository: string;
-  pipeline: string;
-  status: RunStatus;
-  reason: string | null;
-  event_kind: EventKind;
-  sha: string;
-  reference: string;
-  title: string;
-  actor: string;
-  created_at: string;
-  started_at: string | null;
-  finished_at: string | null;
-  stage_counts: Record<string, number>;
+/** A mistake in a pipeline file; the server hands the language's own words on without describing them. */
+export interface Diagnostic {
+  code: string;
+  severity: "error" | "warning";
+  message: string;
+  file: string;
+  span: Span;
+  help: string | null;
+  related: { span: Span; message: string }[];
 }
 
 export interface Span {
@@ -61,271 +97,33 @@ export interface Span {
   end_column: number;
 }
 
-export interface Diagnostic {
-  code: string;
-  severity: "error" | "warning";
-  message: string;
-  file: string;
-  span: Span;
-  help: string | null;
-  related: { span: Span; message: string }[];
-}
+// Gates, environments and what they run.
+export type Decision = Exactly<"Decision", { role: Role; verdict: Verdict }>;
+export type Commit = Schemas["Commit"];
+export type Gate = Exactly<"Gate", { status: GateStatus; decisions: Decision[] }>;
+export type Gates = Exactly<"Gates", { gates: Gate[] }>;
+export type Deployment = Exactly<"Deployment", { status: DeploymentStatus }>;
+export type Deployments = Exactly<"Deployments", { deployments: Deployment[] }>;
+export type Environment = Exactly<
+  "Environment",
+  { approver_role: Role; current: Deployment | null; in_progress: Deployment | null }
+>;
+export type Environments = Exactly<"Environments", { environments: Environment[] }>;
+/** What `PUT /repositories/{id}/environments/{name}` takes; the page always sends all of it. */
+export type EnvironmentRules = Exactly<"Rules", { approver_role: Role }>;
 
-export interface Step {
-  index: number;
-  name: string;
-  status: StepStatus;
-  exit_code: number | null;
-  duration_ms: number | null;
-  started_at: string | null;
-  log_bytes: number;
-  log_lines: number;
-}
-
-export interface Attempt {
-  id: string;
-  number: number;
-  status: AttemptStatus;
-  reason: string | null;
-  exit_code: number | null;
-  runner: { id: string; name: string } | null;
-  started_at: string;
-  finished_at: string | null;
-  steps: Step[];
-}
-
-export interface TestFailure {
-  suite: string;
-  name: string;
-  message: string;
-}
-
-export interface FindingItem {
-  rule: string;
-  level: string;
-  message: string;
-  file: string | null;
-  line: number | null;
-}
-
-export interface TestsSummary {
-  kind: "tests";
-  total: number;
-  failed: number;
-  skipped: number;
-  duration_ms: number;
-  failures: TestFailure[];
-}
-
-export interface CoverageSummary {
-  kind: "coverage";
-  lines: number;
-  covered: number;
-  percent: number;
-}
-
-export interface FindingsSummary {
-  kind: "findings";
-  error: number;
-  warning: number;
-  note: number;
-  items: FindingItem[];
-}
-
-export interface Report {
-  kind: string;
-  path: string;
-  summary: TestsSummary | CoverageSummary | FindingsSummary;
-}
-
-export interface Stage {
-  id: string;
-  key: string;
-  name: string;
-  verb: Verb;
-  status: StageStatus;
-  reason: string | null;
-  needs: { stage: string; accepts: string }[];
-  position: number;
-  environment: string | null;
-  outputs: Record<string, string>;
-  rollback_of: string | null;
-  queued_at: string | null;
-  started_at: string | null;
-  finished_at: string | null;
-  attempts: Attempt[];
-  reports: Report[];
-}
-
-export interface Artifact {
-  id: string;
-  stage: string;
-  name: string;
-  size: number;
-  sha256: string;
-  created_at: string;
-  expires_at: string | null;
-}
-
-export interface Decision {
-  username: string;
-  role: Role;
-  verdict: "approve" | "reject";
-  comment: string;
-  at: string;
-}
-
-export interface Commit {
-  sha: string;
-  title: string;
-  author: string;
-}
-
-export interface Gate {
-  id: string;
-  run_id: string;
-  run_number: number;
-  repository: string;
-  stage: string;
-  environment: { id: string; name: string; url: string | null };
-  status: GateStatus;
-  reason: string | null;
-  sha: string;
-  image: string;
-  required_approvals: number;
-  decisions: Decision[];
-  created_at: string;
-  ready_at: string;
-  expires_at: string;
-  may_approve: { allowed: boolean; reason: string | null };
-  approvers: { username: string; display_name: string }[];
-  changes: {
-    current_image: string | null;
-    current_sha: string | null;
-    new_image: string;
-    new_sha: string;
-    commits: Commit[] | null;
-    current_deployed_at: string | null;
-  };
-}
-
-export interface Deployment {
-  id: string;
-  environment: string;
-  run_id: string;
-  run_number: number;
-  stage_id?: string;
-  image: string;
-  previous_image: string | null;
-  rollback_of: string | null;
-  status: DeploymentStatus;
-  reason: string | null;
-  actor: string;
-  sha: string;
-  title: string;
-  created_at: string;
-  finished_at: string | null;
-}
-
-export interface RunDetail extends RunSummary {
-  diagnostics: Diagnostic[];
-  source_path: string;
-  source_text: string | null;
-  rerun_of: string | null;
-  stages: Stage[];
-  gates: Gate[];
-  artifacts: Artifact[];
-  deployments: Deployment[];
-}
-
-export interface Environment {
-  id: string;
-  repository: string;
-  name: string;
-  url: string | null;
-  required_approvals: number;
-  approver_role: Role;
-  approvers: string[];
-  allow_self_approval: boolean;
-  branches: string[];
-  wait_seconds: number;
-  gate_expires_seconds: number;
-  frozen_reason: string | null;
-  current: Deployment | null;
-  in_progress: Deployment | null;
-}
-
-/** What `PUT /repositories/{id}/environments/{name}` takes. */
-export interface EnvironmentRules {
-  url: string | null;
-  required_approvals: number;
-  approver_role: Role;
-  approvers: string[];
-  allow_self_approval: boolean;
-  branches: string[];
-  wait_seconds: number;
-  gate_expires_seconds: number;
-}
-
-export interface Repository {
-  id: string;
-  full_name: string;
-  forge: "github" | "git";
-  clone_url: string;
-  default_branch: string;
-  pipeline_path: string;
-  created_at?: string;
-}
-
-export interface NewRepository {
-  full_name: string;
-  forge: "github" | "git";
-  clone_url: string;
-  default_branch: string;
-  pipeline_path: string;
-  clone_token?: string;
-}
-
-export interface CreatedRepository {
-  id: string;
-  webhook_url: string;
-  webhook_secret: string;
-}
-
-export interface SecretName {
-  name: string;
-  environment: string | null;
-  updated_at: string;
-  updated_by: string;
-}
-
-export interface ApiToken {
-  id: string;
-  name: string;
-  created_at: string;
-  last_used_at: string | null;
-  expires_at: string | null;
-}
-
-export interface Runner {
-  id: string;
-  name: string;
-  labels: string[];
-  version: string;
-  enrolled_at: string;
-  last_seen_at: string | null;
-  free_slots: number;
-  disabled: boolean;
-}
-
-export interface AuditEntry {
-  seq: number;
-  at: string;
-  actor: string;
-  action: string;
-  subject: string;
-  detail: unknown;
-}
+// Repositories, runners, the audit trail.
+export type Repository = Exactly<"Repository", { forge: Forge }>;
+export type Repositories = Exactly<"Repositories", { repositories: Repository[] }>;
+export type NewRepository = Schemas["NewRepository"];
+export type AddedRepository = Schemas["Added"];
+export type SecretName = Answer<Schemas["SecretName"]>;
+export type Secrets = Answer<Schemas["Secrets"]>;
+export type Runner = Answer<Schemas["Runner"]>;
+export type Runners = Answer<Schemas["Runners"]>;
+export type EnrolmentToken = Schemas["EnrolmentToken"];
+export type AuditEntry = Answer<Schemas["AuditEntry"]>;
+export type Audit = Answer<Schemas["Audit"]>;
 
 /** What the event stream sends. */
 export interface RunEvent {
