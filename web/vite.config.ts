@@ -22,7 +22,7 @@ export default defineConfig({
     proxy: { "/api": { target: api, changeOrigin: false } },
   },
   test: {
-    environment: "jsdom",
+    environment: "node",
     include: ["tests/**/*.test.ts"],
   },
 });

@@ -1,12 +1,12 @@
 // Words that mark where a failed log goes wrong, and the addresses of lines (`test/2:L12-L14`).
 
 const ERROR =
-  /(^|[^\w-])(error|errors|failed|failure|fatal|panic|panicked|exception|traceback|assertionerror|not ok|denied|refused|unhealthy)\b[^\w]|^E\s{2,}|✗|✘|❌/i;
+  /(^|[^\w-])(error|errors|failed|failure|fatal|panic|panicked|exception|traceback|assertionerror|not ok|denied|refused|unhealthy)(?![\w-])|^E\s{2,}|✗|✘|❌/i;
 const HARMLESS = /\b(0|no) (error|failure)s?\b|\b(0|no) failed\b|failed[=:] ?0\b|errors?[=:] ?0\b/i;
 
 /** The index of the first line that reads like an error, or -1. */
 export function firstError(lines: string[]): number {
-  return lines.findIndex((line) => ERROR.test(line + " ") && !HARMLESS.test(line));
+  return lines.findIndex((line) => ERROR.test(line) && !HARMLESS.test(line));
 }
 
 /** A place in a run's logs. Lines count from 1. */

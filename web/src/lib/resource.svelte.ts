@@ -1,6 +1,5 @@
 // Data of a page: loaded, kept while it is loaded again, with its error beside it. Reloads asked for while one is
 // under way become one more afterwards, so a burst of live events costs two requests and the last one wins.
-import { untrack } from "svelte";
 import { messageOf } from "../api/http";
 
 export interface Resource<T> {
@@ -20,6 +19,7 @@ export function resource<T>(load: (signal: AbortSignal) => Promise<T>): Resource
   let controller: AbortController | null = null;
   let running: Promise<void> | null = null;
   let again = false;
+  let turn = 0;
 
   async function once(): Promise<void> {
     const mine = new AbortController();
@@ -37,31 +37,29 @@ export function resource<T>(load: (signal: AbortSignal) => Promise<T>): Resource
     }
   }
 
-  async function reload(): Promise<void> {
-    if (running) {
-      again = true;
-      return running;
-    }
-    running = (async () => {
-      do {
-        again = false;
-        await once();
-      } while (again);
-    })();
-    try {
-      await running;
-    } finally {
-      running = null;
-    }
+  async function begin(): Promise<void> {
+    const mine = ++turn;
+    do {
+      again = false;
+      await once();
+    } while (again && mine === turn);
+    if (mine === turn) running = null;
+  }
+
+  function reload(): Promise<void> {
+    if (running) again = true;
+    else running = begin();
+    return running;
   }
 
   $effect(() => {
     // Reads inside `load` before its first await are what this depends on.
-    running = null;
-    again = false;
-    const first = once();
-    untrack(() => (running = first.finally(() => (running = null))));
-    return () => controller?.abort();
+    running = begin();
+    return () => {
+      turn += 1;
+      running = null;
+      controller?.abort();
+    };
   });
 
   return {
