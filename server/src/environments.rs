@@ -1,6 +1,5 @@
 //! Environments: places that things are deployed to, and their rules.
 
-use globset::Glob;
 use serde::{Deserialize, Serialize};
 use tidegate_protocol::ids::{EnvironmentId, RepositoryId};
 use url::Url;
@@ -162,12 +161,8 @@ fn check(rules: &Rules) -> Result<(), Error> {
         ));
     }
     for pattern in &rules.branches {
-        let glob = pattern.strip_prefix('!').unwrap_or(pattern);
-        if glob.is_empty() || glob.len() > 512 {
-            return refuse("a pattern of branches has 1 to 512 characters".to_owned());
-        }
-        if let Err(error) = Glob::new(glob) {
-            return refuse(format!("`{pattern}` is no pattern of branches: {}", error.kind()));
+        if let Err(reason) = tidegate_pipelines::check_pattern(pattern) {
+            return refuse(format!("`{pattern}` is no pattern of branches: {reason}"));
         }
     }
     if !(0..=YEAR).contains(&rules.wait_seconds) || !(1..=YEAR).contains(&rules.gate_expires_seconds) {

@@ -104,5 +104,6 @@ pub async fn change_password(
     let user = tx.lock_user(actor.user).await?;
     tx.update_user(&user, Some(&hash)).await?;
     tx.delete_sessions_of(user.id, keep.map(fingerprint)).await?;
+    tx.audit(&user.username, "user.change_password", &user.username, serde_json::json!({})).await?;
     tx.commit().await
 }

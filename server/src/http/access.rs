@@ -208,7 +208,10 @@ fn same_site(headers: &HeaderMap, public_url: &Url, without_browser: bool) -> Re
         (None, Some(origin)) => {
             let Ok(origin) = Url::parse(origin) else { return Err(foreign()) };
             // `Host` is the browser's word too: a page elsewhere cannot choose it.
-            let at_host = text("host").is_some_and(|host| authority(&origin) == host);
+            // But where the public address has TLS, its name without TLS is anybody's on the way.
+            let stripped =
+                origin.host_str() == public_url.host_str() && origin.scheme() != public_url.scheme();
+            let at_host = !stripped && text("host").is_some_and(|host| authority(&origin) == host);
             if origin.origin() == public_url.origin() || at_host { Ok(()) } else { Err(foreign()) }
         }
         (None, None) if without_browser => Ok(()),

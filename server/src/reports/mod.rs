@@ -107,3 +107,109 @@ pub struct Finding {
     /// The line, from 1.
     pub line: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KINDS: [ReportKind; 4] =
+        [ReportKind::Junit, ReportKind::Cobertura, ReportKind::Lcov, ReportKind::Sarif];
+    const PIECES: &[&str] = &[
+        "<testsuites>",
+        "</testsuites>",
+        "<testsuite name=\"s\">",
+        "</testsuite>",
+        "<testcase name=\"n\" time=\"1\">",
+        "</testcase>",
+        "<failure message=\"m\">",
+        "</failure>",
+        "<error/>",
+        "<skipped/>",
+        "&amp;",
+        "&x;",
+        "&#0;",
+        "<![CDATA[",
+        "]]>",
+        "<coverage lines-valid=\"5\" lines-covered=\"9\">",
+        "</coverage>",
+        "<line hits=\"1\"/>",
+        "<method>",
+        "</method>",
+        "DA:1,1\n",
+        "LF:3\n",
+        "LH:-1\n",
+        "end_of_record\n",
+        "{\"runs\":[",
+        "{\"results\":[",
+        "{\"ruleId\":\"a\",\"message\":{}}",
+        "]",
+        "}",
+        ",",
+        "\0",
+        "é",
+        "\"",
+        "<",
+        ">",
+        "a=",
+    ];
+
+    /// What can be said of every summary.
+    fn check(summary: &Summary) {
+        match summary {
+            Summary::Tests { total, failed, skipped, failures, .. } => {
+                assert!(
+                    failed + skipped <= *total && failures.len() <= ITEMS && failures.len() as u64 <= *failed
+                );
+                assert!(
+                    failures
+                        .iter()
+                        .all(|one| one.message.chars().count() <= MESSAGE && !one.message.contains('\0'))
+                );
+            }
+            Summary::Coverage { lines, covered, percent } => {
+                assert!(covered <= lines && (0.0..=100.0).contains(percent));
+            }
+            Summary::Findings { error, warning, note, items } => {
+                assert!(items.len() <= ITEMS && items.len() as u64 <= error + warning + note);
+                assert!(
+                    items
+                        .iter()
+                        .all(|one| one.message.chars().count() <= MESSAGE && !one.message.contains('\0'))
+                );
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            for kind in KINDS {
+                if let Ok(summary) = parse(kind, &bytes) {
+                    check(&summary);
+                }
+            }
+        }
+
+        #[test]
+        fn pieces_of_reports_in_any_order_are_read_or_refused(
+            pieces in proptest::collection::vec(proptest::sample::select(PIECES), 0..40)
+        ) {
+            let text = pieces.concat();
+            // In a root of its own more of it is looked at.
+            for text in [text.clone(), format!("<testsuites>{text}</testsuites>"), format!("<coverage>{text}</coverage>")] {
+                for kind in KINDS {
+                    if let Ok(summary) = parse(kind, text.as_bytes()) {
+                        check(&summary);
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_cut_is_no_longer_than_it_may_be(text in ".*", longest in 1usize..20) {
+            prop_assert!(cut(&text, longest).chars().count() <= longest);
+        }
+    }
+}

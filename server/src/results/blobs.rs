@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::{
     fs::{self, File, OpenOptions},
     io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
+    sync::Semaphore,
 };
 
 use super::BlobReader;
@@ -20,6 +21,9 @@ use crate::{
     error::Error,
     store::{BLOB_CHUNK, BlobRef, Db},
 };
+
+/// How many blobs are stored at a time: each has a connection to the database for itself.
+static STORING: Semaphore = Semaphore::const_new(4);
 
 /// Bytes that were received whole.
 pub(super) struct Received {
@@ -70,6 +74,7 @@ impl Received {
     /// Stores the bytes, unless they are there. Nothing refers to them yet.
     pub(super) async fn store(mut self, app: &App) -> Result<(), Error> {
         let size = i64::try_from(self.size).map_err(|_| Error::internal("a blob is too large to count"))?;
+        let _turn = STORING.acquire().await.map_err(|_| Error::internal("the server ends"))?;
         let mut tx = app.db.begin().await?;
         if tx.begin_blob(&self.sha256, size).await? {
             self.file.rewind().await.map_err(|error| broken_spool(app, &error))?;
