@@ -22,9 +22,8 @@ use tidegate_protocol::ids::AttemptId;
 
 use super::{
     Engine, EngineError, Images, LABEL_ATTEMPT, NetworkId, Owner, Probed, Sandbox, SandboxEnd, SandboxSpec,
-    ServiceId,
+    ServiceId, docker_networks::NetworkBook,
 };
-use crate::sync::lock;
 
 /// The limit of calls that only ask.
 pub(super) const QUICK: Duration = Duration::from_secs(20);
@@ -38,10 +37,7 @@ pub struct Docker {
     pub(super) host: String,
     /// Processors and bytes of memory of the engine's machine.
     pub(super) machine: (f64, u64),
-    /// Networks that nobody is on.
-    pub(super) idle_networks: Mutex<Vec<NetworkId>>,
-    /// How many idle networks are kept.
-    pub(super) keep_networks: std::sync::atomic::AtomicUsize,
+    pub(super) networks: Mutex<NetworkBook>,
 }
 
 impl Docker {
@@ -79,13 +75,7 @@ impl Docker {
             .map_err(|error| no_answer(words(&error)))?;
         let cpus = info.ncpu.unwrap_or(1).max(1) as f64;
         let memory = u64::try_from(info.mem_total.unwrap_or_default()).unwrap_or_default();
-        Ok(Self {
-            client,
-            host,
-            machine: (cpus, memory),
-            idle_networks: Mutex::new(Vec::new()),
-            keep_networks: std::sync::atomic::AtomicUsize::new(1),
-        })
+        Ok(Self { client, host, machine: (cpus, memory), networks: Mutex::new(NetworkBook::new()) })
     }
 
     /// Makes a call with a limit, and turns its error into one that names what was asked.
@@ -324,8 +314,4 @@ impl Sandbox for DockerSandbox {
             Err(_) => Err(EngineError::TimedOut { what: "kill a sandbox".to_owned(), limit: SLOW }),
         }
     }
-}
-
-pub(super) fn take<T>(list: &Mutex<Vec<T>>) -> Option<T> {
-    lock(list).pop()
 }

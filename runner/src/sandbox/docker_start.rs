@@ -1,37 +1,27 @@
-//! Creating and removing on the Docker engine: images, networks, sandboxes, and everything of an attempt.
-//!
-//! A network takes about 90 ms to make and twice that to remove, most of what a sandbox costs beyond its own
-//! start. So idle networks are kept: one is taken for a stage and put back when the last container on it is gone.
-//! Nothing of a stage survives on it; at any time one stage at most is on it. An untrusted stage gets a network of
-//! its own kind, made for it and removed after.
+//! Creating and removing on the Docker engine: images, sandboxes, and everything of an attempt.
 
 use std::{
     collections::{BTreeSet, HashMap},
     path::Path,
-    sync::atomic::Ordering,
     time::Duration,
 };
 
 use bollard::{
-    models::{ContainerCreateBody, ContainerSummary, NetworkCreateRequest},
+    models::{ContainerCreateBody, ContainerSummary},
     query_parameters::{
-        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectNetworkOptions,
-        ListContainersOptionsBuilder, ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder,
-        StartContainerOptions, WaitContainerOptions,
+        CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
+        RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
     },
 };
 use futures_util::StreamExt as _;
 use tidegate_protocol::ids::AttemptId;
 
 use super::{
-    EngineError, LABEL_ATTEMPT, LABEL_RUNNER, NetworkId, Owner, SandboxSpec,
-    docker::{Docker, QUICK, SLOW, label_map, status, take},
+    EngineError, LABEL_ATTEMPT, LABEL_RUNNER, Owner, SandboxSpec,
+    docker::{Docker, QUICK, SLOW, status},
     docker_spec,
 };
-use crate::sync::lock;
 
-/// The label of a network that outlives its stages.
-const LABEL_POOL: &str = "tidegate.pool";
 /// The longest silence of a registry in a pull.
 const PULL_SILENCE: Duration = Duration::from_secs(120);
 
@@ -111,108 +101,6 @@ impl Docker {
             .ok_or_else(|| cannot("the pull ended, and it is not there"))
     }
 
-    async fn create_network(
-        &self,
-        runner: &str,
-        owner: Option<&Owner>,
-        internal: bool,
-    ) -> Result<NetworkId, EngineError> {
-        let mut labels = HashMap::from([(LABEL_RUNNER.to_owned(), runner.to_owned())]);
-        match owner {
-            Some(owner) => labels.extend(label_map(owner.labels())),
-            None => {
-                labels.insert(LABEL_POOL.to_owned(), "1".to_owned());
-            }
-        }
-        let request = NetworkCreateRequest {
-            name: format!("tidegate-{}", uuid::Uuid::now_v7().simple()),
-            driver: Some("bridge".to_owned()),
-            internal: Some(internal),
-            labels: Some(labels),
-            ..NetworkCreateRequest::default()
-        };
-        let created = self.call("create a network", SLOW, self.client.create_network(request)).await?;
-        Ok(NetworkId(created.id))
-    }
-
-    pub(super) async fn take_network(
-        &self,
-        owner: &Owner,
-        untrusted: bool,
-    ) -> Result<NetworkId, EngineError> {
-        if untrusted {
-            return self.create_network(&owner.runner, Some(owner), true).await;
-        }
-        while let Some(network) = take(&self.idle_networks) {
-            // Somebody may have removed it (`docker network prune`).
-            if self.network_is_empty(&network).await? {
-                return Ok(network);
-            }
-        }
-        self.create_network(&owner.runner, None, false).await
-    }
-
-    async fn network_is_empty(&self, network: &NetworkId) -> Result<bool, EngineError> {
-        let call = self.client.inspect_network(&network.0, None::<InspectNetworkOptions>);
-        let found = self.find_by("look at a network", QUICK, call).await?;
-        Ok(found.is_some_and(|network| network.containers.unwrap_or_default().is_empty()))
-    }
-
-    pub(super) async fn prepare_networks(&self, runner: &str, slots: usize) {
-        // Docker's own address pools hold about thirty networks.
-        let keep = slots.clamp(1, 8);
-        self.keep_networks.store(keep, Ordering::Relaxed);
-        for network in self.list_networks(runner, Some(LABEL_POOL)).await.unwrap_or_default() {
-            let empty = self.network_is_empty(&network).await.unwrap_or(false);
-            if empty && !lock(&self.idle_networks).contains(&network) {
-                self.give_back(network).await;
-            }
-        }
-        while lock(&self.idle_networks).len() < keep {
-            match self.create_network(runner, None, false).await {
-                Ok(network) => lock(&self.idle_networks).push(network),
-                Err(error) => {
-                    tracing::warn!(%error, "no network could be made ahead; stages make their own");
-                    break;
-                }
-            }
-        }
-    }
-
-    pub(super) async fn remove_idle_networks(&self) {
-        while let Some(network) = take(&self.idle_networks) {
-            let _ = self.remove_network(&network).await;
-        }
-    }
-
-    async fn give_back(&self, network: NetworkId) {
-        {
-            let mut idle = lock(&self.idle_networks);
-            if idle.contains(&network) {
-                return;
-            }
-            if idle.len() < self.keep_networks.load(Ordering::Relaxed) {
-                idle.push(network);
-                return;
-            }
-        }
-        let _ = self.remove_network(&network).await;
-    }
-
-    async fn remove_network(&self, network: &NetworkId) -> Result<(), EngineError> {
-        let call = self.client.remove_network(&network.0);
-        self.find_by("remove a network", SLOW, call).await.map(|_| ())
-    }
-
-    async fn list_networks(&self, runner: &str, label: Option<&str>) -> Result<Vec<NetworkId>, EngineError> {
-        let mut labels = vec![format!("{LABEL_RUNNER}={runner}")];
-        labels.extend(label.map(str::to_owned));
-        let filters = HashMap::from([("label".to_owned(), labels)]);
-        let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
-        let found = self.call("list networks", QUICK, self.client.list_networks(Some(options))).await?;
-        Ok(found.into_iter().filter_map(|network| network.id.map(NetworkId)).collect())
-    }
-
     async fn list(&self, labels: Vec<String>) -> Result<Vec<ContainerSummary>, EngineError> {
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
@@ -221,14 +109,11 @@ impl Docker {
 
     pub(super) async fn list_attempts(&self, runner: &str) -> Result<Vec<AttemptId>, EngineError> {
         let mine = format!("{LABEL_RUNNER}={runner}");
-        let containers = self.list(vec![mine.clone(), LABEL_ATTEMPT.to_owned()]).await?;
-        let filters = HashMap::from([("label".to_owned(), vec![mine, LABEL_ATTEMPT.to_owned()])]);
-        let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
-        let networks = self.call("list networks", QUICK, self.client.list_networks(Some(options))).await?;
+        let containers = self.list(vec![mine, LABEL_ATTEMPT.to_owned()]).await?;
         let labels = containers
             .into_iter()
             .filter_map(|container| container.labels)
-            .chain(networks.into_iter().filter_map(|network| network.labels));
+            .chain(self.attempts_with_networks(runner).await?);
         let attempts: BTreeSet<AttemptId> =
             labels.filter_map(|labels| labels.get(LABEL_ATTEMPT)?.parse().ok()).collect();
         Ok(attempts.into_iter().collect())
@@ -236,13 +121,12 @@ impl Docker {
 
     pub(super) async fn remove_attempt(&self, runner: &str, attempt: AttemptId) -> Result<(), EngineError> {
         let labels = vec![format!("{LABEL_RUNNER}={runner}"), format!("{LABEL_ATTEMPT}={attempt}")];
-        let containers = self.list(labels.clone()).await?;
-        let mut networks = BTreeSet::new();
+        let mut attached = BTreeSet::new();
         let mut removals = Vec::new();
-        for container in containers {
-            let attached =
+        for container in self.list(labels).await? {
+            let networks =
                 container.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
-            networks.extend(attached.into_values().filter_map(|endpoint| endpoint.network_id));
+            attached.extend(networks.into_values().filter_map(|endpoint| endpoint.network_id));
             let Some(id) = container.id else { continue };
             removals.push(async move {
                 let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
@@ -259,23 +143,7 @@ impl Docker {
         for removed in futures_util::future::join_all(removals).await {
             removed?;
         }
-        let own = HashMap::from([("label".to_owned(), labels)]);
-        let options = ListNetworksOptionsBuilder::new().filters(&own).build();
-        let own = self.call("list networks", QUICK, self.client.list_networks(Some(options))).await?;
-        for network in own.into_iter().filter_map(|network| network.id) {
-            networks.remove(&network);
-            self.remove_network(&NetworkId(network)).await?;
-        }
-        // What is left was taken from the pool. A network of somebody else is not in it.
-        let pool = if networks.is_empty() {
-            Vec::new()
-        } else {
-            self.list_networks(runner, Some(LABEL_POOL)).await?
-        };
-        for network in pool.into_iter().filter(|network| networks.contains(&network.0)) {
-            self.give_back(network).await;
-        }
-        Ok(())
+        self.release_networks(runner, attempt, attached).await
     }
 
     pub(super) async fn empty_with_shim(

@@ -8,6 +8,7 @@
 pub mod docker;
 mod docker_build;
 mod docker_images;
+mod docker_networks;
 mod docker_services;
 mod docker_spec;
 mod docker_start;

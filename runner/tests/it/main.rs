@@ -3,6 +3,7 @@
 
 mod agent;
 mod contract;
+mod docker;
 mod faults;
 mod images;
 mod support;

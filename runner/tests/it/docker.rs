@@ -1,0 +1,340 @@
+//! What a sandbox on Docker may do and reach, and what stays of it; asked of the engine itself and from inside.
+
+use std::{process::Command, sync::Arc};
+
+use serde_json::{Value, json};
+use tidegate_pipelines::plan::{Resources, StagePlan};
+use tidegate_protocol::messages::{Finish, Outcome};
+use tidegate_runner::sandbox::{Engine, Owner, docker::Docker};
+
+use crate::support::{
+    IMAGE,
+    agent::{Agent, lease, stage},
+    place::{Place, owner, remove_from_docker},
+    server::Model,
+    until,
+};
+
+async fn engine() -> Arc<Docker> {
+    Arc::new(Docker::connect(None).await.unwrap())
+}
+
+fn docker(arguments: &[&str]) -> String {
+    let output = Command::new("docker").args(arguments).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// The engine's own account of a container or network.
+fn inspect(id: &str) -> Value {
+    let all: Value = serde_json::from_str(&docker(&["inspect", id])).unwrap();
+    all[0].clone()
+}
+
+async fn run(place: &Place, script: &str) -> String {
+    let (end, printed) = place.run(script).await;
+    assert_eq!(end.error, None);
+    String::from_utf8(printed).unwrap()
+}
+
+#[tokio::test]
+async fn a_sandbox_has_few_rights_and_can_gain_none() {
+    let place = Place::start_with(engine().await, owner(), |spec| {
+        spec.resources = Resources { cpus: Some(0.5), memory_bytes: Some(256 << 20), pids: Some(77) };
+    })
+    .await;
+    let found = inspect(place.sandbox.id());
+    let host = &found["HostConfig"];
+    assert_eq!(host["CapDrop"], json!(["ALL"]));
+    assert_eq!(host["SecurityOpt"], json!(["no-new-privileges:true"]));
+    assert_eq!(host["Privileged"], json!(false));
+    assert_eq!(host["PidsLimit"], json!(77));
+    assert_eq!(host["Memory"], json!(256 << 20));
+    assert_eq!(host["MemorySwap"], json!(256 << 20));
+    assert_eq!(host["NanoCpus"], json!(500_000_000));
+    assert_eq!(host["LogConfig"]["Type"], json!("none"));
+    for shared in ["PidMode", "UTSMode", "UsernsMode"] {
+        assert_eq!(host[shared], json!(""), "{shared}");
+    }
+    assert_eq!(host["IpcMode"], json!("private"));
+    assert!(host["Devices"].as_array().is_none_or(Vec::is_empty));
+    let targets: Vec<&str> = found["Mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| mount["Destination"].as_str().unwrap())
+        .collect();
+    let mut sorted = targets.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, ["/.tidegate", "/.tidegate/spool", "/workspace"]);
+    // The same from inside.
+    let status = run(&place, "grep -E '^(CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status").await;
+    let value = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().to_owned()
+    };
+    // CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, SETGID, SETUID, NET_BIND_SERVICE, SETFCAP.
+    assert_eq!(
+        (value("CapEff:"), value("CapBnd:")),
+        ("00000000800004fb".to_owned(), "00000000800004fb".to_owned())
+    );
+    assert_eq!((value("NoNewPrivs:"), value("Seccomp:")), ("1".to_owned(), "2".to_owned()));
+    let tries = "mknod /tmp/disk b 254 0 || echo no device
+mount -t tmpfs none /mnt || echo no mount
+chroot / true || echo no chroot
+find / -xdev -name '*.sock' -type s
+ls /var/run/docker.sock /run/docker.sock
+echo x > /.tidegate/commands || echo no commands
+echo x > /.tidegate/shim || echo no shim
+cp /bin/busybox /.tidegate/files/program; chmod +x /.tidegate/files/program; /.tidegate/files/program true || echo no program";
+    let said = run(&place, &format!("({tries}) 2>/dev/null")).await;
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(said, ["no device", "no mount", "no chroot", "no commands", "no shim", "no program"]);
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn an_untrusted_sandbox_has_less_and_reaches_nobody() {
+    let engine = engine().await;
+    let owner = owner();
+    let network = engine.network(&owner, true).await.unwrap();
+    let place = Place::start_with(engine, owner, |spec| {
+        (spec.untrusted, spec.network) = (true, network.clone());
+    })
+    .await;
+    let status = run(&place, "grep -E '^Cap(Eff|Bnd):' /proc/self/status").await;
+    let masks: Vec<&str> = status.lines().filter_map(|line| line.split_whitespace().nth(1)).collect();
+    assert_eq!(masks, ["0000000000000000"; 2]);
+    assert_eq!(inspect(place.sandbox.id())["HostConfig"]["PidsLimit"], json!(512));
+    assert_eq!(inspect(&network.0)["Internal"], json!(true));
+    place.clean().await;
+    assert_eq!(
+        docker(&["network", "ls", "-q", "--filter", &format!("id={}", network.0)]),
+        "",
+        "it is removed"
+    );
+}
+
+#[tokio::test]
+async fn limits_hold() {
+    let place = Place::start_with(engine().await, owner(), |spec| {
+        spec.resources = Resources { cpus: None, memory_bytes: Some(64 << 20), pids: Some(24) };
+    })
+    .await;
+    let (end, printed) =
+        place.run("i=0; while [ $i -lt 60 ]; do sleep 30 & i=$((i+1)); done; echo all").await;
+    assert_ne!(end.exit_code, Some(0));
+    let text = String::from_utf8_lossy(&printed).into_owned();
+    assert!(text.contains("fork") && !text.contains("all"), "{text}");
+    let (end, _) = place.run("x=x; while :; do x=$x$x; done").await;
+    assert!(end.out_of_memory, "{end:?}");
+    // The sandbox survives both.
+    assert_eq!(run(&place, "echo still here").await, "still here\n");
+    place.clean().await;
+}
+
+#[tokio::test]
+async fn no_stage_reaches_another_ones_network() {
+    let engine = engine().await;
+    let first = owner();
+    let second = Owner { attempt: owner().attempt, ..first.clone() };
+    let one = Place::start_with(engine.clone(), first, |_| ()).await;
+    let two = Place::start_with(engine.clone(), second, |_| ()).await;
+    let network = |place: &Place| {
+        inspect(place.sandbox.id())["NetworkSettings"]["Networks"].as_object().unwrap().clone()
+    };
+    let (a, b) = (network(&one), network(&two));
+    assert_eq!((a.len(), b.len()), (1, 1));
+    assert_ne!(a.keys().next(), b.keys().next());
+    let address = a.values().next().unwrap()["IPAddress"].as_str().unwrap().to_owned();
+    run(&one, "mkdir -p /tmp/www && echo hello > /tmp/www/index.html && setsid httpd -p 8080 -h /tmp/www")
+        .await;
+    let ask = format!("timeout 3 wget -q -O - http://{address}:8080/ || echo nothing");
+    assert_eq!(run(&one, &ask).await, "hello\n");
+    let said = run(&two, &ask).await;
+    assert!(said.ends_with("nothing\n") && !said.contains("hello"), "{said}");
+    one.clean().await;
+    two.clean().await;
+}
+
+#[tokio::test]
+async fn a_folder_is_emptied_and_no_link_followed() {
+    let engine = engine().await;
+    let (folder, outside, data) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::create_dir_all(folder.path().join("deep/down")).unwrap();
+    std::fs::write(folder.path().join("deep/down/file"), "x").unwrap();
+    std::fs::write(outside.path().join("kept"), "x").unwrap();
+    std::os::unix::fs::symlink(outside.path(), folder.path().join("link")).unwrap();
+    let shim = tidegate_runner::sandbox::shim::install(data.path()).unwrap();
+    engine.empty_folder(&owner(), IMAGE, &shim, folder.path()).await.unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    assert!(outside.path().join("kept").exists());
+}
+
+/// An agent on Docker with its model of a server; what it had is removed at its end, also after a failed test.
+struct Runner {
+    model: Arc<Model>,
+    data: tempfile::TempDir,
+    agent: Option<Agent>,
+}
+
+impl Runner {
+    async fn start() -> Self {
+        let (model, data) = (Model::start().await, tempfile::tempdir().unwrap());
+        let agent = Some(Agent::start(&model, engine().await, data.path()));
+        Self { model, data, agent }
+    }
+
+    async fn finish(&self, plan: StagePlan) -> (Finish, String) {
+        let attempt = self.model.queue(lease(plan));
+        let finish = self.model.finished(attempt).await;
+        (finish, self.model.attempt(attempt).unwrap().text(1))
+    }
+
+    /// Containers and networks with this runner's label.
+    fn left(&self) -> (usize, usize) {
+        let filter = format!("label=tidegate.runner={}", self.model.runner);
+        let count = |list: &str| list.split_whitespace().count();
+        (
+            count(&docker(&["ps", "-aq", "--filter", &filter])),
+            count(&docker(&["network", "ls", "-q", "--filter", &filter])),
+        )
+    }
+
+    async fn stop(mut self) {
+        self.agent.take().unwrap().stop().await.unwrap();
+        assert_eq!(self.left(), (0, 0), "a runner that ends leaves nothing in the engine");
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            remove_from_docker(&format!("tidegate.runner={}", self.model.runner));
+        }
+    }
+}
+
+/// A stage of these scripts with further parts of its plan.
+fn with(scripts: &[&str], parts: Value) -> StagePlan {
+    let mut plan = serde_json::to_value(stage(scripts)).unwrap();
+    for (name, value) in parts.as_object().unwrap() {
+        plan[name] = value.clone();
+    }
+    serde_json::from_value(plan).unwrap()
+}
+
+#[tokio::test]
+async fn nothing_survives_a_stage() {
+    let runner = Runner::start().await;
+    let canary =
+        "echo canary > file; echo canary > /tmp/file; echo canary > /root/file; setsid sleep 300 & echo left";
+    let look = "ls /workspace /tmp /root; ps | grep -c '[s]leep' || true";
+    for _ in 0..5 {
+        let (finish, printed) = runner.finish(stage(&[canary])).await;
+        assert_eq!((finish.outcome, printed.as_str()), (Outcome::Succeeded, "left\n"));
+        let (_, printed) = runner.finish(stage(&[look])).await;
+        assert_eq!(printed, "/root:\n\n/tmp:\n\n/workspace:\n0\n");
+    }
+    until("the containers are gone", || runner.left().0 == 0).await;
+    // Networks are kept for speed, a few of them.
+    assert!(runner.left().1 <= 2, "{:?}", runner.left());
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn services_are_reached_by_their_name_once_they_are_ready() {
+    let runner = Runner::start().await;
+    let serve = |text: &str| {
+        let script = format!(
+            "mkdir -p /www; echo {text} > /www/index.html; sleep 0.5; httpd -p 8080 -h /www; echo serving {text}; touch /up; sleep 300"
+        );
+        json!(["/bin/sh", "-c", script])
+    };
+    let service = |name: &str, probe: Value| {
+        json!({ "name": name, "image": IMAGE, "command": serve(name),
+                "ready": { "probe": probe, "interval_ms": 50, "timeout_ms": 30_000 } })
+    };
+    let services = json!([
+        service("by-tcp", json!({ "tcp": 8080 })),
+        service("by-http", json!({ "http": { "port": 8080, "path": "/index.html" } })),
+        service("by-command", json!({ "exec": ["test", "-e", "/up"] })),
+        service("by-log", json!({ "log": "^serving by-log$" })),
+    ]);
+    let ask = "for name in by-tcp by-http by-command by-log; do wget -q -O - http://$name:8080/ || echo no $name; done";
+    let (finish, printed) = runner.finish(with(&[ask], json!({ "services": services }))).await;
+    assert_eq!(finish.outcome, Outcome::Succeeded, "{:?}", finish.reason);
+    assert_eq!(printed, "by-tcp\nby-http\nby-command\nby-log\n");
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn a_service_that_is_never_ready_fails_its_stage_with_its_last_words() {
+    let runner = Runner::start().await;
+    let service = |script: &str| {
+        json!({ "services": [{ "name": "db", "image": IMAGE, "command": ["/bin/sh", "-c", script],
+            "ready": { "probe": { "tcp": 5432 }, "interval_ms": 50, "timeout_ms": 1_500 } }] })
+    };
+    for (script, reason) in [
+        ("echo I am dying; exit 3", "service `db` (tidegate-test/busybox:1): it ended with exit code 3"),
+        ("echo I listen nowhere; sleep 300", "service `db` (tidegate-test/busybox:1): not ready after 1.5 s"),
+    ] {
+        let attempt = runner.model.queue(lease(with(&["true"], service(script))));
+        let finish = runner.model.finished(attempt).await;
+        assert_eq!(finish.outcome, Outcome::Failed);
+        assert!(finish.reason.as_deref().unwrap().starts_with(reason), "{:?}", finish.reason);
+        let log = runner.model.attempt(attempt).unwrap().text(0);
+        assert!(log.contains("the last lines of service db:\n  I "), "{log}");
+    }
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn an_image_that_does_not_exist_is_one_sentence() {
+    let runner = Runner::start().await;
+    let verb = |image: &str| json!({ "verb": { "kind": "run", "image": image, "steps": [{ "name": "a", "run": "true", "shell": ["sh"] }] } });
+    for image in [
+        "127.0.0.1:1/no/such:1",
+        "127.0.0.1:1/no/such@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+    ] {
+        let (finish, _) = runner.finish(with(&[], verb(image))).await;
+        assert_eq!(finish.outcome, Outcome::Failed);
+        let reason = finish.reason.unwrap();
+        assert!(reason.contains(&format!("`{image}`")) && reason.contains("cannot be pulled"), "{reason}");
+        assert!(!reason.contains('\n'), "{reason}");
+    }
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn a_killed_runner_comes_back_to_its_container() {
+    let mut runner = Runner::start().await;
+    let script = "i=0; while [ $i -lt 2000 ]; do echo early $i; i=$((i+1)); done; while [ ! -e go ]; do sleep 0.02; done; echo late";
+    let attempt = runner.model.queue(lease(stage(&[script])));
+    runner.model.printed(attempt, 1, "early 1999").await;
+    runner.agent.take().unwrap().kill().await;
+    let workspace = runner.data.path().join(format!("stages/{attempt}/files/workspace"));
+    std::fs::write(workspace.join("go"), "").unwrap();
+    runner.agent = Some(Agent::start(&runner.model, engine().await, runner.data.path()));
+    assert_eq!(runner.model.finished(attempt).await.outcome, Outcome::Succeeded);
+    let early: String = (0..2000).map(|i| format!("early {i}\n")).collect();
+    assert_eq!(runner.model.attempt(attempt).unwrap().text(1), format!("{early}late\n"));
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_dead_runner_left_in_the_engine_goes_at_the_next_start() {
+    let mut runner = Runner::start().await;
+    until("it enrolled", || runner.model.enrolments() == 1).await;
+    runner.agent.take().unwrap().stop().await.unwrap();
+    let mine = Owner { runner: runner.model.runner.to_string(), ..owner() };
+    let left = Place::start_with(engine().await, mine, |_| ()).await;
+    let stranger = Place::start(engine().await).await;
+    assert_eq!(runner.left(), (1, 1));
+    runner.agent = Some(Agent::start(&runner.model, engine().await, runner.data.path()));
+    until("it is gone", || runner.left().0 == 0).await;
+    assert!(stranger.engine.find(&stranger.owner).await.unwrap().is_some());
+    assert!(left.engine.find(&left.owner).await.unwrap().is_none());
+    stranger.clean().await;
+    runner.stop().await;
+}
