@@ -14,7 +14,7 @@ use tokio::sync::Mutex;
 
 use super::{
     calls::{self, Call, FullName, Method},
-    words::head,
+    words::cut,
 };
 use crate::config::{GithubAuth, GithubConfig};
 
@@ -24,7 +24,7 @@ const ANSWER: Duration = Duration::from_secs(30);
 const LIMITED: Duration = Duration::from_secs(60);
 /// Longer waits are not believed.
 const LONGEST: Duration = Duration::from_secs(2 * 3600);
-/// Bytes of GitHub's own words that are kept.
+/// Characters of GitHub's own words that are kept.
 const QUOTE: usize = 300;
 
 /// Why a request came to nothing.
@@ -169,7 +169,7 @@ async fn exchange(crab: &Octocrab, call: &Call) -> Result<Value, Failure> {
 
 /// What a refusal means. Pure but for the clock that a reset is counted from.
 fn refusal(what: &str, status: u16, header: impl Fn(&str) -> Option<String>, message: &str) -> Failure {
-    let said = format!("GitHub refused {what} ({status}): {}", head(message, QUOTE));
+    let said = format!("GitHub refused {what} ({status}): {}", cut(message, QUOTE));
     let number = |name: &str| header(name)?.trim().parse::<u64>().ok();
     let asked = number("retry-after").map(Duration::from_secs);
     let exhausted = number("x-ratelimit-remaining") == Some(0);
@@ -286,6 +286,17 @@ mod tests {
             assert_eq!(wait(refuse(status, &[], "")), Some((None, false)), "{status}");
         }
         assert_eq!(wait(refuse(503, &[("retry-after", "3")], "")), Some((Some(3), false)));
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_named_without_being_shown() {
+        let config = GithubConfig {
+            api_url: "https://api.github.com".parse().unwrap(),
+            auth: GithubAuth::App { id: 1, private_key_pem: "hush".into() },
+            webhook_secret: None,
+        };
+        let reason = Github::new(&config).err().unwrap();
+        assert!(reason.contains("private key") && !reason.contains("hush"), "{reason}");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! What GitHub hears of runs and deployments, from the outbox to its API.
 
+use std::collections::BTreeMap;
+
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der},
     rsa::{KeyPair, KeySize},
     signature::KeyPair as _,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use tidegate_pipelines::{Diagnostic, Severity, Span};
@@ -22,7 +25,7 @@ use tidegate_server::{
 };
 
 use crate::{
-    github_model::{APP, Callers, Fault, Model},
+    github_model::{APP, Callers, Fault, INSTALLATION, Model},
     support::{MIGRATOR, World},
 };
 
@@ -205,7 +208,7 @@ async fn the_same_message_is_sent_once(pool: PgPool) {
         scene.enqueue("run:1:failed:1", &message).await;
     }
     let drains = (0..4).map(|_| scene.drain());
-    futures_util::future::join_all(drains).await;
+    join_all(drains).await;
     scene.enqueue("run:1:failed:1", &message).await;
     scene.drain().await;
     assert_eq!(scene.model.known().statuses.len(), 1);
@@ -486,4 +489,98 @@ async fn a_sender_that_comes_back_late_changes_nothing(pool: PgPool) {
     tx.commit().await.unwrap();
     assert_eq!(scene.states().await, ["waiting"]);
     assert!(scene.wait().await > 200.0, "the second holds it still");
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_app_that_is_taken_off_and_put_on_again_goes_on(pool: PgPool) {
+    let scene = Scene::app(pool).await;
+    let id = RunId::new();
+    scene.enqueue("1", &Message::Run(run(id, RunStatus::Running))).await;
+    scene.drain().await;
+    {
+        let mut known = scene.model.known();
+        known.installation = Some(INSTALLATION + 1);
+        known.tokens.clear();
+    }
+    scene.enqueue("2", &Message::Run(run(id, RunStatus::Failed))).await;
+    scene.drain().await;
+    assert_eq!(scene.states().await, ["sent", "waiting"], "the installation that is known is gone");
+    scene.skip_waits().await;
+    scene.drain().await;
+    assert_eq!(scene.states().await, ["sent", "sent"], "and the new one was found");
+
+    scene.model.known().installation = None;
+    scene.model.known().tokens.clear();
+    scene.enqueue("3", &Message::Run(run(RunId::new(), RunStatus::Failed))).await;
+    for _ in 0..2 {
+        scene.drain().await;
+        scene.skip_waits().await;
+    }
+    assert_eq!(scene.states().await, ["sent", "sent", "dead"]);
+    let error = scene.last_error().await;
+    assert!(error.contains("installation") && error.contains("has no access"), "{error}");
+    scene.model.assert_clean();
+}
+
+/// Whatever fails, and however many senders there are: each commit's mark only ever moves forward, and ends on
+/// the last that was said of it.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn in_any_weather_the_last_word_is_the_newest(pool: PgPool) {
+    for seed in [3_u64, 11, 29] {
+        sqlx::query("truncate outbox, repositories cascade").execute(&pool).await.unwrap();
+        sqlx::query("delete from users").execute(&pool).await.unwrap();
+        weather(pool.clone(), seed).await;
+    }
+}
+
+async fn weather(pool: PgPool, seed: u64) {
+    let scene = Scene::token(pool).await;
+    // xorshift: the same weather for the same seed.
+    let mut state = seed;
+    let mut chance = |of: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state % of
+    };
+    let mut last = BTreeMap::new();
+    let runs: Vec<RunId> = (0..4).map(|_| RunId::new()).collect();
+    for number in 0..40_u64 {
+        let subject = chance(2);
+        let mut message = run(runs[usize::try_from(subject * 2 + chance(2)).unwrap()], RunStatus::Running);
+        if chance(3) == 0 {
+            message.status = RunStatus::Failed;
+        }
+        message.pipeline = format!("pipeline-{subject}");
+        message.reason = Some(number.to_string());
+        last.insert(format!("tidegate/{}", message.pipeline), number);
+        scene.enqueue(&number.to_string(), &Message::Run(message)).await;
+        if chance(3) == 0 {
+            for _ in 0..chance(3) {
+                scene.model.fail(match chance(5) {
+                    0 => Fault::Broken,
+                    1 => Fault::Limited(chance(100)),
+                    2 => Fault::Dropped,
+                    3 => Fault::DroppedAfter,
+                    _ => Fault::Unauthorized,
+                });
+            }
+            join_all((0..3).map(|_| scene.drain())).await;
+            scene.skip_waits().await;
+        }
+    }
+    while scene.states().await.iter().any(|state| state == "waiting") {
+        join_all((0..3).map(|_| scene.drain())).await;
+        scene.skip_waits().await;
+    }
+    assert!(scene.states().await.iter().all(|state| state == "sent"), "seed {seed}");
+    scene.model.assert_clean();
+    let mut heard: BTreeMap<String, u64> = BTreeMap::new();
+    for status in &scene.model.known().statuses {
+        let context = status["context"].as_str().unwrap().to_owned();
+        let number: u64 = status["description"].as_str().unwrap().parse().unwrap();
+        let before = heard.insert(context, number);
+        assert!(before <= Some(number), "seed {seed}: {before:?} and then {number}");
+    }
+    assert_eq!(heard, last, "seed {seed}");
 }

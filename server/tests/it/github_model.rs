@@ -26,8 +26,8 @@ use crate::github_rules;
 const PREFIX: &str = "/api/v3";
 /// The App's id.
 pub const APP: u64 = 4711;
-/// Its installation's.
-const INSTALLATION: u64 = 815;
+/// Its installation's, at first.
+pub const INSTALLATION: u64 = 815;
 
 /// How the next call fails.
 pub enum Fault {
@@ -78,6 +78,8 @@ pub struct Known {
     pub faults: VecDeque<Fault>,
     /// What was wrong with calls.
     pub mistakes: Vec<String>,
+    /// Where the App is installed; None: nowhere.
+    pub installation: Option<u64>,
     /// How long a token is good, in seconds.
     pub token_life: i64,
     next_id: u64,
@@ -111,7 +113,12 @@ impl Drop for Model {
 
 impl Model {
     pub async fn start(callers: Callers) -> Self {
-        let known = Mutex::new(Known { token_life: 3600, next_id: 1000, ..Known::default() });
+        let known = Mutex::new(Known {
+            installation: Some(INSTALLATION),
+            token_life: 3600,
+            next_id: 1000,
+            ..Known::default()
+        });
         let inner = Arc::new(Inner { callers, known });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let api_url = format!("http://{}{PREFIX}", listener.local_addr().unwrap()).parse().unwrap();
@@ -257,9 +264,12 @@ fn perform(known: &mut Known, method: &str, path: &str, query: &str, mut body: V
         pair.map(|(_, value)| value.into_owned()).unwrap_or_default()
     };
     match (method, parts.as_slice()) {
-        ("GET", [.., "installation"]) => axum::Json(json!({ "id": INSTALLATION })).into_response(),
+        ("GET", [.., "installation"]) => match known.installation {
+            Some(id) => axum::Json(json!({ "id": id })).into_response(),
+            None => refuse(404, "Not Found"),
+        },
         ("POST", ["app", "installations", id, "access_tokens"]) => {
-            if *id != INSTALLATION.to_string() {
+            if id.parse().ok() != known.installation {
                 return refuse(404, "Not Found");
             }
             let token = format!("ghs_{}", known.id());
