@@ -23,8 +23,8 @@ use crate::{
 const HOLD: Duration = Duration::from_secs(300);
 /// How long a try may take in all.
 const TRY: Duration = Duration::from_secs(180);
-/// After so many tries a message is given up; with the waits in between that is some three hours.
-const TRIES: i32 = 20;
+/// After so many tries a message is given up; with the waits in between that is four to eight hours.
+const TRIES: i32 = 40;
 /// The longest wait between two tries, unless the forge asks for more.
 const LONGEST: Duration = Duration::from_secs(900);
 
@@ -159,10 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_of_two_hours_is_outlived() {
+    fn an_outage_of_some_hours_is_outlived() {
         let least: Duration = (1..TRIES).map(|attempt| backoff(attempt, 0.0)).sum();
-        assert!(least > Duration::from_secs(3600), "{least:?}");
-        let most: Duration = (1..TRIES).map(|attempt| backoff(attempt, 1.0)).sum();
-        assert!(most > Duration::from_secs(2 * 3600), "{most:?}");
+        assert!(least > Duration::from_secs(3 * 3600), "{least:?}");
     }
 }

@@ -282,7 +282,7 @@ async fn what_cannot_be_mended_is_given_up_with_its_reason(pool: PgPool) {
 async fn tries_have_an_end(pool: PgPool) {
     let scene = Scene::token(pool).await;
     scene.enqueue("1", &Message::Run(run(RunId::new(), RunStatus::Failed))).await;
-    scene.world.sql("update outbox set attempts = 18").await;
+    scene.world.sql("update outbox set attempts = 38").await;
     for expected in ["waiting", "dead"] {
         scene.model.fail(Fault::Broken);
         scene.drain().await;
@@ -290,7 +290,7 @@ async fn tries_have_an_end(pool: PgPool) {
         scene.skip_waits().await;
     }
     let error = scene.last_error().await;
-    assert!(error.starts_with("given up after 20 tries: "), "{error}");
+    assert!(error.starts_with("given up after 40 tries: "), "{error}");
     scene.drain().await;
     assert_eq!(scene.model.known().calls.len(), 2, "a dead message is left alone");
 }
