@@ -41,6 +41,7 @@ pub async fn check(root: &Path) -> Outcome {
         }
     }
     let pid = crate::stack::lock_holder(&folder.data());
+    let runner = runner_of(&folder).await.ok();
     let cleaned = clean(&folder).await;
     checks.add(
         "everything that was started is stopped and removed",
@@ -49,12 +50,12 @@ pub async fn check(root: &Path) -> Outcome {
     if let Some(pid) = pid {
         checks.add(
             "the server's process is gone",
-            if Path::new(&format!("/proc/{pid}")).exists() {
-                Err(format!("process {pid} is there"))
-            } else {
-                Ok(())
-            },
+            if stand::is_gone(pid) { Ok(()) } else { Err(format!("process {pid} is there")) },
         );
+    }
+    if let Some(runner) = runner {
+        let left = sandboxes(&runner, None).await.unwrap_or_else(|failure| failure.to_string());
+        checks.equal("the runner left no container", left.as_str(), "");
     }
     anstream::println!("demo-check: {} passed, {} failed", checks.passed, checks.failed);
     if checks.failed == 0 { Ok(()) } else { Err(Failure::told()) }
@@ -156,8 +157,9 @@ async fn in_engine(folder: &Folder, good_image: &str, bad_image: &str, checks: &
         };
         checks.add(&format!("{environment}'s container is on the right digest"), result);
     }
-    let left = docker(&["ps", "--all", "--quiet", "--filter", "label=tidegate.attempt"]).await?;
-    checks.equal("no sandbox is left behind", left.as_str(), "");
+    let runner = runner_of(folder).await?;
+    let left = sandboxes(&runner, Some("label=tidegate.attempt")).await?;
+    checks.equal("no stage's sandbox is left behind", left.as_str(), "");
     Ok(())
 }
 
@@ -279,6 +281,21 @@ async fn containers_of(project: &str) -> Outcome<Vec<String>> {
     let filter = format!("label=com.docker.compose.project={project}");
     let text = docker(&["ps", "--all", "--quiet", "--no-trunc", "--filter", &filter]).await?;
     Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// The label of what the demo's runner makes: other runners may share the engine.
+async fn runner_of(folder: &Folder) -> Outcome<String> {
+    let id = Psql::new(&folder.data().join("postgres"))?.ask("select id from runners").await?;
+    Ok(format!("label=tidegate.runner={id}"))
+}
+
+/// Containers of the runner, those with another label too when asked.
+async fn sandboxes(runner: &str, with: Option<&str>) -> Outcome<String> {
+    let mut arguments = vec!["ps", "--all", "--quiet", "--filter", runner];
+    if let Some(label) = with {
+        arguments.extend(["--filter", label]);
+    }
+    docker(&arguments).await
 }
 
 /// Stops the stand and removes what it left: containers, networks, images, and the folder.

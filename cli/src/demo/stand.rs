@@ -12,7 +12,10 @@ use std::{
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::{
+        signal::{Signal, kill},
+        wait::{WaitPidFlag, waitpid},
+    },
     unistd::Pid,
 };
 use tidegate_runner::config::RunnerConfig;
@@ -110,7 +113,7 @@ pub async fn stop(folder: &Folder) -> Outcome<bool> {
     kill(Pid::from_raw(pid), Signal::SIGTERM)
         .doing(format!("cannot stop the demo's server (process {pid})"))?;
     let begun = Instant::now();
-    while lock_holder(&folder.data()).is_some() {
+    while lock_holder(&folder.data()).is_some() || !is_gone(pid) {
         if begun.elapsed() > STOP_LIMIT {
             return Err(Failure::new(format!("the demo's server (process {pid}) does not stop"))
                 .mend(format!("its log is {}", folder.log().display())));
@@ -118,6 +121,14 @@ pub async fn stop(folder: &Folder) -> Outcome<bool> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     Ok(true)
+}
+
+/// Whether a process is there no more. One that this process started is collected on the way.
+pub fn is_gone(pid: i32) -> bool {
+    let pid = Pid::from_raw(pid);
+    // An error means that it is not our child: then the system's word is all there is.
+    let _ = waitpid(pid, Some(WaitPidFlag::WNOHANG));
+    kill(pid, None).is_err()
 }
 
 async fn is_ready(folder: &Folder) -> bool {
