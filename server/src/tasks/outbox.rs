@@ -45,7 +45,7 @@ pub async fn once(app: &App) -> Result<bool, Error> {
         Ok(Ok(done)) => done,
         Ok(Err(Error::Internal(inner))) => {
             tracing::error!(
-                message = message.id,
+                outgoing = message.id,
                 error = format!("{inner:#}"),
                 "a message could not be sent"
             );
@@ -100,7 +100,7 @@ async fn close(app: &App, repository: &Repository, message: &Outgoing, done: Don
         Done::Needless => tx.sent_outgoing(message, Some("left out: a later one says more")).await?,
         Done::Dead(reason) => {
             tracing::warn!(
-                message = message.id,
+                outgoing = message.id,
                 repository = repository.full_name,
                 reason,
                 "a message is given up"
@@ -109,7 +109,7 @@ async fn close(app: &App, repository: &Repository, message: &Outgoing, done: Don
         }
         Done::Again { reason, .. } if message.attempts >= TRIES => {
             tracing::warn!(
-                message = message.id,
+                outgoing = message.id,
                 repository = repository.full_name,
                 reason,
                 "a message is given up after its last try"
@@ -119,7 +119,7 @@ async fn close(app: &App, repository: &Repository, message: &Outgoing, done: Don
         Done::Again { reason, wait, limited } => {
             let wait = backoff(message.attempts, rand::random()).max(wait.unwrap_or_default());
             tracing::warn!(
-                message = message.id,
+                outgoing = message.id,
                 repository = repository.full_name,
                 reason,
                 wait = wait.as_secs(),
