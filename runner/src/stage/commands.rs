@@ -361,6 +361,12 @@ impl Steps<'_> {
         if let Some(error) = &finished.error {
             return failed(format!("step `{name}`: {error}"));
         }
+        if finished.cancelled && !self.ctx.cancel.is_cancelled() {
+            // The shim passes on what its container is told, and nobody here asked for it.
+            return Some(Failure::infrastructure(format!(
+                "step `{name}` was stopped from outside: the container engine was shut down, or somebody stopped the container"
+            )));
+        }
         if finished.cancelled {
             return Some(Failure::cancelled());
         }
