@@ -172,6 +172,7 @@ create table stages (
     reason          text,                      -- why it is where it is, in one sentence
     epoch           bigint not null default 0, -- the fence: grows with each lease
     attempts        integer not null default 0,
+    attempts_before integer not null default 0, -- of them, those before it was last started over
     labels          text[] not null default '{}',
     pinned_runner   uuid references runners,   -- same_runner_as, resolved when queued
     environment     text,                      -- rendered, for deploy and smoke

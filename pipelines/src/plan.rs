@@ -197,8 +197,8 @@ pub enum NeedState {
 /// When a failed attempt is tried again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retry {
-    /// Attempts in all, at least 1. A lost runner is retried up to this many attempts, and once even when it
-    /// is 1, if the stage is safe to retry.
+    /// Attempts in all, at least 1. A lost runner or a failure of the engine is tried again up to this many
+    /// attempts, and once even when it is 1, if the stage is safe to retry.
     pub max_attempts: u32,
     /// Which endings are tried again.
     #[serde(default)]

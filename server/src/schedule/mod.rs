@@ -109,8 +109,9 @@ pub async fn attempt_ended(
     tx: &mut Tx,
     run: &RunRow,
     stage: &StageRow,
-    end: AttemptEnd,
+    mut end: AttemptEnd,
 ) -> Result<(), Error> {
+    end.number -= stage.attempts_before;
     let stopping = stage.cancel_requested || (run.cancel_requested.is_some() && stage.rollback_of.is_none());
     let lost = end.status == AttemptStatus::Lost;
     match retry::after(&stage.plan, &end, stopping) {

@@ -11,7 +11,7 @@ use tidegate_protocol::{
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub struct AttemptEnd {
-    /// Which attempt, from 1.
+    /// Which attempt, from 1, since the stage was last started over.
     pub number: i32,
     /// `succeeded`, `failed`, `cancelled` or `lost`.
     pub status: AttemptStatus,
@@ -64,8 +64,9 @@ pub fn after(plan: &StagePlan, end: &AttemptEnd, stopping: bool) -> Next {
     }
     let number = u32::try_from(end.number).unwrap_or(u32::MAX);
     let lost = end.status == AttemptStatus::Lost;
-    // A lost runner says nothing about the stage: it has a second try even where none was asked for.
-    let most = if lost { plan.retry.max_attempts.max(2) } else { plan.retry.max_attempts };
+    // A lost runner or engine says nothing about the stage: it has a second try even where none was asked for.
+    let blameless = lost || end.outcome == Some(Outcome::Infrastructure);
+    let most = if blameless { plan.retry.max_attempts.max(2) } else { plan.retry.max_attempts };
     if plan.retry_safe() && !stopping && number < most && (lost || tried_again(plan, end)) {
         let why = reason.unwrap_or_else(|| "it failed".to_owned());
         return Next::Again {

@@ -340,13 +340,14 @@ proptest! {
                     3 => AttemptStatus::Lost,
                     _ => AttemptStatus::Succeeded,
                 });
-            } else if !gated.is_empty() && queued.is_empty() {
-                if let Some(gate) = world.stage(pick(&gated)).gate.as_mut() {
-                    (gate.status, gate.approvals) = match choice % 8 {
-                        0 => (GateStatus::Rejected, 0),
-                        _ => (GateStatus::Approved, 1),
-                    };
-                }
+            } else if !gated.is_empty()
+                && queued.is_empty()
+                && let Some(gate) = world.stage(pick(&gated)).gate.as_mut()
+            {
+                (gate.status, gate.approvals) = match choice % 8 {
+                    0 => (GateStatus::Rejected, 0),
+                    _ => (GateStatus::Approved, 1),
+                };
             }
         }
         world.settle();

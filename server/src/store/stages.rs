@@ -37,6 +37,8 @@ pub struct StageRow {
     pub epoch: i64,
     /// Attempts so far.
     pub attempts: i32,
+    /// Those of them before the stage was last started over.
+    pub attempts_before: i32,
     /// Labels that a runner must carry.
     pub labels: Vec<String>,
     /// The only runner that may lease it.
@@ -60,7 +62,7 @@ pub struct StageRow {
 }
 
 const COLUMNS: &str =
-    "id, run_id, key, position, plan, verb, status, reason, epoch, attempts, labels, pinned_runner,
+    "id, run_id, key, position, plan, verb, status, reason, epoch, attempts, attempts_before, labels, pinned_runner,
     environment, outputs, rollback_of, cancel_requested, not_before, queued_at, started_at, finished_at";
 
 impl Db {
@@ -134,6 +136,7 @@ impl Tx {
         let done = sqlx::query(
             "update stages set status = $3, reason = $4,
                 queued_at = case when $3 = 'queued' then now() else queued_at end,
+                attempts_before = case when $3 = 'blocked' then attempts else attempts_before end,
                 started_at = case when $3 = 'running' then coalesce(started_at, now())
                                   when $3 = 'blocked' then null else started_at end,
                 finished_at = case when $5 then now() end
