@@ -52,6 +52,7 @@ macro_rules! task {
 /// All of them.
 const TASKS: &[(usize, Task)] = &[
     (DELIVERIES, task!(deliveries, POLL, Some(Hint::Delivery))),
+    (1, task!(outbox, POLL, Some(Hint::Outbox))),
     (1, task!(sweep, POLL, None)),
     (1, task!(schedules, SCHEDULES, None)),
     (1, task!(retention, RETENTION, None)),
