@@ -8,6 +8,9 @@ use tidegate_protocol::{
     status::{AttemptStatus, StageStatus},
 };
 
+/// What an engine or network that failed gets at least to come back, before the stage is tried again.
+const RECOVERY: Duration = Duration::from_secs(10);
+
 /// How an attempt ended.
 #[derive(Debug, Clone)]
 pub struct AttemptEnd {
@@ -70,7 +73,11 @@ pub fn after(plan: &StagePlan, end: &AttemptEnd, stopping: bool) -> Next {
     if plan.retry_safe() && !stopping && number < most && (lost || tried_again(plan, end)) {
         let why = reason.unwrap_or_else(|| "it failed".to_owned());
         return Next::Again {
-            wait: if lost { Duration::ZERO } else { Duration::from_secs(plan.retry.backoff_seconds) },
+            wait: match (lost, blameless) {
+                (true, _) => Duration::ZERO,
+                (false, true) => RECOVERY.max(Duration::from_secs(plan.retry.backoff_seconds)),
+                (false, false) => Duration::from_secs(plan.retry.backoff_seconds),
+            },
             reason: format!("attempt {} of {most} did not succeed: {why}", end.number),
         };
     }
