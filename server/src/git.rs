@@ -14,6 +14,7 @@ use std::{
 
 use git2::{AutotagOption, Cred, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks};
 use secrecy::{ExposeSecret, SecretString};
+use tidegate_protocol::ids::RepositoryId;
 use url::Url;
 
 use crate::{
@@ -114,6 +115,22 @@ pub async fn commits_between(
     off_thread(move || Ok(commits_in(&folder, &from, &to, limit).ok())).await
 }
 
+/// Removes the mirror of a repository that was deleted. What cannot be removed is only disk space.
+pub(crate) async fn forget(app: &App, repository: RepositoryId) {
+    let folder = mirror_folder(app, repository);
+    let removed = tokio::task::spawn_blocking(move || {
+        let lock = lock_of(&folder);
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err((folder, error)),
+            _ => Ok(()),
+        }
+    });
+    if let Ok(Err((folder, error))) = removed.await {
+        tracing::warn!(folder = %folder.display(), %error, "a deleted repository's mirror stays behind");
+    }
+}
+
 async fn off_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
 ) -> Result<T, GitError> {
@@ -126,7 +143,11 @@ async fn off_thread<T: Send + 'static>(
 }
 
 fn mirror_of(app: &App, repository: &Repository) -> PathBuf {
-    app.config.data_dir.join("mirrors").join(format!("{}.git", repository.id))
+    mirror_folder(app, repository.id)
+}
+
+fn mirror_folder(app: &App, repository: RepositoryId) -> PathBuf {
+    app.config.data_dir.join("mirrors").join(format!("{repository}.git"))
 }
 
 /// The lock of a mirror.

@@ -140,7 +140,9 @@ pub async fn delete(app: &App, id: RepositoryId, actor: &Actor) -> Result<(), Er
     let mut tx = app.db.begin().await?;
     let name = tx.delete_repository(id).await?;
     tx.audit(&actor.username, "repository.delete", &name, json!({})).await?;
-    tx.commit().await
+    tx.commit().await?;
+    git::forget(app, id).await;
+    Ok(())
 }
 
 /// All repositories, by name.
@@ -279,6 +281,10 @@ mod tests {
             next("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z").unwrap(),
             "2026-03-29T01:00:00Z"
         );
+        // They go from three back to two.
+        let first = next("30 2 * * *", "Europe/Berlin", "2026-10-24T12:00:00Z").unwrap();
+        assert_eq!(first, "2026-10-25T00:30:00Z");
+        assert_eq!(next("30 2 * * *", "Europe/Berlin", &first).unwrap(), "2026-10-26T01:30:00Z");
         assert_eq!(next("0 3 * * *", "Europe/Atlantis", "2026-01-01T00:00:00Z"), None);
         assert_eq!(next("* * * * * *", "UTC", "2026-01-01T00:00:00Z"), None);
     }

@@ -22,7 +22,7 @@ use crate::{
 /// Commits that a gate shows at most.
 const COMMITS: usize = 50;
 
-/// Gates, oldest first, as this person sees them.
+/// Gates, oldest first, as this person sees them; the newest two hundred.
 pub async fn list(app: &App, status: Option<GateStatus>, viewer: &Actor) -> Result<Vec<Gate>, Error> {
     read(app, GateFilter::Status(status), viewer).await
 }

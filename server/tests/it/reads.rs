@@ -176,3 +176,28 @@ async fn an_environment_may_name_its_approvers_and_allow_oneself(pool: PgPool) {
     assert!(gate.may_approve.reason.unwrap().contains("only dora"), "the admin is not among them");
     assert!(gates::get(&world.app, gate.id, &dora).await.unwrap().may_approve.allowed);
 }
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_gate_shows_the_commits_between(pool: PgPool) {
+    let world = World::new(pool).await;
+    let gate = gate(&world, Rules::default()).await;
+    let repository: uuid::Uuid = world.value("select repository_id from runs").await;
+    let folder = world.app.config.data_dir.join("mirrors").join(format!("{repository}.git"));
+    let mirror = git2::Repository::init_bare(folder).unwrap();
+    let ann = git2::Signature::now("Ann", "ann@example.org").unwrap();
+    let tree = mirror.find_tree(mirror.treebuilder(None).unwrap().write().unwrap()).unwrap();
+    let mut made: Vec<git2::Oid> = Vec::new();
+    for message in ["what runs now", "first change\n\nwith a body", "second change"] {
+        let parents: Vec<_> = made.last().map(|oid| mirror.find_commit(*oid).unwrap()).into_iter().collect();
+        let parents: Vec<_> = parents.iter().collect();
+        made.push(mirror.commit(Some("HEAD"), &ann, &ann, message, &tree, &parents).unwrap());
+    }
+    world
+        .sql(&format!("update deployments set sha = '{}'; update gates set sha = '{}'", made[0], made[2]))
+        .await;
+    let commits = gates::get(&world.app, gate.id, &world.admin).await.unwrap().changes.commits.unwrap();
+    let mut titles: Vec<&str> = commits.iter().map(|commit| commit.title.as_str()).collect();
+    titles.sort_unstable();
+    assert_eq!(titles, ["first change", "second change"]);
+    assert_eq!(commits[0].author, "Ann");
+}

@@ -116,10 +116,13 @@ async fn a_repository_goes_with_its_history_but_not_while_it_is_at_work(pool: Pg
     let refused = repositories::delete(&world.app, repository.id, &world.admin).await;
     assert!(matches!(&refused, Err(Error::Refused(text)) if text.contains("2 runs")), "{refused:?}");
     world.sql("update runs set status = 'succeeded', finished_at = now()").await;
+    let mirror = world.app.config.data_dir.join("mirrors").join(format!("{}.git", repository.id));
+    std::fs::create_dir_all(&mirror).unwrap();
     repositories::delete(&world.app, repository.id, &world.admin).await.unwrap();
     assert_eq!(world.value::<i64>("select count(*) from deployments").await, 0);
     let gone = repositories::get(&world.app, repository.id).await;
     assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
+    assert!(!mirror.exists());
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

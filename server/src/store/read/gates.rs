@@ -44,7 +44,7 @@ pub struct GateFacts {
 }
 
 impl Db {
-    /// Gates, oldest first.
+    /// Gates, oldest first; the newest two hundred.
     pub async fn gate_facts(&self, filter: GateFilter) -> Result<Vec<GateFacts>, Error> {
         let (status, run, gate) = match filter {
             GateFilter::Status(status) => (status.map(GateStatus::as_str), None, None),
@@ -79,8 +79,10 @@ impl Db {
                      where d.environment_id = e.id and d.status = 'succeeded'
                        and d.created_at < coalesce(g.closed_at, 'infinity')
                      order by d.created_at desc, d.id desc limit 1) c on true
-             where ($1::text is null or g.status = $1) and ($2::uuid is null or g.run_id = $2)
-               and ($3::uuid is null or g.id = $3)
+             where g.id in (select x.id from gates x
+                 where ($1::text is null or x.status = $1) and ($2::uuid is null or x.run_id = $2)
+                   and ($3::uuid is null or x.id = $3)
+                 order by x.created_at desc, x.id desc limit 200)
              order by g.created_at, g.id) q"
         ))
         .bind(status)
