@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bollard::{
-    models::{Network, NetworkCreateRequest},
+    models::{Ipam, IpamConfig, Network, NetworkCreateRequest},
     query_parameters::{InspectNetworkOptions, ListNetworksOptionsBuilder},
 };
 use tidegate_protocol::ids::AttemptId;
@@ -25,6 +25,19 @@ use crate::sync::lock;
 
 /// The label of a network that outlives its stages; its value is the process that made it.
 const LABEL_POOL: &str = "tidegate.pool";
+
+/// Whether a network was refused for want of addresses: the engine's own pools are used up (they hold about thirty
+/// networks, compose's included), or the subnet that was asked for is somebody's.
+fn lacks_addresses(reason: &str) -> bool {
+    reason.contains("address pool") || reason.contains("overlaps with other one")
+}
+
+/// A small subnet of 198.18.0.0/15, which is reserved for tests of networks and leads nowhere else.
+fn own_subnet() -> String {
+    let third = rand::random::<u8>();
+    let fourth = rand::random::<u8>() & 0b1110_0000;
+    format!("198.{}.{third}.{fourth}/27", 18 + rand::random::<u8>() % 2)
+}
 
 /// Who took a network: a runner for an attempt.
 type Taker = (String, AttemptId);
@@ -189,15 +202,26 @@ impl Docker {
                 labels.insert(LABEL_POOL.to_owned(), lock(&self.networks).process.clone());
             }
         }
-        let request = NetworkCreateRequest {
+        let mut request = NetworkCreateRequest {
             name: format!("tidegate-{}", uuid::Uuid::now_v7().simple()),
             driver: Some("bridge".to_owned()),
             internal: Some(owner.is_some()),
             labels: Some(labels),
             ..NetworkCreateRequest::default()
         };
-        let created = self.call("create a network", SLOW, self.client.create_network(request)).await?;
-        Ok(NetworkId(created.id))
+        let mut tries = 0;
+        loop {
+            let call = self.client.create_network(request.clone());
+            match self.call("create a network", SLOW, call).await {
+                Ok(created) => return Ok(NetworkId(created.id)),
+                Err(EngineError::Refused { reason, .. }) if tries < 8 && lacks_addresses(&reason) => {
+                    tries += 1;
+                    let config = IpamConfig { subnet: Some(own_subnet()), ..IpamConfig::default() };
+                    request.ipam = Some(Ipam { config: Some(vec![config]), ..Ipam::default() });
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn remove_network(&self, network: &NetworkId) -> Result<(), EngineError> {
@@ -211,5 +235,48 @@ impl Docker {
         let filters = HashMap::from([("label".to_owned(), labels)]);
         let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
         self.call("list networks", QUICK, self.client.list_networks(Some(options))).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_words_for_a_want_of_addresses_are_known() {
+        assert!(lacks_addresses(
+            "could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network"
+        ));
+        assert!(lacks_addresses("Pool overlaps with other one on this address space"));
+        assert!(!lacks_addresses("network with name x already exists"));
+    }
+
+    #[test]
+    fn own_subnets_are_in_the_reserved_range() {
+        for _ in 0..1_000 {
+            let subnet = own_subnet();
+            let (address, bits) = subnet.split_once('/').unwrap();
+            let address: std::net::Ipv4Addr = address.parse().unwrap();
+            assert_eq!(bits, "27");
+            assert_eq!(address.to_bits() >> 17, u32::from_be_bytes([198, 18, 0, 0]) >> 17, "{subnet}");
+            assert_eq!(address.to_bits() & 31, 0, "{subnet}");
+        }
+    }
+
+    #[test]
+    fn a_kept_network_is_idle_or_taken_never_both() {
+        let mut book = NetworkBook::new();
+        let taker = |name: &str| (name.to_owned(), AttemptId::new());
+        let network = NetworkId("a".to_owned());
+        assert!(book.put(&network) && book.put(&network));
+        let one = taker("r");
+        assert_eq!(book.take(one.clone()), Some(network.clone()));
+        assert_eq!(book.take(taker("r")), None);
+        // An attempt of an earlier process gives it back: it is taken by another, and stays so.
+        assert!(book.put(&network));
+        assert_eq!(book.take(taker("r")), None);
+        book.taken.remove(&one);
+        assert!(book.put(&network));
+        assert!(!book.put(&NetworkId("b".to_owned())), "one is kept, not more");
     }
 }

@@ -123,21 +123,16 @@ impl Stack<'_> {
                 self.project
             )));
         }
-        self.wait_until_up(context, step, &compose).await?;
+        self.wait_until_up(context, step).await?;
         line(&*context.log, step, format!("{} runs {}", self.project, self.image));
         Ok(BTreeMap::from([("image".to_owned(), self.image.to_owned())]))
     }
 
-    async fn wait_until_up(
-        &self,
-        context: &StageContext,
-        step: u32,
-        compose: &[String],
-    ) -> Result<(), Failure> {
+    async fn wait_until_up(&self, context: &StageContext, step: u32) -> Result<(), Failure> {
         let deadline = Instant::now() + self.wait;
         let mut steady = 0;
         loop {
-            let containers = self.containers(context, compose).await?;
+            let containers = self.containers(context).await?;
             if containers.is_empty() {
                 return Err(Failure::failed(format!("{} has no containers after `up`", self.project)));
             }
@@ -159,14 +154,11 @@ impl Stack<'_> {
             if steady >= STEADY {
                 return self.check_image(&containers);
             }
-            if Instant::now() > deadline {
-                let why = match waiting {
-                    Some((container, why)) => {
-                        self.show_log(context, step, &container.name).await?;
-                        why
-                    }
-                    None => "its containers were not up for long enough".to_owned(),
-                };
+            // What is up by then has only to stay so for the looks that are left.
+            if let Some((container, why)) = waiting
+                && Instant::now() > deadline
+            {
+                self.show_log(context, step, &container.name).await?;
                 return Err(Failure::failed(format!(
                     "{} was not up within {} s: {why}",
                     self.project,
@@ -191,13 +183,12 @@ impl Stack<'_> {
         )))
     }
 
-    async fn containers(
-        &self,
-        context: &StageContext,
-        compose: &[String],
-    ) -> Result<Vec<Container>, Failure> {
-        let mut list = self.command(context, compose);
-        list.args(["ps", "-q"]);
+    /// The project's containers, found by the labels that every version of compose gives them: its own `ps` takes up to
+    /// a second, and the newer one leaves out what has ended.
+    async fn containers(&self, context: &StageContext) -> Result<Vec<Container>, Failure> {
+        let mut list = self.command(context, &["docker".to_owned()]);
+        let project = format!("label=com.docker.compose.project={}", normal(self.project));
+        list.args(["ps", "-aq", "--filter", &project, "--filter", "label=com.docker.compose.oneoff=False"]);
         let ids = output(list).await?;
         let ids: Vec<&str> = ids.split_whitespace().collect();
         if ids.is_empty() {
@@ -272,6 +263,13 @@ impl Stack<'_> {
             tokio::join!(copy(context, step, out), copy(context, step, errors), child.wait());
         Ok(status.map_err(cannot_run)?.code())
     }
+}
+
+/// A project's name as compose has it.
+fn normal(project: &str) -> String {
+    let plain =
+        |letter: &char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(*letter);
+    project.to_lowercase().chars().filter(plain).collect()
 }
 
 async fn copy(context: &StageContext, step: u32, from: Option<impl AsyncRead + Unpin>) {

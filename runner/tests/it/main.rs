@@ -7,3 +7,4 @@ mod docker;
 mod faults;
 mod images;
 mod support;
+mod verbs;
