@@ -64,6 +64,9 @@ async fn look(tx: &mut Tx, run: &RunRow, stage: &StageRow, gate: Option<&GateRow
     if stage.rollback_of.is_some() {
         return Ok(Found::Clear);
     }
+    if let Some(reason) = schedule::overtaken(run.number, &name, environment.current_run) {
+        return Ok(Found::End(reason));
+    }
     if let Some(reason) = &environment.frozen_reason {
         return Ok(Found::Wait(format!("the environment is frozen: {reason}")));
     }

@@ -80,7 +80,8 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
             stage,
             StageStatus::Failed,
             format!(
-                "there is no environment `{name}`: add it with `tidegate env set {name}`, then run this again"
+                "there is no environment `{name}`: add it with `tidegate env set {} {name}`, then run this again",
+                facts.base.event.repository
             ),
         ));
     };
@@ -91,7 +92,9 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
             None => queue(facts, stage, Some(name), None),
         });
     }
-    if let Some(reason) = not_from_here(facts, &name, environment) {
+    if let Some(reason) = not_from_here(facts, &name, environment)
+        .or_else(|| overtaken(facts.number, &name, environment.current_run))
+    {
         return Some(end(stage, StageStatus::Failed, reason));
     }
     let needs_gate = environment.required_approvals > 0 || environment.wait_seconds > 0;
@@ -122,6 +125,14 @@ fn not_from_here(facts: &Facts, name: &str, environment: &Surroundings) -> Optio
             environment.branches.join(", ")
         )
     })
+}
+
+/// A deployment that waited while a newer run was deployed would take the environment back in time.
+pub(crate) fn overtaken(number: i64, name: &str, current_run: Option<i64>) -> Option<String> {
+    let newer = current_run.filter(|current| *current > number)?;
+    Some(format!(
+        "`{name}` runs what run {newer} deployed, which is newer: run this again to deploy it, or roll back"
+    ))
 }
 
 fn open_gate(

@@ -14,6 +14,8 @@ use tidegate_protocol::{
 /// All about a run.
 #[derive(Debug, Clone)]
 pub struct Facts {
+    /// The run's number in its repository.
+    pub number: i64,
     /// Where the run is.
     pub status: RunStatus,
     /// Why.
@@ -106,6 +108,8 @@ pub struct Surroundings {
     pub branches: Vec<String>,
     /// Nothing is deployed, and why.
     pub frozen: Option<String>,
+    /// The number of the run that deployed what it runs; none when that was put back by a rollback.
+    pub current_run: Option<i64>,
     /// Who is at work there.
     pub occupants: Vec<Occupant>,
 }

@@ -31,6 +31,7 @@ pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Fa
     let pins = stages.iter().any(|stage| stage.plan.same_runner_as.is_some());
     let runners = if pins { tx.last_runners(run.id).await? } else { BTreeMap::new() };
     Ok(Facts {
+        number: run.number,
         status: run.status,
         reason: run.reason.clone(),
         cancel_requested: run.cancel_requested.clone(),
@@ -84,6 +85,7 @@ fn surroundings(row: EnvironmentRow) -> (String, Surroundings) {
         wait_seconds: row.wait_seconds,
         branches: row.branches,
         frozen: row.frozen_reason,
+        current_run: row.current_run,
         occupants: occupants
             .map(|(stage, run_number, working)| Occupant { stage, run_number, working })
             .collect(),

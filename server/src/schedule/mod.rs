@@ -22,6 +22,7 @@ mod tell;
 use std::collections::BTreeMap;
 
 pub(crate) use apply::end_stage;
+pub(crate) use decide::overtaken;
 pub use gather::plan_of;
 pub use retry::AttemptEnd;
 use retry::Next;

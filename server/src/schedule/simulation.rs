@@ -78,9 +78,11 @@ impl World {
             wait_seconds: 0,
             branches: Vec::new(),
             frozen: None,
+            current_run: None,
             occupants: Vec::new(),
         };
         let facts = Facts {
+            number: 1,
             status: RunStatus::Running,
             reason: None,
             cancel_requested: None,
@@ -97,6 +99,12 @@ impl World {
 
     fn stage(&mut self, id: StageId) -> &mut StageFacts {
         self.facts.stages.iter_mut().find(|stage| stage.id == id).unwrap()
+    }
+
+    /// The stages that only run commands.
+    fn run_stages(&self) -> Vec<StageId> {
+        let run = |stage: &&StageFacts| matches!(stage.plan.verb, Verb::Run(_));
+        self.facts.stages.iter().filter(run).map(|stage| stage.id).collect()
     }
 
     /// Decides and carries out until nothing is left to do.
@@ -381,15 +389,31 @@ fn a_run_behind_another_of_its_group_says_so_once() {
 }
 
 #[test]
+fn an_older_run_does_not_overtake_a_newer_one() {
+    let mut world = World::new(&pipeline(&[], 1), 1, false);
+    let first = world.run_stages();
+    world.settle();
+    for id in first {
+        world.take(id);
+        world.end(id, AttemptStatus::Succeeded);
+    }
+    world.settle();
+    world.facts.environments.get_mut("production").unwrap().current_run = Some(2);
+    world.settle();
+    let deploy = world.facts.stages.iter().find(|stage| stage.plan.name == "deploy-one").unwrap();
+    assert_eq!(deploy.status, StageStatus::Failed);
+    assert!(deploy.reason.as_deref().unwrap().contains("run 2 deployed"));
+}
+
+#[test]
 fn a_frozen_environment_holds_deployments_and_shows_why() {
     let mut world = World::new(&pipeline(&[], 1), 0, false);
     world.facts.environments.get_mut("production").unwrap().frozen = Some("stocktaking".to_owned());
-    let ids: Vec<StageId> =
-        world.facts.stages.iter().filter(|s| s.plan.name.starts_with('s')).map(|s| s.id).collect();
+    let ids = world.run_stages();
     world.settle();
-    for id in ids.iter().take(8) {
-        world.take(*id);
-        world.end(*id, AttemptStatus::Succeeded);
+    for id in ids {
+        world.take(id);
+        world.end(id, AttemptStatus::Succeeded);
     }
     world.settle();
     let deploy = world.facts.stages.iter().find(|stage| stage.plan.name == "deploy-one").unwrap();

@@ -65,6 +65,8 @@ pub struct EnvironmentRow {
     pub branches: Vec<String>,
     /// Nothing is deployed, and why.
     pub frozen_reason: Option<String>,
+    /// The number of the run that deployed what it runs; none when that was put back by a rollback.
+    pub current_run: Option<i64>,
     /// Stages that are changing it (true) or are about to put something back (false), with their run's number.
     pub occupants: Vec<(StageId, i64, bool)>,
 }
@@ -97,6 +99,9 @@ const DEPLOYMENT: &str =
 const ENVIRONMENT: &str =
     "e.id, e.repository_id, e.name, e.url, e.required_approvals, e.approver_role, e.approvers,
     e.allow_self_approval, e.wait_seconds, e.branches, e.frozen_reason,
+    (select case when d.rollback_of is null then r.number end from deployments d join runs r on r.id = d.run_id
+     where d.environment_id = e.id and d.status = 'succeeded' order by d.created_at desc, d.id desc limit 1)
+     as current_run,
     coalesce((select json_agg(json_build_array(o.stage_id, o.number, o.working)) from (
         select d.stage_id, r.number, true as working from deployments d join runs r on r.id = d.run_id
         where d.environment_id = e.id and d.status in ('deploying', 'verifying')
