@@ -5,7 +5,7 @@
 //! | [`agent`] | the process: claim, execute, re-attach, shut down |
 //! | [`local`] | the same stage code without a server, for `tidegate run` |
 //! | [`stage`] | one stage from lease to result: an explicit state machine |
-//! | [`sandbox`] | where a stage runs: the contract, Docker, a scripted fake, the talk with the shim |
+//! | [`sandbox`] | where a stage runs: the contract, Docker, the talk with the shim |
 //! | [`journal`] | what survives a restart of this process |
 //! | [`client`] | the server's HTTP interface for runners |
 //! | [`logs`] | from a step's bytes to the server: mask, spool, ship |

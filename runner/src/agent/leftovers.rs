@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How often things without an attempt are looked for.
-const SWEEP: Duration = Duration::from_secs(60);
+const SWEEP: Duration = Duration::from_secs(20);
 
 impl Agent {
     /// Takes up what an earlier process left: goes on where the lease still holds, destroys the rest.

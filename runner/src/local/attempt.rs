@@ -41,7 +41,12 @@ pub(super) async fn one_stage(shared: &Shared, stage: StagePlan) -> LocalStage {
             StageStatus::Queued,
             Some(&format!("attempt {number}: {reason}; it is tried again")),
         );
-        tokio::time::sleep(Duration::from_secs(stage.retry.backoff_seconds)).await;
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(stage.retry.backoff_seconds)) => {}
+            () = shared.run.cancel.cancelled() => {
+                break ended_early(Outcome::Cancelled, "the run was stopped".to_owned());
+            }
+        }
         sink.stage(&key, StageStatus::Running, None);
     };
     let status = match finish.outcome {
@@ -60,7 +65,10 @@ fn ended_early(outcome: Outcome, reason: String) -> Finish {
 
 /// Whether another attempt follows; as on the server.
 fn again(stage: &StagePlan, number: i32, finish: &Finish) -> bool {
-    let left = u32::try_from(number).is_ok_and(|number| number < stage.retry.max_attempts);
+    // What says nothing about the stage has a second try even where none was asked for.
+    let blameless = finish.outcome == Outcome::Infrastructure;
+    let most = if blameless { stage.retry.max_attempts.max(2) } else { stage.retry.max_attempts };
+    let left = u32::try_from(number).is_ok_and(|number| number < most);
     left && stage.retry_safe()
         && stage.retry.when.iter().any(|when| match (when, &finish.outcome) {
             (_, Outcome::Succeeded | Outcome::Cancelled) => false,

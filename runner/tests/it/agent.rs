@@ -260,6 +260,34 @@ async fn a_deployment_in_mid_flight_is_left_to_people() {
 }
 
 #[tokio::test]
+async fn a_build_or_a_check_in_mid_flight_begins_anew() {
+    let (model, engine, data) = (Model::start().await, Fake::new(), tempfile::tempdir().unwrap());
+    Agent::start(&model, engine.clone(), data.path()).stop().await.unwrap();
+    let commands = serde_json::json!({ "image": crate::support::IMAGE,
+        "steps": [{ "name": "look", "run": "ls; echo looked", "shell": ["/bin/sh"] }] });
+    let smoke = lease(stage_of(
+        "smoke",
+        serde_json::json!({ "environment": "staging", "deploy": "deploy", "checks": [], "commands": commands }),
+    ));
+    let folder = data.path().join("stages").join(smoke.attempt.to_string());
+    // Half of what the earlier process made: a workspace with a file, a channel without its sandbox.
+    std::fs::create_dir_all(folder.join("files/workspace")).unwrap();
+    std::fs::write(folder.join("files/workspace/half"), "").unwrap();
+    std::fs::create_dir_all(folder.join("channel/scripts")).unwrap();
+    std::fs::write(folder.join("channel/commands"), "").unwrap();
+    std::fs::write(folder.join("spool"), "").unwrap();
+    let far = u64::from(u32::MAX);
+    let journal = Journal::begin(&folder.join("journal.json"), &smoke, far, far).unwrap();
+    journal.update(|entry| entry.phase = Phase::Verb).unwrap();
+    model.know(&smoke);
+    let agent = Agent::start(&model, engine, data.path());
+    let finish = model.finished(smoke.attempt).await;
+    assert_eq!(finish.outcome, Outcome::Succeeded, "{:?}", finish.reason);
+    assert_eq!(model.attempt(smoke.attempt).unwrap().text(1), "looked\n");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_a_dead_process_left_is_destroyed_and_nothing_else() {
     let (model, engine, data) = (Model::start().await, Fake::new(), tempfile::tempdir().unwrap());
     Agent::start(&model, engine.clone(), data.path()).stop().await.unwrap();

@@ -6,5 +6,6 @@ mod contract;
 mod docker;
 mod faults;
 mod images;
+mod local;
 mod support;
 mod verbs;

@@ -11,7 +11,7 @@ pub const IMAGE: &str = "tidegate-test/busybox:1";
 
 /// Waits until something holds; panics with `what` when it does not for a long time.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..2_000 {
+    for _ in 0..12_000 {
         if holds() {
             return;
         }
