@@ -61,6 +61,30 @@ pub async fn reset_password(database_url: &SecretString, username: &str) -> Resu
     Ok(password)
 }
 
+/// For the operator of the server's machine, straight on the database: whether the audit trail is as it was written.
+/// The hash of the last entry, kept elsewhere, also tells whether entries were cut off at the end.
+pub async fn verify_audit(database_url: &SecretString) -> Result<AuditTrail, Error> {
+    let db = Db::connect(database_url, 2).await?;
+    let broken = db.broken_audit_entry().await?;
+    let last = db.audit_entries(None, 1).await?.pop();
+    db.close().await;
+    Ok(match last {
+        Some(last) => AuditTrail { broken, entries: last.seq, last: last.hash },
+        None => AuditTrail { broken, entries: 0, last: "none".to_owned() },
+    })
+}
+
+/// What [`verify_audit`] found.
+#[derive(Debug)]
+pub struct AuditTrail {
+    /// The first entry that is not as it was written, or before which one is missing.
+    pub broken: Option<i64>,
+    /// The number of the last entry.
+    pub entries: i64,
+    /// Its hash, hex.
+    pub last: String,
+}
+
 /// As [`enrolment_token`], in a person's name.
 pub(crate) async fn enrolment_token_by(app: &App, created_by: &str) -> Result<String, Error> {
     let fresh = auth::fresh(ENROLMENT_PREFIX);
