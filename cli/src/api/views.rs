@@ -80,8 +80,6 @@ pub struct Stage {
     pub needs: Vec<Need>,
     /// The environment of a deploy or smoke stage.
     pub environment: Option<String>,
-    /// The deployment that it undoes.
-    pub rollback_of: Option<String>,
     /// Results for later stages.
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,

@@ -141,7 +141,8 @@ pub async fn find(api: &Api, repository: &str, name: &str) -> Outcome<views::Env
 
 async fn list(api: &Api) -> Outcome {
     let page: views::Environments = api.get("environments").await?;
-    let mut table = Table::new(&["repository", "environment", "runs", "since", "state", "approvals", "url"]);
+    let mut table = Table::new(&["repository", "environment", "runs", "since", "state", "approvals", "url"])
+        .prose(&["state", "url"]);
     for environment in page.environments {
         let current = environment.current.as_ref();
         let state = match (&environment.frozen_reason, &environment.in_progress) {
@@ -172,7 +173,7 @@ async fn freeze(api: &Api, repository: &str, name: &str, reason: Value) -> Outco
 async fn history(api: &Api, repository: &str, name: &str) -> Outcome {
     let environment = find(api, repository, name).await?;
     let page: views::Deployments = api.get(&format!("environments/{}/deployments", environment.id)).await?;
-    let mut table = Table::new(&["when", "image", "result", "run", "by", "why", "id"]);
+    let mut table = Table::new(&["when", "image", "result", "run", "by", "why", "id"]).prose(&["why", "by"]);
     for deployment in page.deployments {
         let kind = if deployment.rollback_of.is_some() { " (rollback)" } else { "" };
         table.row([

@@ -49,7 +49,8 @@ impl Gates {
             "approvals",
             "why it waits",
             "id",
-        ]);
+        ])
+        .prose(&["why it waits", "repository"]);
         for gate in page.gates {
             let given: Vec<&str> = gate
                 .decisions

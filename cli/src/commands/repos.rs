@@ -75,7 +75,8 @@ impl Repos {
 
 async fn list(api: &Api) -> Outcome {
     let page: Value = api.get("repositories").await?;
-    let mut table = Table::new(&["repository", "forge", "branch", "pipeline", "clone URL"]);
+    let mut table =
+        Table::new(&["repository", "forge", "branch", "pipeline", "clone URL"]).prose(&["clone URL"]);
     for one in page["repositories"].as_array().into_iter().flatten() {
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
         table.row([

@@ -56,7 +56,8 @@ impl Runners {
 
 async fn list(api: &Api) -> Outcome {
     let page: Value = api.get("runners").await?;
-    let mut table = Table::new(&["runner", "state", "labels", "free", "version", "last seen", "id"]);
+    let mut table =
+        Table::new(&["runner", "state", "labels", "free", "version", "last seen", "id"]).prose(&["labels"]);
     for one in page["runners"].as_array().into_iter().flatten() {
         let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
         let labels: Vec<_> =

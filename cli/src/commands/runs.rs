@@ -151,7 +151,8 @@ impl Start {
 async fn list(api: &Api, query: &str) -> Outcome {
     let page: views::Runs = api.get(query).await?;
     let mut table =
-        Table::new(&["run", "status", "repository", "commit", "title", "event", "by", "when", "id"]);
+        Table::new(&["run", "status", "repository", "commit", "title", "event", "by", "when", "id"])
+            .prose(&["title", "repository", "by"]);
     for run in page.runs {
         table.row([
             format!("#{}", run.number),
@@ -192,13 +193,10 @@ pub fn print_run(run: &views::Run) {
             diagnostic.message
         );
     }
-    let mut table = Table::new(&["stage", "result", "duration", "why"]);
+    let mut table = Table::new(&["stage", "result", "duration", "why"]).prose(&["why"]);
     for stage in &run.stages {
         let attempt = stage.attempts.last().map(|attempt| attempt.number).filter(|number| *number > 1);
         let mut name = stage.key.clone();
-        if stage.rollback_of.is_some() {
-            name.push_str(" (rollback)");
-        }
         if let Some(number) = attempt {
             name.push_str(&format!(" (attempt {number})"));
         }

@@ -2,13 +2,11 @@
 
 use std::{
     collections::HashMap,
-    io::BufRead,
     time::{Duration, Instant},
 };
 
 use owo_colors::OwoColorize;
 use serde_json::json;
-use tokio::sync::mpsc;
 
 use super::{
     folder::{BASE_IMAGE, Folder, Person, REPOSITORY},
@@ -24,7 +22,7 @@ use crate::{
         views::{Environment, Environments, Gate, Run, Runs},
     },
     failure::{Doing, Failure, Outcome},
-    terminal::{self, short_digest},
+    terminal::{self, keys::Keys, short_digest},
 };
 
 const POLL: Duration = Duration::from_millis(200);
@@ -58,7 +56,8 @@ pub struct Story {
 pub async fn show(folder: &Folder, approval: Approval) -> Outcome<Story> {
     let live = terminal::is_interactive();
     check_base_image().await?;
-    let found = stand::ensure(folder).await?;
+    let keys = if live && approval == Approval::Ask { Some(Keys::listen()?) } else { None };
+    let found = wait_for_stand(folder, live).await?;
     let admin = people::log_in(folder, Person::Admin).await?;
     let repository = Repository::open(folder)?;
     people::set_up(folder, &admin, &repository).await?;
@@ -70,7 +69,7 @@ pub async fn show(folder: &Folder, approval: Approval) -> Outcome<Story> {
         if found == stand::Found::Started { "is up" } else { "was up already" },
         url.underline()
     );
-    let mut player = Player { folder, admin, release, approval, live, lines: None };
+    let mut player = Player { folder, admin, release, approval, live, keys };
 
     anstream::println!("\n{} A developer pushes a good commit.", "1".bold());
     let sha = repository.commit_good()?;
@@ -109,8 +108,8 @@ struct Player<'a> {
     release: Api,
     approval: Approval,
     live: bool,
-    /// Lines that the person types, once the first question was asked.
-    lines: Option<mpsc::UnboundedReceiver<String>>,
+    /// What the person at the terminal types.
+    keys: Option<Keys>,
 }
 
 impl Player<'_> {
@@ -179,21 +178,24 @@ impl Player<'_> {
                 }
                 Approval::Ask => {
                     tree.say(&format!(
-                        "    {} Type {} or {} and Enter; or decide in the browser at {page}",
-                        "Deploy to production?".bold(),
+                        "    {} Press {} or {}, or decide in the browser:",
+                        format!("Deploy to {}?", gate.environment.name).bold(),
                         "y".green().bold(),
                         "n".red().bold()
                     ));
+                    tree.say(&format!("    {page}"));
                     tree.say(&self.release_log_in());
-                    self.lines.get_or_insert_with(typed_lines);
+                    if let Some(keys) = &mut self.keys {
+                        keys.forget();
+                    }
                 }
             }
         }
-        while let Some(line) = self.lines.as_mut().and_then(|lines| lines.try_recv().ok()) {
-            match line.trim().to_lowercase().as_str() {
-                "y" | "yes" => return self.decide(gate, "approve").await,
-                "n" | "no" => return self.decide(gate, "reject").await,
-                _ => tree.say("    y or n, please"),
+        while let Some(key) = self.keys.as_mut().and_then(Keys::next) {
+            match key.to_ascii_lowercase() {
+                'y' => return self.decide(gate, "approve").await,
+                'n' => return self.decide(gate, "reject").await,
+                _ => {}
             }
         }
         Ok(())
@@ -325,18 +327,16 @@ fn unexpected(run: &Run, what: &str) -> Failure {
     failure.mend("the run's page has its log")
 }
 
-/// Lines from the terminal, read beside everything else. The thread ends with the process.
-fn typed_lines() -> mpsc::UnboundedReceiver<String> {
-    let (send, receive) = mpsc::unbounded_channel();
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lock().lines() {
-            let Ok(line) = line else { return };
-            if send.send(line).is_err() {
-                return;
-            }
-        }
-    });
-    receive
+/// The first start makes a database, and takes a few seconds that should not look like nothing.
+async fn wait_for_stand(folder: &Folder, live: bool) -> Outcome<stand::Found> {
+    let spinner =
+        indicatif::ProgressBar::new_spinner().with_message("starting database, server, runner and registry");
+    if live {
+        spinner.enable_steady_tick(Duration::from_millis(100));
+    }
+    let found = stand::ensure(folder).await;
+    spinner.finish_and_clear();
+    found
 }
 
 async fn check_base_image() -> Outcome {

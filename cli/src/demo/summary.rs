@@ -39,7 +39,7 @@ impl Summary<'_> {
                 .unwrap_or_default(),
             self.0.bad.as_ref().map(whole).unwrap_or_default(),
         ]);
-        let mut places = Table::new(&["environment", "digest", "commit", "since"]);
+        let mut places = Table::new(&["environment", "digest", "commit", "since"]).prose(&["commit"]);
         for environment in &self.0.environments {
             let Some(current) = &environment.current else { continue };
             let commit = [Some(&self.0.good), self.0.bad.as_ref()]

@@ -103,7 +103,7 @@ impl Run {
         .doing("the pipeline could not be run")?;
         sink.flush();
 
-        let mut table = Table::new(&["stage", "duration", "result", "why"]);
+        let mut table = Table::new(&["stage", "duration", "result", "why"]).prose(&["why"]);
         for stage in &ended.stages {
             let status = stage.status.as_str();
             let style = status_style(status);

@@ -1,15 +1,29 @@
-//! What is written to the terminal: tables, statuses in colour, durations and times.
+//! What is written to the terminal: statuses in colour, durations and times; `table` lays out columns, `keys` reads
+//! single keys.
+
+pub mod keys;
+mod table;
 
 use std::{
     io::{self, IsTerminal},
     time::Duration,
 };
 
-use owo_colors::{OwoColorize, Style};
+use owo_colors::Style;
+
+pub use table::Table;
 
 /// Whether a person looks at standard output.
 pub fn is_interactive() -> bool {
     io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
+/// How many columns standard output has; absent when it is no terminal.
+pub fn columns() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
 }
 
 /// The style of a status word.
@@ -37,59 +51,6 @@ pub fn status_mark(status: &str) -> &'static str {
     }
 }
 
-/// A table: columns are as wide as their widest cell. Colour codes may stand in cells.
-pub struct Table {
-    head: Vec<&'static str>,
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    /// A table with these column titles.
-    pub fn new(head: &[&'static str]) -> Self {
-        Self { head: head.to_vec(), rows: Vec::new() }
-    }
-
-    /// Adds a row.
-    pub fn row(&mut self, cells: impl IntoIterator<Item = impl Into<String>>) {
-        self.rows.push(cells.into_iter().map(Into::into).collect());
-    }
-
-    /// The table as text, without a line end after the last row.
-    pub fn render(&self) -> String {
-        let mut widths: Vec<usize> = self.head.iter().map(|title| width(title)).collect();
-        for row in &self.rows {
-            for (column, cell) in row.iter().enumerate() {
-                if let Some(most) = widths.get_mut(column) {
-                    *most = (*most).max(width(cell));
-                }
-            }
-        }
-        let line = |cells: Vec<String>| {
-            let mut text = String::new();
-            for (column, cell) in cells.iter().enumerate() {
-                text.push_str(cell);
-                if column + 1 < cells.len() {
-                    let gap = widths.get(column).copied().unwrap_or(0).saturating_sub(width(cell));
-                    text.push_str(&" ".repeat(gap + 2));
-                }
-            }
-            text
-        };
-        let mut lines = vec![line(self.head.iter().map(|title| title.dimmed().to_string()).collect())];
-        lines.extend(self.rows.iter().map(|row| line(row.clone())));
-        lines.join("\n")
-    }
-
-    /// Prints it, or a sentence when it has no rows.
-    pub fn print(&self, when_empty: &str) {
-        if self.rows.is_empty() {
-            anstream::println!("{}", when_empty.dimmed());
-        } else {
-            anstream::println!("{}", self.render());
-        }
-    }
-}
-
 /// Columns that a text takes, colour codes aside. Good for the narrow characters that are used here.
 pub fn width(text: &str) -> usize {
     let mut count = 0;
@@ -113,6 +74,28 @@ pub fn shorten(text: &str, most: usize) -> String {
     }
     let mut short: String = first.chars().take(most.saturating_sub(1)).collect();
     short.push('…');
+    short
+}
+
+/// [`shorten`] for a text with colour codes: they count nothing, and stay.
+pub fn shorten_styled(text: &str, most: usize) -> String {
+    if width(text) <= most {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    let (mut count, mut escape, mut cut) = (0, false, false);
+    for character in text.chars() {
+        if escape || character == '\u{1b}' {
+            escape = character != 'm';
+            short.push(character);
+        } else if count + 1 < most {
+            count += 1;
+            short.push(character);
+        } else if !cut {
+            cut = true;
+            short.push('…');
+        }
+    }
     short
 }
 
@@ -185,18 +168,6 @@ fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_line_up_whatever_their_colours() {
-        let mut table = Table::new(&["stage", "result"]);
-        table.row(["lint".to_owned(), "ok".green().to_string()]);
-        table.row(["deploy-production".bold().to_string(), "failed".to_owned()]);
-        let plain: Vec<String> = table.render().lines().map(harmless).collect();
-        assert_eq!(
-            plain,
-            ["stage              result", "lint               ok", "deploy-production  failed"]
-        );
-    }
 
     #[test]
     fn escapes_from_outside_do_not_reach_the_terminal() {
