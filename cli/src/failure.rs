@@ -50,16 +50,22 @@ impl Failure {
 
     /// Prints it to standard error.
     pub fn print(&self) {
+        anstream::eprint!("{}", self.render());
+    }
+
+    /// What is printed: a headline, then reasons and a way out on lines of their own.
+    fn render(&self) -> String {
         if self.silent {
-            return;
+            return String::new();
         }
-        anstream::eprintln!("{} {}", "error:".red().bold(), self.what);
+        let mut text = format!("{} {}\n", "error:".red().bold(), self.what);
         for why in &self.why {
-            anstream::eprintln!("  {} {why}", "why:".bold());
+            text.push_str(&format!("  {} {why}\n", "why:".bold()));
         }
         if let Some(mend) = &self.mend {
-            anstream::eprintln!("  {} {mend}", "help:".cyan().bold());
+            text.push_str(&format!("  {} {mend}\n", "help:".cyan().bold()));
         }
+        text
     }
 }
 
@@ -106,5 +112,53 @@ impl<T, E: Error> Doing<T> for Result<T, E> {
             }
             failure
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::terminal::harmless;
+
+    fn plain(failure: &Failure) -> Vec<String> {
+        failure.render().lines().map(harmless).collect()
+    }
+
+    #[test]
+    fn a_failure_says_what_why_and_how_to_mend_it() {
+        let failure =
+            Failure::usage("which server?").because("nothing names it").mend("run `tidegate login URL`");
+        assert_eq!(failure.code, 2);
+        assert_eq!(
+            plain(&failure),
+            ["error: which server?", "  why: nothing names it", "  help: run `tidegate login URL`"]
+        );
+        assert_eq!(failure.to_string(), "which server?: nothing names it");
+        assert_eq!(Failure::told().code, 1);
+        assert!(plain(&Failure::told()).is_empty(), "what was told already is not told again");
+    }
+
+    #[test]
+    fn reasons_are_told_once() {
+        #[derive(Debug)]
+        struct Layer(&'static str, Option<Box<Layer>>);
+        impl fmt::Display for Layer {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0)
+            }
+        }
+        impl Error for Layer {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                self.1.as_deref().map(|layer| layer as _)
+            }
+        }
+        let inner = Layer("no such file", None);
+        let repeats = Layer("open x: no such file", Some(Box::new(inner)));
+        let outer = Layer("cannot load", Some(Box::new(repeats)));
+        let failure = Err::<(), _>(outer).doing("the start failed").unwrap_err();
+        assert_eq!(
+            plain(&failure),
+            ["error: the start failed", "  why: cannot load", "  why: open x: no such file"]
+        );
     }
 }

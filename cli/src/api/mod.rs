@@ -147,7 +147,7 @@ impl Api {
         }
         let answer = request.send().await.map_err(|error| {
             Failure::new(format!("no answer from {}", self.base))
-                .because(error.without_url())
+                .because(root_cause(&error))
                 .mend("is the server up? TIDEGATE_URL names it; `tidegate up` starts one")
         })?;
         if answer.status().is_success() {
@@ -183,6 +183,15 @@ impl Api {
                 .mend("use the same version of `tidegate` as the server's")
         })
     }
+}
+
+/// The innermost reason: `connection refused` says more than `error sending request`.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    last.to_string()
 }
 
 /// Reads something once as JSON, for `--json`.

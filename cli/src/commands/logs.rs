@@ -13,7 +13,7 @@ use crate::{
 /// Print the log of a run's stages
 #[derive(Args)]
 pub struct Logs {
-    /// The run's id
+    /// The run's number (`12`, `owner/name#12`) or id
     run: String,
     /// Only this stage
     stage: Option<String>,
@@ -26,10 +26,11 @@ impl Logs {
     /// Prints step by step, in the order of the stages.
     pub async fn run(self) -> Outcome {
         let api = Api::from_surroundings()?;
+        let id = super::run_id(&api, &self.run).await?;
         let mut seen: Vec<(String, u32, u64)> = Vec::new();
         let mut last = None;
         loop {
-            let run: views::Run = api.get(&format!("runs/{}", self.run)).await?;
+            let run: views::Run = api.get(&format!("runs/{id}")).await?;
             if let Some(name) = &self.stage
                 && run.stage(name).is_none()
             {

@@ -126,6 +126,37 @@ pub async fn repository_id(api: &Api, name: &str) -> Outcome<String> {
     })
 }
 
+/// The id of a run that is named by its id, or by its number as `12`, `#12` or `owner/name#12`.
+pub async fn run_id(api: &Api, name: &str) -> Outcome<String> {
+    if name.parse::<uuid::Uuid>().is_ok() {
+        return Ok(name.to_owned());
+    }
+    let (repository, number) = run_number(name).ok_or_else(|| {
+        Failure::usage(format!("`{}` names no run", crate::terminal::harmless(name)))
+            .mend("give its number as `12` or `owner/name#12`, or its id: `tidegate runs list` shows both")
+    })?;
+    let mut query = "runs?limit=100".to_owned();
+    if let Some(repository) = repository {
+        query.push_str(&format!("&repository={}", repository_id(api, repository).await?));
+    }
+    let page: crate::api::views::Runs = api.get(&query).await?;
+    let found: Vec<_> = page.runs.iter().filter(|run| run.number == number).collect();
+    match found.as_slice() {
+        [run] => Ok(run.id.clone()),
+        [] => Err(Failure::new(format!("there is no run #{number} among the newest hundred"))
+            .mend("an older one can be named by its id, which is in its page's address")),
+        [first, ..] => Err(Failure::usage(format!("several repositories have a run #{number}"))
+            .mend(format!("say which one, for example `{}#{number}`", first.repository))),
+    }
+}
+
+/// Splits `owner/name#12`, `#12` and `12`.
+fn run_number(name: &str) -> Option<(Option<&str>, i64)> {
+    let (repository, number) = name.rsplit_once('#').unwrap_or(("", name));
+    let number = number.parse().ok().filter(|number| *number > 0)?;
+    Some((Some(repository).filter(|repository| !repository.is_empty()), number))
+}
+
 /// Reads a secret: from a terminal without an echo, else the first line of standard input.
 pub fn read_secret(prompt: &str) -> Outcome<secrecy::SecretString> {
     use std::io::IsTerminal;
@@ -140,4 +171,19 @@ pub fn read_secret(prompt: &str) -> Outcome<secrecy::SecretString> {
         return Err(Failure::usage(format!("{prompt}: nothing was given")));
     }
     Ok(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_named_by_number() {
+        assert_eq!(run_number("12"), Some((None, 12)));
+        assert_eq!(run_number("#12"), Some((None, 12)));
+        assert_eq!(run_number("demo/tides#3"), Some((Some("demo/tides"), 3)));
+        for wrong in ["", "#", "x", "0", "-1", "demo/tides", "demo/tides#"] {
+            assert_eq!(run_number(wrong), None, "{wrong}");
+        }
+    }
 }

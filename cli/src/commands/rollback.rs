@@ -27,7 +27,7 @@ pub struct Rollback {
 /// Say how a deployment of unknown ending went
 #[derive(Args)]
 pub struct Settle {
-    /// The run's id
+    /// The run's number (`12`, `owner/name#12`) or id
     run: String,
     /// The stage
     stage: String,
@@ -72,7 +72,8 @@ impl Settle {
     /// Tells the server.
     pub async fn run(self) -> Outcome {
         let api = Api::from_surroundings()?;
-        let run: views::Run = api.get(&format!("runs/{}", self.run)).await?;
+        let id = super::run_id(&api, &self.run).await?;
+        let run: views::Run = api.get(&format!("runs/{id}")).await?;
         let stage = run.stage(&self.stage).ok_or_else(|| {
             Failure::usage(format!("the run has no stage {}", terminal::harmless(&self.stage)))
         })?;

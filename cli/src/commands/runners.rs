@@ -63,7 +63,11 @@ async fn list(api: &Api) -> Outcome {
         let labels: Vec<_> =
             one["labels"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let seen: Option<jiff::Timestamp> = one["last_seen_at"].as_str().and_then(|time| time.parse().ok());
-        let state = if one["disabled"] == true { "disabled".yellow().to_string() } else { String::new() };
+        let state = match (one["disabled"] == true, one["online"] == true) {
+            (true, _) => "disabled".yellow().to_string(),
+            (false, true) => "online".green().to_string(),
+            (false, false) => "offline".red().to_string(),
+        };
         table.row([
             text("name"),
             state,

@@ -33,7 +33,7 @@ pub enum Runs {
     },
     /// One run with its stages
     Show {
-        /// The run's id
+        /// The run's number (`12`, `owner/name#12`) or id
         run: String,
         /// Print JSON
         #[arg(long)]
@@ -41,19 +41,19 @@ pub enum Runs {
     },
     /// Wait until a run ends; fails unless it succeeded
     Wait {
-        /// The run's id
+        /// The run's number (`12`, `owner/name#12`) or id
         run: String,
     },
     /// Start a pipeline by hand
     Start(Start),
     /// Stop a run
     Cancel {
-        /// The run's id
+        /// The run's number (`12`, `owner/name#12`) or id
         run: String,
     },
     /// Run again: all of it as a new run, or what failed in place
     Rerun {
-        /// The run's id
+        /// The run's number (`12`, `owner/name#12`) or id
         run: String,
         /// Only the stages that failed, and those after them
         #[arg(long)]
@@ -112,20 +112,24 @@ impl Runs {
                 }
             }
             Self::Show { run, json: true } => {
+                let run = super::run_id(&api, &run).await?;
                 super::print_json(&crate::api::raw(&api, &format!("runs/{run}")).await?)
             }
             Self::Show { run, json: false } => {
+                let run = super::run_id(&api, &run).await?;
                 print_run(&api.get(&format!("runs/{run}")).await?);
                 Ok(())
             }
-            Self::Wait { run } => wait(&api, &run).await,
+            Self::Wait { run } => wait(&api, &super::run_id(&api, &run).await?).await,
             Self::Start(start) => start.run(&api).await,
             Self::Cancel { run } => {
-                api.call(Method::POST, &format!("runs/{run}/cancel"), &json!({})).await?;
+                let id = super::run_id(&api, &run).await?;
+                api.call(Method::POST, &format!("runs/{id}/cancel"), &json!({})).await?;
                 anstream::println!("Asked run {run} to stop.");
                 Ok(())
             }
             Self::Rerun { run, failed } => {
+                let run = super::run_id(&api, &run).await?;
                 let scope = if failed { "failed" } else { "all" };
                 let made: views::Made =
                     api.post(&format!("runs/{run}/rerun"), &json!({"scope": scope})).await?;

@@ -47,21 +47,21 @@ impl Server {
         }
         anstream::println!("Tidegate server {} on {public_url}", env!("CARGO_PKG_VERSION"));
         if let Some(admin) = new_admin {
-            // A chosen password is known already, and has no place in a container's log.
-            match std::env::var_os("TIDEGATE_ADMIN_PASSWORD")
-                .or_else(|| std::env::var_os("TIDEGATE_ADMIN_PASSWORD_FILE"))
-            {
-                Some(_) => {
-                    anstream::println!("Log in as {} with the password that was chosen.", admin.username)
-                }
-                None => anstream::println!(
-                    "Log in as {} / {} (shown only now)",
-                    admin.username,
-                    admin.password.expose_secret()
-                ),
-            }
+            anstream::println!("Log in as {}", log_in_words(&admin));
         }
         Ok(server.join().await?)
+    }
+}
+
+/// How the first administrator logs in. A chosen password is known already, and has no place in a log.
+pub fn log_in_words(admin: &bootstrap::NewAdmin) -> String {
+    let chosen = ["TIDEGATE_ADMIN_PASSWORD", "TIDEGATE_ADMIN_PASSWORD_FILE"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    if chosen {
+        format!("{} with the password that was chosen", admin.username)
+    } else {
+        format!("{} / {} (shown only now)", admin.username, admin.password.expose_secret())
     }
 }
 

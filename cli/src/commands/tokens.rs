@@ -5,7 +5,11 @@ use owo_colors::OwoColorize;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
-use crate::{api::Api, failure::Outcome, terminal::Table};
+use crate::{
+    api::Api,
+    failure::Outcome,
+    terminal::{self, Table},
+};
 
 /// API tokens of your own
 #[derive(Subcommand)]
@@ -34,7 +38,13 @@ impl Tokens {
                 let mut table = Table::new(&["name", "made", "last used", "id"]);
                 for one in page["tokens"].as_array().into_iter().flatten() {
                     let text = |key: &str| one[key].as_str().unwrap_or_default().to_owned();
-                    table.row([text("name"), text("created_at"), text("last_used_at"), text("id")]);
+                    let when = |key: &str| {
+                        one[key]
+                            .as_str()
+                            .and_then(|time| time.parse().ok())
+                            .map_or("never".to_owned(), terminal::ago)
+                    };
+                    table.row([text("name"), when("created_at"), when("last_used_at"), text("id")]);
                 }
                 table.print("No tokens.");
                 Ok(())

@@ -2,7 +2,6 @@
 
 use clap::Args;
 use owo_colors::OwoColorize;
-use secrecy::ExposeSecret;
 
 use crate::{
     failure::Outcome,
@@ -51,12 +50,7 @@ impl Up {
         anstream::println!("{} is up", format!("Tidegate {}", env!("CARGO_PKG_VERSION")).bold());
         anstream::println!("  Page    {public_url}");
         if let Some(admin) = &stack.new_admin {
-            anstream::println!(
-                "  Log in  {} / {}   {}",
-                admin.username,
-                admin.password.expose_secret(),
-                "(shown only now)".dimmed()
-            );
+            anstream::println!("  Log in  {}", super::server::log_in_words(admin));
         }
         anstream::println!("  Data    {}", data_dir.display());
         stack.run(stop).await

@@ -17,7 +17,7 @@ use crate::{
 pub async fn log_in(folder: &Folder, person: Person) -> Outcome<Api> {
     let url = folder.settings.server_url()?;
     let session = Api::log_in(url.clone(), person.username(), &folder.settings.password(person)).await?;
-    let name = format!("demo {}", jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S%.f"));
+    let name = format!("demo {}", jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M:%S%.3f"));
     Api::with_token(url, make_token(&session, &name).await?)
 }
 

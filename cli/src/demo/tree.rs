@@ -129,12 +129,7 @@ fn row(stage: &Stage, name: &str, tail: Option<&str>, columns: usize) -> String 
         "blocked" => {
             let needs: Vec<&str> = stage.needs.iter().map(|need| need.stage.as_str()).collect();
             let after = if needs.is_empty() { String::new() } else { format!("after {}", needs.join(", ")) };
-            return format!(
-                "{} {:>DURATION$}  {}",
-                name.dimmed(),
-                "",
-                fit(&after.dimmed().to_string(), name, DURATION + 3, columns)
-            );
+            (String::new(), after.dimmed().to_string())
         }
         "succeeded" => {
             let image = stage.outputs.get("image").map(|image| format!("sha256:{}", short_digest(image)));
@@ -148,8 +143,14 @@ fn row(stage: &Stage, name: &str, tail: Option<&str>, columns: usize) -> String 
         }
     };
     let news = fit(&news, name, DURATION + 3, columns);
-    let line = format!("{name} {duration:>DURATION$}");
-    if width(&news) == 0 { line } else { format!("{line}  {news}") }
+    let name = if stage.status == "blocked" { name.dimmed().to_string() } else { name.to_owned() };
+    if width(&news) > 0 {
+        format!("{name} {duration:>DURATION$}  {news}")
+    } else if duration.is_empty() {
+        name
+    } else {
+        format!("{name} {duration:>DURATION$}")
+    }
 }
 
 /// What fits into the line behind a name and some more columns.
