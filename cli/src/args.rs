@@ -8,7 +8,7 @@ use crate::commands::*;
 
 /// Tidegate: a self-hosted CI/CD runner.
 ///
-/// Exit codes: 0 it worked, 1 it failed, 2 it was called or configured wrongly.
+/// Exit codes: 0 it worked, 1 it failed, 2 it was called or configured wrongly, 130 it was interrupted.
 #[derive(Parser)]
 #[command(name = "tidegate", version, propagate_version = true, max_term_width = 110)]
 pub struct Args {

@@ -1,5 +1,5 @@
 //! How a command fails: what went wrong, why, and how to mend it. Exit codes: 1 it failed, 2 it was called or
-//! configured wrongly.
+//! configured wrongly, 130 it was interrupted.
 
 use std::{error::Error, fmt};
 
@@ -34,6 +34,11 @@ impl Failure {
     /// The command has printed what it found, and that is bad.
     pub fn told() -> Self {
         Self { silent: true, ..Self::new("") }
+    }
+
+    /// A person pressed Ctrl-C.
+    pub fn interrupted(what: impl fmt::Display) -> Self {
+        Self { code: 130, ..Self::new(what) }
     }
 
     /// Adds a reason.

@@ -8,7 +8,7 @@ use secrecy::ExposeSecret;
 
 use crate::{
     demo::{self, Approval, Folder},
-    failure::Outcome,
+    failure::{Failure, Outcome},
     logging, terminal,
 };
 
@@ -65,7 +65,16 @@ impl Demo {
             (false, true) => Approval::Ask,
             (false, false) => Approval::Browser,
         };
-        demo::show(&folder, approval).await?;
+        tokio::select! {
+            shown = demo::show(&folder, approval) => shown?,
+            // Not the default way to end: the terminal has to be put back.
+            _ = tokio::signal::ctrl_c() => {
+                return Err(Failure::interrupted("nobody looks any more").mend(format!(
+                    "the run goes on at {}; `tidegate demo --stop` ends the server",
+                    folder.settings.server_url()?
+                )));
+            }
+        };
         farewell(&folder)
     }
 }
