@@ -271,15 +271,23 @@ async fn services_are_reached_by_their_name_once_they_are_ready() {
 #[tokio::test]
 async fn a_service_that_is_never_ready_fails_its_stage_with_its_last_words() {
     let runner = Runner::start().await;
-    let service = |script: &str| {
+    let service = |script: &str, timeout_ms: u64| {
         json!({ "services": [{ "name": "db", "image": IMAGE, "command": ["/bin/sh", "-c", script],
-            "ready": { "probe": { "tcp": 5432 }, "interval_ms": 50, "timeout_ms": 1_500 } }] })
+            "ready": { "probe": { "tcp": 5432 }, "interval_ms": 50, "timeout_ms": timeout_ms } }] })
     };
-    for (script, reason) in [
-        ("echo I am dying; exit 3", "service `db` (tidegate-test/busybox:1): it ended with exit code 3"),
-        ("echo I listen nowhere; sleep 300", "service `db` (tidegate-test/busybox:1): not ready after 1.5 s"),
+    for (script, timeout_ms, reason) in [
+        (
+            "echo I am dying; exit 3",
+            60_000,
+            "service `db` (tidegate-test/busybox:1): it ended with exit code 3",
+        ),
+        (
+            "echo I listen nowhere; sleep 300",
+            1_500,
+            "service `db` (tidegate-test/busybox:1): not ready after 1.5 s",
+        ),
     ] {
-        let attempt = runner.model.queue(lease(with(&["true"], service(script))));
+        let attempt = runner.model.queue(lease(with(&["true"], service(script, timeout_ms))));
         let finish = runner.model.finished(attempt).await;
         assert_eq!(finish.outcome, Outcome::Failed);
         assert!(finish.reason.as_deref().unwrap().starts_with(reason), "{:?}", finish.reason);

@@ -9,3 +9,8 @@ mod images;
 mod local;
 mod support;
 mod verbs;
+
+/// The shim is built by a cargo of its own, which nobody asks to test it; what is pure in it is tested with the runner.
+#[expect(dead_code, reason = "its tests use a part of it")]
+#[path = "../../shim/src/files.rs"]
+mod shim_files;
