@@ -88,7 +88,7 @@ pub async fn rollback(
         return Err(Error::Refused(format!("this is what {name} runs already")));
     }
     let stages = plans_of(&mut tx, &target).await?.map_err(Error::Refused)?;
-    let made_by = tx.read_run(target.run_id).await?;
+    let made_by = origin(&mut tx, target.clone()).await?;
     let source = schedule::plan_of(&made_by)?;
     let plan = Plan {
         version: PLAN_VERSION,
@@ -139,11 +139,24 @@ pub async fn source_of(tx: &mut Tx, run: &RunRow, stage: &StageRow) -> Result<(S
         let undone = tx.deployment(undone).await?;
         if let Some(previous) = undone.previous_id.filter(|_| undone.run_id == run.id) {
             let previous = tx.deployment(previous).await?;
-            let made_by = tx.read_run(previous.run_id).await?;
-            return Ok((previous.sha, made_by.reference));
+            let made_by = origin(tx, previous).await?;
+            return Ok((made_by.sha, made_by.reference));
         }
     }
     Ok((run.sha.clone(), run.reference.clone()))
+}
+
+/// The run whose commit a deployment is made from. A failed run that put an earlier one back did so from the commit
+/// of that one, not from its own.
+async fn origin(tx: &mut Tx, mut deployment: DeploymentRow) -> Result<RunRow, Error> {
+    while let Some(undone) = deployment.rollback_of {
+        let undone = tx.deployment(undone).await?;
+        match undone.previous_id.filter(|_| undone.run_id == deployment.run_id) {
+            Some(previous) => deployment = tx.deployment(previous).await?,
+            None => break,
+        }
+    }
+    tx.read_run(deployment.run_id).await
 }
 
 /// The deploy stage that made a deployment and its smoke stages, literal, with the deployed image in place.

@@ -5,8 +5,8 @@ use tidegate_pipelines::plan::Verb;
 use tidegate_protocol::{ids::GateId, status::StageStatus};
 
 use crate::{
-    actor::Role,
     error::Error,
+    gates::rules::{ApprovalRules, Decider, may_decide},
     schedule,
     store::{EnvironmentRow, GateRow, RunRow, StageRow, Tx},
 };
@@ -57,9 +57,9 @@ async fn look(tx: &mut Tx, run: &RunRow, stage: &StageRow, gate: Option<&GateRow
     let Some(environment) = tx.lock_environment(run.repository_id, &name).await? else {
         return Ok(Found::End(format!("the environment `{name}` is gone")));
     };
-    let other = environment.occupants.iter().find(|(id, _, working)| *id != stage.id && *working);
-    if let Some((_, number, _)) = other {
-        return Ok(Found::Wait(format!("run {number} is at work there")));
+    if let Some(reason) = schedule::goes_first(&environment.occupants, stage.id, stage.rollback_of.is_some())
+    {
+        return Ok(Found::Wait(reason));
     }
     if stage.rollback_of.is_some() {
         return Ok(Found::Clear);
@@ -69,6 +69,9 @@ async fn look(tx: &mut Tx, run: &RunRow, stage: &StageRow, gate: Option<&GateRow
     }
     if let Some(reason) = &environment.frozen_reason {
         return Ok(Found::Wait(format!("the environment is frozen: {reason}")));
+    }
+    if let Some(reason) = schedule::not_from_here(&run.event.git, &name, &environment.branches) {
+        return Ok(Found::End(reason));
     }
     let Some(gate) = gate else {
         return Ok(match environment.required_approvals {
@@ -90,7 +93,7 @@ async fn look(tx: &mut Tx, run: &RunRow, stage: &StageRow, gate: Option<&GateRow
     if gate.image != image {
         return Ok(Found::Void(format!("the approval was for {}, and this is {image}", gate.image)));
     }
-    let good = good_approvals(tx, gate.id, &environment).await?;
+    let good = good_approvals(tx, run, gate.id, &environment).await?;
     let wanted = gate.required_approvals.max(environment.required_approvals);
     if good < wanted {
         return Ok(Found::Void(format!(
@@ -101,15 +104,23 @@ async fn look(tx: &mut Tx, run: &RunRow, stage: &StageRow, gate: Option<&GateRow
 }
 
 /// The approvals by people who may approve now.
-async fn good_approvals(tx: &mut Tx, gate: GateId, environment: &EnvironmentRow) -> Result<i32, Error> {
-    let wanted: Role = environment.approver_role.parse()?;
+async fn good_approvals(
+    tx: &mut Tx,
+    run: &RunRow,
+    gate: GateId,
+    environment: &EnvironmentRow,
+) -> Result<i32, Error> {
+    let rules = ApprovalRules {
+        approver_role: environment.approver_role.parse()?,
+        approvers: &environment.approvers,
+        allow_self_approval: environment.allow_self_approval,
+    };
+    let caused_by = tx.caused_by(run.id).await?;
     let mut good = 0;
-    for decision in tx.decisions(gate).await? {
-        let role: Role = decision.role_now.parse()?;
-        let listed = environment.approvers.is_empty() || environment.approvers.contains(&decision.username);
-        if decision.verdict == "approve" && !decision.disabled_now && role >= wanted && listed {
-            good += 1;
-        }
+    for decision in tx.decisions(gate).await?.into_iter().filter(|one| one.verdict == "approve") {
+        let role = decision.role_now.parse()?;
+        let person = Decider { username: &decision.username, role, disabled: decision.disabled_now };
+        good += i32::from(may_decide(rules, person, &caused_by, &[]).is_ok());
     }
     Ok(good)
 }

@@ -87,6 +87,14 @@ async fn in_place(app: &App, id: RunId, actor: &Actor) -> Result<RunId, Error> {
             run.status
         )));
     }
+    if let Some(group) = &run.concurrency_group {
+        tx.lock_group(run.repository_id, group).await?;
+        if let Some((_, number, _)) = tx.open_runs_of_group(run.repository_id, group).await?.first() {
+            return Err(Error::Refused(format!(
+                "run {number} of its concurrency group is open: wait for its end, or run everything again"
+            )));
+        }
+    }
     let stages = tx.stages(id).await?;
     if stages.iter().any(|stage| stage.status == StageStatus::Unknown) {
         return Err(Error::Refused(
@@ -186,13 +194,11 @@ pub async fn settle_unknown(app: &App, id: StageId, succeeded: bool, actor: &Act
     tx.commit().await
 }
 
-/// The run may have ended while the stage was unknown: it goes on, and what was skipped for the stage's sake is
-/// looked at again.
+/// What was skipped while the stage was unknown is looked at again, and a run that ended meanwhile goes on.
 async fn take_up(tx: &mut Tx, run: &RunRow, settled: &StageRow) -> Result<(), Error> {
-    if !run.status.is_final() {
-        return Ok(());
+    if run.status.is_final() {
+        tx.move_run(run.id, run.status, RunStatus::Running, None).await?;
     }
-    tx.move_run(run.id, run.status, RunStatus::Running, None).await?;
     let stages = tx.stages(run.id).await?;
     let mut open = BTreeSet::from([settled.key.clone()]);
     loop {

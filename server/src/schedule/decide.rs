@@ -6,7 +6,7 @@
 
 use tidegate_pipelines::{
     Patterns,
-    event::EventKind,
+    event::{EventKind, GitFacts},
     plan::{Template, Verb},
     render_template,
 };
@@ -15,7 +15,7 @@ use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
 use super::{
     action::Action,
     deployments,
-    facts::{Facts, GateFacts, Occupant, StageFacts, Surroundings},
+    facts::{Facts, GateFacts, StageFacts, Surroundings, goes_first},
     needs::{Turn, turn},
 };
 
@@ -92,13 +92,14 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
             None => queue(facts, stage, Some(name), None),
         });
     }
-    if let Some(reason) = not_from_here(facts, &name, environment)
+    if let Some(reason) = not_from_here(&facts.base.git, &name, &environment.branches)
         .or_else(|| overtaken(facts.number, &name, environment.current_run))
     {
         return Some(end(stage, StageStatus::Failed, reason));
     }
     let needs_gate = environment.required_approvals > 0 || environment.wait_seconds > 0;
-    let gate = stage.gate.as_ref().filter(|gate| !gate.consumed);
+    // A stage that starts over does not wait at a gate yet: the one it had, even a rejection, was for the time before.
+    let gate = stage.gate.as_ref().filter(|gate| stage.status == StageStatus::Gated && !gate.consumed);
     match (needs_gate, gate) {
         (_, Some(gate)) if gate.status != GateStatus::Voided => {
             at_gate(facts, stage, name, environment, gate)
@@ -112,19 +113,14 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
 }
 
 /// Rules of the environment about where a deployment may come from.
-fn not_from_here(facts: &Facts, name: &str, environment: &Surroundings) -> Option<String> {
-    if environment.branches.is_empty() {
+pub fn not_from_here(git: &GitFacts, name: &str, branches: &[String]) -> Option<String> {
+    if branches.is_empty() {
         return None;
     }
-    let git = &facts.base.git;
     let from = git.branch.as_deref().or(git.tag.as_deref()).unwrap_or(&git.reference);
-    let patterns = Patterns::new(environment.branches.iter().map(String::as_str));
-    (!patterns.matches(from)).then(|| {
-        format!(
-            "`{name}` takes deployments only from {}, and this is {from}",
-            environment.branches.join(", ")
-        )
-    })
+    let patterns = Patterns::new(branches.iter().map(String::as_str));
+    (!patterns.matches(from))
+        .then(|| format!("`{name}` takes deployments only from {}, and this is {from}", branches.join(", ")))
 }
 
 /// A deployment that waited while a newer run was deployed would take the environment back in time.
@@ -188,12 +184,7 @@ fn hold(stage: &StageFacts, environment: &Surroundings) -> Option<String> {
     if let Some(reason) = environment.frozen.as_ref().filter(|_| stage.rollback_of.is_none()) {
         return Some(format!("the environment is frozen: {reason}"));
     }
-    // Rollbacks that only wait go in the order they were asked for, or two would wait for each other.
-    let goes_first = |other: &&Occupant| {
-        other.stage != stage.id && (other.working || stage.rollback_of.is_none() || other.stage < stage.id)
-    };
-    let other = environment.occupants.iter().find(goes_first)?;
-    Some(format!("run {} is at work there", other.run_number))
+    goes_first(&environment.occupants, stage.id, stage.rollback_of.is_some())
 }
 
 /// Says so, once.
@@ -240,7 +231,9 @@ fn conclude(facts: &Facts) -> Vec<Action> {
 fn result(facts: &Facts) -> (RunStatus, Option<String>) {
     let all = |wanted: &[StageStatus]| {
         let hits = facts.stages.iter().filter(|stage| wanted.contains(&stage.status));
-        hits.map(|stage| format!("`{}`", stage.key())).collect::<Vec<_>>()
+        hits.filter(|stage| !deployments::is_history(facts, stage))
+            .map(|stage| format!("`{}`", stage.key()))
+            .collect::<Vec<_>>()
     };
     let failed = all(&[StageStatus::Failed, StageStatus::Unknown]);
     if let Some(by) = &facts.cancel_requested {

@@ -20,12 +20,13 @@ fn follow_one(facts: &Facts, deployment: &DeploymentFacts) -> Option<Action> {
     };
     match deployment.status {
         DeploymentStatus::Deploying | DeploymentStatus::Unknown => match stage.status {
-            StageStatus::Succeeded | StageStatus::Warned => {
+            StageStatus::Succeeded => {
                 let checked = smokes(facts, stage).next().is_some();
                 let to = if checked { DeploymentStatus::Verifying } else { DeploymentStatus::Succeeded };
                 step(to, None)
             }
-            StageStatus::Failed | StageStatus::Cancelled => {
+            // What failed was not deployed, even where the run may go on without it.
+            StageStatus::Failed | StageStatus::Warned | StageStatus::Cancelled => {
                 let why = stage.reason.clone().unwrap_or_else(|| ended(stage.status).to_owned());
                 step(DeploymentStatus::Failed, Some(why))
             }
@@ -72,6 +73,17 @@ pub fn is_back(facts: &Facts, undone: &DeploymentFacts) -> bool {
         .deployments
         .iter()
         .any(|one| one.rollback_of == Some(undone.id) && one.status == DeploymentStatus::Succeeded)
+}
+
+/// Whether a stage was to undo a deployment whose own stage has been run again since, and has gone well.
+pub fn is_history(facts: &Facts, stage: &StageFacts) -> bool {
+    let undone = facts.deployments.iter().find(|one| Some(one.id) == stage.rollback_of);
+    undone.is_some_and(|undone| {
+        facts
+            .deployments
+            .iter()
+            .any(|one| one.stage == undone.stage && one.status == DeploymentStatus::Succeeded)
+    })
 }
 
 /// The smoke stages of a deploy stage.

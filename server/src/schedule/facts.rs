@@ -11,6 +11,8 @@ use tidegate_protocol::{
     status::{DeploymentStatus, GateStatus, RunStatus, StageStatus},
 };
 
+use crate::store::{Occupant, Occupation};
+
 /// All about a run.
 #[derive(Debug, Clone)]
 pub struct Facts {
@@ -110,19 +112,26 @@ pub struct Surroundings {
     pub frozen: Option<String>,
     /// The number of the run that deployed what it runs; none when that was put back by a rollback.
     pub current_run: Option<i64>,
-    /// Who is at work there.
+    /// Whose turn it is there.
     pub occupants: Vec<Occupant>,
 }
 
-/// A stage that is changing an environment, or is about to put something back.
-#[derive(Debug, Clone)]
-pub struct Occupant {
-    /// The stage.
-    pub stage: StageId,
-    /// Its run's number.
-    pub run_number: i64,
-    /// It is at work, not only about to be.
-    pub working: bool,
+/// Who goes first at an environment, if it is not this stage: the end of a sentence about it. A rollback goes before
+/// every deployment, or what it puts back could be older than what was deployed in between; rollbacks that only wait
+/// go in the order they were asked for, or two would wait for each other.
+pub fn goes_first(occupants: &[Occupant], stage: StageId, puts_back: bool) -> Option<String> {
+    let other = occupants.iter().find(|other| {
+        let only_waits = other.state == Occupation::PuttingBack;
+        other.stage != stage && (!only_waits || !puts_back || other.stage < stage)
+    })?;
+    let number = other.run_number;
+    Some(match other.state {
+        Occupation::Working => format!("run {number} is at work there"),
+        Occupation::PuttingBack => format!("run {number} is about to put back there what ran before"),
+        Occupation::Unknown => {
+            format!("nobody knows how far the deployment of run {number} came: say first how it ended")
+        }
+    })
 }
 
 /// A deployment of this run.

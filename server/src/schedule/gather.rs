@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tidegate_pipelines::{Context, plan::Plan};
 use tidegate_protocol::status::RunStatus;
 
-use super::facts::{DeploymentFacts, Facts, GateFacts, Occupant, StageFacts, Surroundings};
+use super::facts::{DeploymentFacts, Facts, GateFacts, StageFacts, Surroundings};
 use crate::{
     error::Error,
     store::{DeploymentRow, EnvironmentRow, GateRow, RunRow, StageRow, Tx},
@@ -77,7 +77,6 @@ fn stage_facts(row: &StageRow, gate: Option<GateRow>) -> StageFacts {
 }
 
 fn surroundings(row: EnvironmentRow) -> (String, Surroundings) {
-    let occupants = row.occupants.into_iter();
     let facts = Surroundings {
         id: row.id,
         url: row.url,
@@ -86,9 +85,7 @@ fn surroundings(row: EnvironmentRow) -> (String, Surroundings) {
         branches: row.branches,
         frozen: row.frozen_reason,
         current_run: row.current_run,
-        occupants: occupants
-            .map(|(stage, run_number, working)| Occupant { stage, run_number, working })
-            .collect(),
+        occupants: row.occupants,
     };
     (row.name, facts)
 }

@@ -22,7 +22,8 @@ mod tell;
 use std::collections::BTreeMap;
 
 pub(crate) use apply::end_stage;
-pub(crate) use decide::overtaken;
+pub(crate) use decide::{not_from_here, overtaken};
+pub(crate) use facts::goes_first;
 pub use gather::plan_of;
 pub use retry::AttemptEnd;
 use retry::Next;

@@ -19,9 +19,10 @@ use tidegate_protocol::{
 use super::{
     action::Action,
     decide::decide,
-    facts::{DeploymentFacts, Facts, GateFacts, Occupant, StageFacts, Surroundings},
+    facts::{DeploymentFacts, Facts, GateFacts, StageFacts, Surroundings},
     retry::{AttemptEnd, Next, after},
 };
+use crate::store::{Occupant, Occupation};
 
 fn event() -> Event {
     Event {
@@ -213,7 +214,7 @@ impl World {
         let busy = [DeploymentStatus::Deploying, DeploymentStatus::Verifying];
         let at_work = self.facts.deployments.iter().filter(|one| busy.contains(&one.status));
         let occupants = at_work
-            .map(|one| Occupant { stage: one.stage, run_number: 1, working: true })
+            .map(|one| Occupant { stage: one.stage, run_number: 1, state: Occupation::Working })
             .collect::<Vec<_>>();
         assert!(occupants.len() <= 1, "two deployments at a time");
         self.facts.environments.get_mut("production").unwrap().occupants = occupants;

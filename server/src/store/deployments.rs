@@ -67,8 +67,31 @@ pub struct EnvironmentRow {
     pub frozen_reason: Option<String>,
     /// The number of the run that deployed what it runs; none when that was put back by a rollback.
     pub current_run: Option<i64>,
-    /// Stages that are changing it (true) or are about to put something back (false), with their run's number.
-    pub occupants: Vec<(StageId, i64, bool)>,
+    /// Whose turn it is there.
+    pub occupants: Vec<Occupant>,
+}
+
+/// A stage that an environment belongs to for now.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Occupant {
+    /// The stage.
+    pub stage: StageId,
+    /// Its run's number.
+    pub run_number: i64,
+    /// What it is about.
+    pub state: Occupation,
+}
+
+/// What the occupant of an environment is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occupation {
+    /// Its deployment is under way or being verified.
+    Working,
+    /// Its deployment lost its runner, and nobody has said how it ended.
+    Unknown,
+    /// It is about to put something back.
+    PuttingBack,
 }
 
 /// A deployment to begin.
@@ -102,13 +125,15 @@ const ENVIRONMENT: &str =
     (select case when d.rollback_of is null then r.number end from deployments d join runs r on r.id = d.run_id
      where d.environment_id = e.id and d.status = 'succeeded' order by d.created_at desc, d.id desc limit 1)
      as current_run,
-    coalesce((select json_agg(json_build_array(o.stage_id, o.number, o.working)) from (
-        select d.stage_id, r.number, true as working from deployments d join runs r on r.id = d.run_id
-        where d.environment_id = e.id and d.status in ('deploying', 'verifying')
+    coalesce((select json_agg(o) from (
+        select d.stage_id as stage, r.number as run_number,
+            case d.status when 'unknown' then 'unknown' else 'working' end as state
+        from deployments d join runs r on r.id = d.run_id
+        where d.environment_id = e.id and d.status in ('deploying', 'verifying', 'unknown')
         union
-        select s.id, r.number, false from stages s join runs r on r.id = s.run_id
+        select s.id, r.number, 'putting_back' from stages s join runs r on r.id = s.run_id
         where r.repository_id = e.repository_id and r.finished_at is null and s.rollback_of is not null
-          and s.verb = 'deploy' and s.environment = e.name and s.status in ('blocked', 'queued', 'running')
+          and s.verb = 'deploy' and s.environment = e.name and s.status in ('blocked', 'gated', 'queued', 'running')
     ) o), '[]') as occupants";
 
 impl Tx {
@@ -190,7 +215,8 @@ impl Tx {
         Ok(row.map(unwrap))
     }
 
-    /// Records a deployment before it starts, with what it replaces. None: another is at work there.
+    /// Records a deployment before it starts, with what it replaces. None: another is at work there. Its time is that
+    /// of the clock, not of the transaction, which may have begun before the deployment that this one follows.
     pub async fn begin_deployment(
         &mut self,
         new: &NewDeployment<'_>,
@@ -199,8 +225,8 @@ impl Tx {
         let previous = self.current_deployment(new.environment).await?;
         let inserted = sqlx::query(
             "insert into deployments (id, environment_id, run_id, stage_id, attempt_id, image, previous_image,
-                previous_id, rollback_of, actor, sha)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                previous_id, rollback_of, actor, sha, created_at)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, clock_timestamp())",
         )
         .bind(id.0)
         .bind(new.environment.0)

@@ -55,7 +55,7 @@ pub use artifacts::BlobRef;
 pub use attempts::{Begun, Candidate, CloneSource, Closing, Ending, Held};
 pub use blobs::BLOB_CHUNK;
 pub use deliveries::{Delivery, NewDelivery};
-pub use deployments::{DeploymentRow, EnvironmentRow, NewDeployment};
+pub use deployments::{DeploymentRow, EnvironmentRow, NewDeployment, Occupant, Occupation};
 pub use environments::EnvironmentLabel;
 pub use forge_objects::ForgeObject;
 pub use gates::{DecisionRow, GateRow, NewGate};

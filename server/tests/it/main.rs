@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod audit;
+mod deployed;
+mod deployments;
+mod edge;
 mod edge_openapi;
 mod environments;
 mod forge;
+mod gates;
 mod github_model;
 mod github_rules;
 mod leased;
@@ -16,8 +20,10 @@ mod repositories;
 mod results;
 mod retention;
 mod runner_api;
+mod runs;
 mod schedules;
 mod secrets;
 mod support;
 mod sweep;
+mod transitions;
 mod turmoil;
