@@ -126,8 +126,8 @@ pub async fn rollback(
     let message = format!("{} rolls {name} back to {}", actor.username, target.image);
     let detail = json!({ "environment": name, "to": to, "image": target.image });
     tx.event(run, None, "run.created", &message, detail.clone()).await?;
-    tx.audit(&actor.username, "environment.rolled_back", &name, detail).await?;
     schedule::advance(&mut tx, run).await?;
+    tx.audit(&actor.username, "environment.rolled_back", &name, detail).await?;
     tx.commit().await?;
     Ok(run)
 }

@@ -101,8 +101,8 @@ pub async fn decide(
         json!({ "gate": gate, "by": actor.username, "environment": environment.name, "image": row.image });
     tx.event(run.id, Some(&stage.key), &format!("gate.{word}"), &message, detail.clone()).await?;
     let subject = format!("run {} {}", run.number, stage.key);
-    tx.audit(&actor.username, &format!("gate.{word}"), &subject, detail).await?;
     schedule::advance(&mut tx, run.id).await?;
+    tx.audit(&actor.username, &format!("gate.{word}"), &subject, detail).await?;
     tx.commit().await?;
     Ok(status)
 }

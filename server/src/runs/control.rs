@@ -182,6 +182,8 @@ pub async fn settle_unknown(app: &App, id: StageId, succeeded: bool, actor: &Act
     let message = format!("{}: {reason}", stage.key);
     tx.event(run.id, Some(&stage.key), &format!("stage.{to}"), &message, json!({ "by": actor.username }))
         .await?;
+    take_up(&mut tx, &run, &stage).await?;
+    schedule::advance(&mut tx, run.id).await?;
     tx.audit(
         &actor.username,
         "stage.settled",
@@ -189,8 +191,6 @@ pub async fn settle_unknown(app: &App, id: StageId, succeeded: bool, actor: &Act
         json!({ "as": word }),
     )
     .await?;
-    take_up(&mut tx, &run, &stage).await?;
-    schedule::advance(&mut tx, run.id).await?;
     tx.commit().await
 }
 

@@ -1,8 +1,8 @@
 //! The audit trail: who did what. Entries are numbered without gaps and each one's hash covers the entry and the
 //! hash before it, so that an entry cannot be changed, taken away or put between without its being seen.
 //!
-//! Writers wait for each other on one lock until their transactions end; so the entry is the last thing that a
-//! transaction writes, or nearly.
+//! Writers wait for each other on one lock until their transactions end. It comes after every other lock: the entry
+//! is the last thing that a transaction writes.
 
 use serde_json::Value;
 use sqlx::types::Json;

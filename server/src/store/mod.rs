@@ -7,7 +7,8 @@
 //! the serde that they have anyway, and a table's select list is the table. Bytes (logs, blobs, webhook
 //! bodies) are bound and read as bytes.
 //!
-//! Locks are taken in one order: run, then its stages, then gates, deployments, environments, then attempts.
+//! Locks are taken in one order: run, then its stages, then gates, deployments, environments, then attempts, and the
+//! audit trail's last.
 //! Runs are locked `for no key update`, so that rows which only refer to a run (events, attempts) can still
 //! be inserted beside.
 
