@@ -199,6 +199,10 @@ async fn a_killed_runner_loses_no_byte_at_any_moment() {
         value: "hunter-22-hunter".to_owned(),
     });
     let attempt = model.queue(leased);
+    // From when it has the lease in its journal; a claim whose answer nobody wrote down is the server's to take back.
+    let agent = Agent::start(&model, engine.clone(), data.path());
+    until("it is begun", || model.attempt(attempt).is_some_and(|known| !known.text(0).is_empty())).await;
+    agent.kill().await;
     // Killed again and again, a little later each time; the last life may go on.
     for life in 0..20 {
         let agent = Agent::start(&model, engine.clone(), data.path());
