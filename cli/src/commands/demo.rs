@@ -46,7 +46,7 @@ impl Demo {
         let (root, project) = match self.data_dir {
             // Two demos on one machine keep apart.
             Some(root) => (root, format!("tidegate-demo-{}", std::process::id())),
-            None => (Folder::default_root(name)?, "tidegate-demo".to_owned()),
+            None => (Folder::default_root(name)?, demo::USUAL_PROJECT.to_owned()),
         };
         if self.serve {
             logging::install("info,sqlx=error");

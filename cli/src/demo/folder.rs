@@ -20,6 +20,8 @@ use crate::failure::{Doing, Failure, Outcome};
 pub const REPOSITORY: &str = "demo/tides";
 /// The repository of its images in the registry.
 pub const IMAGE_NAME: &str = "demo/tides";
+/// The compose project of the demo in its usual place.
+pub const USUAL_PROJECT: &str = "tidegate-demo";
 /// The image that the sample service is tested in and built on.
 pub const BASE_IMAGE: &str = "tidegate-demo/python:1";
 
@@ -92,12 +94,14 @@ impl Settings {
     }
 
     fn new(project: &str) -> Outcome<Self> {
+        // A demo beside the usual one keeps away from its ports, so that two that start at once do not meet.
+        let usual = project == USUAL_PROJECT;
         Ok(Self {
             project: project.to_owned(),
-            server_port: port(7300)?,
-            registry_port: port(7305)?,
-            staging_port: port(7301)?,
-            production_port: port(7302)?,
+            server_port: port(usual.then_some(7300))?,
+            registry_port: port(usual.then_some(7305))?,
+            staging_port: port(usual.then_some(7301))?,
+            production_port: port(usual.then_some(7302))?,
             admin_password: password(),
             dev_password: password(),
             release_password: password(),
@@ -208,6 +212,11 @@ impl Folder {
         self.root.join("stand.log")
     }
 
+    /// Which process is ready: another server may answer at the same port.
+    pub fn ready(&self) -> PathBuf {
+        self.root.join("stand.ready")
+    }
+
     /// Which program the stand was started from.
     pub fn program(&self) -> PathBuf {
         self.root.join("stand.program")
@@ -219,11 +228,15 @@ fn local_url(port: u16) -> Outcome<Url> {
 }
 
 /// The favourite port when it is free, else any.
-fn port(favourite: u16) -> Outcome<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", favourite))
-        .or_else(|_| TcpListener::bind(("127.0.0.1", 0)))
-        .doing("there is no free TCP port")?;
-    Ok(listener.local_addr().doing("cannot tell a port")?.port())
+fn port(favourite: Option<u16>) -> Outcome<u16> {
+    let mut random = rand::rng();
+    // Below those that the system gives to outgoing connections, which could take one before the stand does.
+    let others = std::iter::repeat_with(|| random.random_range(20_000..32_000)).take(200);
+    favourite
+        .into_iter()
+        .chain(others)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .ok_or_else(|| Failure::new("there is no free TCP port"))
 }
 
 fn password() -> String {

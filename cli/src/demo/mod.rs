@@ -20,6 +20,6 @@ mod summary;
 mod tree;
 
 pub use check::{check, clean};
-pub use folder::{Folder, Person};
+pub use folder::{Folder, Person, USUAL_PROJECT};
 pub use show::{Approval, show};
 pub use stand::{serve, stop};

@@ -58,6 +58,8 @@ pub async fn serve(folder: Folder) -> Outcome {
     let admin_password = Some(settings.password(Person::Admin));
     let mut registry = registry::start(&folder).await?;
     let stack = Stack::start(Plan { server, runner, embedded: true, admin_password }).await?;
+    let ready = folder.ready();
+    fs::write(&ready, std::process::id().to_string()).doing(format!("cannot write {}", ready.display()))?;
     let result = stack.run(stop).await;
     registry.kill().await.doing("cannot stop the image registry")?;
     result
@@ -131,11 +133,17 @@ pub fn is_gone(pid: i32) -> bool {
     kill(pid, None).is_err()
 }
 
+/// Whether the process that holds the lock said that it is ready, and answers. The answer alone could be another
+/// server's, while ours fails to take its port.
 async fn is_ready(folder: &Folder) -> bool {
-    let Ok(url) = folder.settings.server_url() else { return false };
-    let Ok(url) = url.join("ready") else { return false };
+    let ready = fs::read_to_string(folder.ready()).ok().and_then(|pid| pid.parse().ok());
+    if ready.is_none() || ready != lock_holder(&folder.data()) {
+        return false;
+    }
+    let Ok(url) = folder.settings.server_url().and_then(|url| url.join("ready").doing("no URL")) else {
+        return false;
+    };
     reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success())
-        && lock_holder(&folder.data()).is_some()
 }
 
 fn is_this_program(folder: &Folder) -> bool {
