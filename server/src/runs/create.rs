@@ -61,7 +61,10 @@ pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
     };
     let name = plan.as_ref().map_or_else(|| stem(&new.path), |plan| plan.name.clone());
     let created = insert(app, &new, &name, plan.as_ref(), &compilation.diagnostics).await?;
-    if let (Created::Run(run), Some(concurrency)) = (&created, plan.and_then(|plan| plan.concurrency)) {
+    // Also when it was there already: whoever made it may not have come as far as this.
+    if let (Created::Run(run) | Created::Existing(run), Some(concurrency)) =
+        (&created, plan.and_then(|plan| plan.concurrency))
+    {
         supersede(app, &new, *run, &concurrency).await?;
     }
     Ok(created)

@@ -211,10 +211,18 @@ impl World {
     }
 
     fn occupy(&mut self) {
-        let busy = [DeploymentStatus::Deploying, DeploymentStatus::Verifying];
-        let at_work = self.facts.deployments.iter().filter(|one| busy.contains(&one.status));
-        let occupants = at_work
-            .map(|one| Occupant { stage: one.stage, run_number: 1, state: Occupation::Working })
+        let occupants = self
+            .facts
+            .deployments
+            .iter()
+            .filter_map(|one| {
+                let state = match one.status {
+                    DeploymentStatus::Deploying | DeploymentStatus::Verifying => Occupation::Working,
+                    DeploymentStatus::Unknown => Occupation::Unknown,
+                    _ => return None,
+                };
+                Some(Occupant { stage: one.stage, run_number: 1, state })
+            })
             .collect::<Vec<_>>();
         assert!(occupants.len() <= 1, "two deployments at a time");
         self.facts.environments.get_mut("production").unwrap().occupants = occupants;
@@ -334,6 +342,7 @@ proptest! {
                 world.facts.stages.iter().filter(|stage| stage.status == status).map(|stage| stage.id).collect()
             };
             let (queued, running, gated) = (of(StageStatus::Queued), of(StageStatus::Running), of(StageStatus::Gated));
+            let unknown = of(StageStatus::Unknown);
             let pick = |list: &[StageId]| list[usize::from(*choice) % list.len()];
             if *choice == 7 && !cancelled {
                 world.facts.cancel_requested = Some("dora".to_owned());
@@ -357,6 +366,10 @@ proptest! {
                     0 => (GateStatus::Rejected, 0),
                     _ => (GateStatus::Approved, 1),
                 };
+            } else if let [lost, ..] = unknown[..] {
+                // The rest waits until somebody says how it ended.
+                world.stage(lost).status =
+                    if choice % 2 == 0 { StageStatus::Failed } else { StageStatus::Succeeded };
             }
         }
         world.settle();

@@ -123,6 +123,43 @@ async fn one_no_is_final(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
+async fn a_yes_a_no_and_a_stop_at_once_have_one_outcome(pool: PgPool) {
+    let site = site(pool, 1).await;
+    let app = &site.world.app;
+    let rita = site.world.user("rita", Role::ReleaseManager).await;
+    for turn in 0..12 {
+        let run = site.packed("r/api@sha256:1").await;
+        let gate = site.gate().await;
+        let stop = async {
+            if turn % 2 == 0 {
+                runs::cancel(app, run, &rita).await.unwrap();
+            }
+        };
+        let (yes, no, (), swept) = tokio::join!(
+            gates::decide(app, gate, Verdict::Approve, "", &site.world.admin),
+            gates::decide(app, gate, Verdict::Reject, "", &rita),
+            stop,
+            sweep::once(app),
+        );
+        swept.unwrap();
+        assert!(yes.is_ok() as u8 + no.is_ok() as u8 <= 1, "{yes:?} {no:?}");
+        let stage = status(&site.world, run, "deploy").await;
+        let gate: String = site.world.value(&format!("select status from gates where id = '{gate}'")).await;
+        let wanted = match (gate.as_str(), turn % 2) {
+            ("approved", 0) => "cancelled",
+            ("approved", _) => "queued",
+            ("rejected", _) => "failed",
+            ("voided", 0) => "cancelled",
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(stage, wanted, "{gate}");
+        // Out of the way of the next one.
+        runs::cancel(app, run, &rita).await.unwrap();
+        nothing_is_deployed(&site).await;
+    }
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
 async fn a_gate_that_nobody_decides_at_expires(pool: PgPool) {
     let site = site(pool, 1).await;
     let run = site.packed("r/api@sha256:1").await;

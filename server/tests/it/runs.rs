@@ -39,6 +39,18 @@ fn new(repository: &Repository, text: &str, delivery: Option<DeliveryId>) -> New
     }
 }
 
+async fn delivery(world: &World, repository: &Repository) -> DeliveryId {
+    let delivery = DeliveryId::new();
+    world
+        .sql(&format!(
+            "insert into deliveries (id, repository_id, delivery_key, content_key, event, body)
+             values ('{delivery}', '{}', 'one', '\\x01', 'push', '')",
+            repository.id
+        ))
+        .await;
+    delivery
+}
+
 async fn end_of(world: &World, run: RunId) -> (String, Option<String>) {
     let status = world.value(&format!("select status from runs where id = '{run}'")).await;
     (status, world.value(&format!("select reason from runs where id = '{run}'")).await)
@@ -59,14 +71,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, Error>, why: &str) {
 async fn a_delivery_that_comes_a_hundred_times_makes_one_run(pool: PgPool) {
     let world = World::new(pool).await;
     let repository = world.repository().await;
-    let delivery = DeliveryId::new();
-    world
-        .sql(&format!(
-            "insert into deliveries (id, repository_id, delivery_key, content_key, event, body)
-             values ('{delivery}', '{}', 'one', '\\x01', 'push', '')",
-            repository.id
-        ))
-        .await;
+    let delivery = delivery(&world, &repository).await;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..100 {
         let (app, new) = (world.app.clone(), new(&repository, TEXT, Some(delivery)));
@@ -184,6 +189,27 @@ async fn a_newer_run_stops_the_older_ones_and_waits_for_their_end(pool: PgPool) 
     carry_out(&world, runner, third, "one", Outcome::Succeeded).await;
     carry_out(&world, runner, third, "two", Outcome::Succeeded).await;
     assert_eq!(end_of(&world, third).await.0, "succeeded");
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_server_that_died_before_it_stopped_the_older_run_does_so_later(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    let runner = world.runner().await;
+    let text = GROUP.replace("{group: main}", "{group: main, cancel_superseded: true}");
+    let first = push(&world, &repository, &text).await;
+    let lease = lease(&world, runner).await;
+    let delivery = delivery(&world, &repository).await;
+    let new = new(&repository, &text, Some(delivery));
+    let Created::Run(second) = runs::create(&world.app, new.clone()).await.unwrap() else { panic!("no run") };
+    // As it was between the two.
+    world.sql(&format!("update runs set cancel_requested = null where id = '{first}'")).await;
+    world.sql("update stages set cancel_requested = false").await;
+    assert_eq!(runs::create(&world.app, new).await.unwrap(), Created::Existing(second));
+    let renew = Renew { backlog_bytes: 0 };
+    let renewed = leases::renew(&world.app, runner, lease.attempt, lease.epoch, &renew).await.unwrap();
+    assert!(renewed.cancel);
+    assert_eq!(end_of(&world, second).await.0, "pending");
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
