@@ -65,16 +65,13 @@ impl Tree {
                 }
             }
             Kind::Plain { seen } => {
-                let names = names(run, usize::MAX);
-                for (stage, name) in run.stages.iter().zip(names) {
+                let wide = run.stages.iter().map(|stage| stage.key.len()).max().unwrap_or(0);
+                for stage in &run.stages {
                     let state = format!("{} {}", stage.status, stage.reason.as_deref().unwrap_or_default());
                     let old = seen.insert(stage.key.clone(), state.clone());
                     if old.as_ref() != Some(&state) && stage.status != "blocked" {
-                        let line = row(stage, &name, None, usize::MAX);
-                        anstream::println!(
-                            "{} {line}",
-                            format!("[{:>6.1} s]", self.begun.elapsed().as_secs_f64()).dimmed()
-                        );
+                        let time = format!("[{:>6.1} s]", self.begun.elapsed().as_secs_f64());
+                        anstream::println!("{} {}", time.dimmed(), line(stage, wide));
                     }
                 }
             }
@@ -151,6 +148,16 @@ fn row(stage: &Stage, name: &str, tail: Option<&str>, columns: usize) -> String 
     } else {
         format!("{name} {duration:>DURATION$}")
     }
+}
+
+/// One change of a stage, where no one looks: its name, what it is now, for how long, and why or with what result.
+fn line(stage: &Stage, wide: usize) -> String {
+    let image = stage.outputs.get("image").map(|image| format!("sha256:{}", short_digest(image)));
+    let news = stage.reason.as_deref().map(|reason| harmless(&shorten(reason, 400))).or(image);
+    let taken = if stage.finished_at.is_some() { stage_duration(stage) } else { String::new() };
+    let status = stage.status.replace('_', " ");
+    let text = format!("{:<wide$}  {status:<9} {taken:>DURATION$}  {}", stage.key, news.unwrap_or_default());
+    text.trim_end().to_owned()
 }
 
 /// What fits into the line behind a name and some more columns.
@@ -259,6 +266,20 @@ mod tests {
                 "⏸   └ deploy-production               gated: waits for approval: 0 of 1",
                 "✗    └ smoke-production   1 min 07 s  failed: health: http://127.0.0.1/health answered 503 (want…",
                 "·     └ notify                        after deploy-production, smoke-production",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_log_of_changes_says_what_each_stage_is() {
+        let lines: Vec<String> = run().stages.iter().map(|stage| line(stage, 17)).collect();
+        assert_eq!(
+            lines[..4],
+            [
+                "lint               succeeded   1 min 07 s",
+                "push               succeeded        2.2 s  sha256:0123456789ab",
+                "deploy-staging     queued                  waits for a runner",
+                "deploy-production  gated                   waits for approval: 0 of 1",
             ]
         );
     }
