@@ -87,10 +87,10 @@ impl<'a> Repository<'a> {
 
     /// Commits the service in its good state; gives the commit.
     pub fn commit_good(&self) -> Outcome<String> {
-        let round =
-            git(&self.folder.clone(), &["rev-list", "--count", "--all"])?.trim().parse::<u32>().unwrap_or(0)
-                / 2
-                + 1;
+        // Two commits to a round; the second is missing where somebody said no, or stopped looking.
+        let commits =
+            git(&self.folder.clone(), &["rev-list", "--count", "--all"])?.trim().parse::<u32>().unwrap_or(0);
+        let round = commits.div_ceil(2) + 1;
         for name in Service::iter() {
             if let Some(file) = Service::get(&name) {
                 self.write(&name, &file.data)?;
