@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { typed } from "../src/lib/inputs";
 import { rules } from "../src/lib/rules";
 import { atLeast, isActive, look, progress, progressWords } from "../src/lib/status";
-import { bytes, count, image, listed, shortRef } from "../src/lib/text";
+import { bytes, count, image, listed, quoted, shortRef } from "../src/lib/text";
 import { duration, elapsed, relative, span } from "../src/lib/time";
 import type { Environment } from "../src/api/types";
 
@@ -80,6 +80,20 @@ describe("words", () => {
       digest: "0123456789ab",
     });
     expect(image("api")).toEqual({ name: "api", digest: null });
+  });
+
+  it("sets apart what is quoted", () => {
+    expect(quoted("stage `a b` of `c`")).toEqual([
+      { text: "stage ", code: false },
+      { text: "a b", code: true },
+      { text: " of ", code: false },
+      { text: "c", code: true },
+    ]);
+    expect(quoted("a ` alone").map(({ text }) => text)).toEqual(["a ` alone"]);
+    expect(quoted("`a` and `b")).toEqual([
+      { text: "a", code: true },
+      { text: " and `b", code: false },
+    ]);
   });
 
   it("lists names", () => {

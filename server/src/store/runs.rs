@@ -179,9 +179,9 @@ impl Tx {
         let inserted = sqlx::query(
             "insert into runs (id, repository_id, number, pipeline, status, reason, event, event_kind, sha, reference,
                 title, actor, plan, plan_digest, source_text, diagnostics, concurrency_group, rerun_of, delivery_id,
-                trusted, finished_at)
+                trusted, started_at, finished_at)
              values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::text::json, $14, $15, $16, $17, $18, $19, $20,
-                case when $5 = 'invalid' then now() end)",
+                case when $5 = 'running' then now() end, case when $5 = 'invalid' then now() end)",
         )
         .bind(id.0)
         .bind(new.repository.0)

@@ -28,46 +28,65 @@ interface Point {
   y: number;
 }
 
+interface Box extends Point {
+  width: number;
+  height: number;
+}
+
 export interface Vertex {
   key: string;
   needs: { stage: string }[];
 }
 
-export const NODE_WIDTH = 164;
 export const NODE_HEIGHT = 52;
+const RANK_GAP = 28;
+
+/** How wide a stage's box is: enough for its name, within limits. */
+export function widthOf(key: string): number {
+  return Math.round(Math.min(248, Math.max(118, key.length * 7.7 + 50)));
+}
 
 /** Lays the stages out; unknown needs are ignored, so a page never fails over a graph. */
-export function place(stages: Vertex[], size = { width: NODE_WIDTH, height: NODE_HEIGHT }): GraphLayout {
+export function place(stages: Vertex[]): GraphLayout {
   const graph = new graphlib.Graph();
-  graph.setGraph({ rankdir: "LR", nodesep: 12, ranksep: 36, marginx: 2, marginy: 2 });
+  graph.setGraph({ rankdir: "LR", nodesep: 12, ranksep: RANK_GAP, marginx: 2, marginy: 2 });
   graph.setDefaultEdgeLabel(() => ({}));
   const keys = new Set(stages.map((stage) => stage.key));
-  for (const stage of stages) graph.setNode(stage.key, { ...size });
+  const widths = columnWidths(stages);
+  for (const { key } of stages) graph.setNode(key, { width: widths.get(key), height: NODE_HEIGHT });
   for (const stage of stages) {
     for (const need of visibleNeeds(stage, stages)) if (keys.has(need)) graph.setEdge(need, stage.key);
   }
   layout(graph);
   const nodes = stages.map((stage) => {
-    const node = graph.node(stage.key) as { x: number; y: number };
-    return { key: stage.key, x: node.x - size.width / 2, y: node.y - size.height / 2, ...size };
+    const { x, y, width, height } = graph.node(stage.key) as Box;
+    return { key: stage.key, x: x - width / 2, y: y - height / 2, width, height };
   });
   const edges = graph.edges().map(({ v, w }) => {
     const { points } = graph.edge(v, w) as { points: Point[] };
-    const from = graph.node(v) as Point;
-    const to = graph.node(w) as Point;
-    // Lines leave at the right and arrive at the left; what dagre bends between is kept.
-    const between = points
-      .slice(1, -1)
-      .filter(({ x }) => x > from.x + size.width / 2 && x < to.x - size.width / 2);
-    const ends = [
-      { x: from.x + size.width / 2, y: from.y },
-      ...between,
-      { x: to.x - size.width / 2, y: to.y },
-    ];
-    return { from: v, to: w, path: smooth(ends) };
+    const from = graph.node(v) as Box;
+    const to = graph.node(w) as Box;
+    const start = from.x + from.width / 2;
+    const end = to.x - to.width / 2;
+    // Lines leave at the right and arrive at the left; bends around the stages between are kept.
+    const bends = end - start <= 2 * RANK_GAP ? [] : points.slice(1, -1);
+    const between = bends.filter(({ x }) => x > start && x < end);
+    return { from: v, to: w, path: smooth([{ x: start, y: from.y }, ...between, { x: end, y: to.y }]) };
   });
   const { width = 0, height = 0 } = graph.graph() as { width?: number; height?: number };
   return { width: Math.ceil(width) || 0, height: Math.ceil(height) || 0, nodes, edges };
+}
+
+/** One width for all stages that are equally far from the start, so that columns look like columns. */
+function columnWidths(stages: Vertex[]): Map<string, number> {
+  const depths = new Map<string, number>();
+  const widest = new Map<number, number>();
+  for (const stage of ordered(stages)) {
+    const depth = Math.max(-1, ...stage.needs.map((need) => depths.get(need.stage) ?? -1)) + 1;
+    depths.set(stage.key, depth);
+    widest.set(depth, Math.max(widest.get(depth) ?? 0, widthOf(stage.key)));
+  }
+  return new Map([...depths].map(([key, depth]) => [key, widest.get(depth) ?? 0]));
 }
 
 /** Needs that no other need of the stage already implies: fewer lines, the same order. */

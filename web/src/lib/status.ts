@@ -1,5 +1,8 @@
 // What each status looks like and means: a word, an icon, a tone. Colour is never the only sign.
 
+import type { Deployment } from "../api/types";
+import { shortSha } from "./text";
+
 export type Tone = "neutral" | "active" | "good" | "warn" | "bad" | "wait";
 export type StatusIcon =
   | "dot"
@@ -49,6 +52,12 @@ const LOOKS: Record<string, Look> = {
 /** How a status is shown; a word this page does not know yet is shown as it is. */
 export function look(status: string): Look {
   return LOOKS[status] ?? { word: status.replaceAll("_", " "), icon: "dot", tone: "neutral" };
+}
+
+/** What a deployment brought: its commit, or where a rollback went back to (its run is about the commit it undid). */
+export function deploymentTitle(deployment: Deployment): string {
+  if (deployment.rollback_of) return `Back to ${shortSha(deployment.sha)}`;
+  return deployment.title || `run #${deployment.run_number}`;
 }
 
 /** Whether a run in this status still changes by itself. */
