@@ -118,6 +118,8 @@ describe("what a run opens at", () => {
     expect(open(step(0, "succeeded", 9), step(1, "failed"), step(2, "skipped"))).toBe(1);
     expect(open(step(0, "succeeded", 9), step(1, "running"))).toBe(1);
     expect(open(step(0, "succeeded", 9), step(1, "succeeded", 9), step(2, "succeeded"))).toBe(1);
+    const kept = { ...step(2, "succeeded", 9), name: "keep results" };
+    expect(open(step(0, "succeeded", 9), step(1, "succeeded", 9), kept)).toBe(1);
     expect(stepToOpen({ steps: [step(0, "failed"), step(1, "skipped")] } as Attempt, 1)?.index).toBe(1);
   });
 

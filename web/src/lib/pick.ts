@@ -28,7 +28,10 @@ export function attemptToOpen(stage: Stage, number: number | null): Attempt | un
   );
 }
 
-/** The step to open: the chosen one, the failed one, the running one, else the last that wrote something. */
+/** Steps of the runner itself, around those of the pipeline file. */
+const OWN = ["set up", "keep results"];
+
+/** The step to open: the chosen one, the failed one, the running one, else the last of the file's own that wrote. */
 export function stepToOpen(attempt: Attempt, index: number | null): Step | undefined {
   const { steps } = attempt;
   const wrote = steps.filter((step) => step.log_bytes > 0);
@@ -36,6 +39,7 @@ export function stepToOpen(attempt: Attempt, index: number | null): Step | undef
     steps.find((step) => step.index === index) ??
     steps.find((step) => step.status === "failed") ??
     steps.find((step) => step.status === "running") ??
+    wrote.findLast((step) => !OWN.includes(step.name)) ??
     wrote[wrote.length - 1] ??
     steps[0]
   );
