@@ -15,6 +15,7 @@ test("an environment goes back to an earlier deployment with two clicks", async 
   const dialog = page.getByRole("dialog");
   await expect(dialog).toContainText("The first release");
   await dialog.getByRole("button", { name: /Roll back|Go back/ }).click();
+  await expect(page).toHaveURL(/\/runs\//);
   await page.goto(`/environments/${stand.environments.back}`);
   await expect(history.first()).toContainText("rollback");
   await expect(history.first()).toContainText("Succeeded");

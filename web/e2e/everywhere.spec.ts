@@ -2,13 +2,20 @@
 import AxeBuilder from "@axe-core/playwright";
 import { everyPage, expect, settled, test } from "./support/stand";
 
+/** Pages that together have all colours. */
+const COLOURFUL = ["runs", "run-waiting", "run-failed", "run-invalid", "environment", "users"];
+
 for (const theme of ["light", "dark"] as const)
   test(`axe finds nothing to complain about, ${theme}`, async ({ page, as, stand }) => {
+    test.slow(); // axe looks at every element of twenty pages
     await page.emulateMedia({ colorScheme: theme, reducedMotion: "reduce" });
     const found: string[] = [];
     const look = async (name: string) => {
       await settled(page);
-      const { violations } = await new AxeBuilder({ page }).analyze();
+      const axe = new AxeBuilder({ page });
+      // The theme changes colours and nothing else.
+      if (theme === "dark") axe.withRules(["color-contrast"]);
+      const { violations } = await axe.analyze();
       for (const { id, nodes } of violations)
         found.push(
           ...nodes.map((node) => `${name}: ${id} at ${node.target.join(" ")}: ${node.failureSummary}`),
@@ -18,6 +25,7 @@ for (const theme of ["light", "dark"] as const)
     await look("login");
     await as("admin");
     for (const [name, path] of everyPage(stand)) {
+      if (theme === "dark" && !COLOURFUL.includes(name)) continue;
       await page.goto(path);
       await look(name);
     }

@@ -75,8 +75,8 @@ test("runners are listed with what they can do", async ({ page, as }) => {
   await as("admin");
   await page.goto("/settings/runners");
   await settled(page);
-  await expect(page.getByText("quay", { exact: true })).toBeVisible();
-  await expect(page.getByText("docker", { exact: true })).toBeVisible();
+  await expect(page.getByRole("row", { name: /quay/ })).toBeVisible();
+  await expect(page.getByRole("row", { name: /quay/ })).toContainText("docker");
   await page
     .getByRole("button", { name: /Enrol|Add/ })
     .first()

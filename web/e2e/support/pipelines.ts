@@ -78,6 +78,7 @@ stages:
     timeout: 10x
     run: echo hello
   package:
+    image: ${IMAGE}
     needs: [tests]
     run: echo hello
 `;

@@ -39,11 +39,11 @@ export interface Vertex {
 }
 
 export const NODE_HEIGHT = 52;
-const RANK_GAP = 28;
+const RANK_GAP = 20;
 
 /** How wide a stage's box is: enough for its name, within limits. */
 export function widthOf(key: string): number {
-  return Math.round(Math.min(248, Math.max(118, key.length * 7.7 + 50)));
+  return Math.round(Math.min(264, Math.max(112, key.length * 8.3 + 54)));
 }
 
 /** Lays the stages out; unknown needs are ignored, so a page never fails over a graph. */
