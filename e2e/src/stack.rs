@@ -265,6 +265,7 @@ impl Project {
 impl Drop for Stack {
     /// Ends the processes and removes what runners that were killed left in the engine; a scenario that fails shows
     /// what its processes said.
+    #[allow(clippy::print_stderr)]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.logs());
