@@ -30,7 +30,7 @@ const LINES: usize = 1_000_000;
 async fn main() -> Result<()> {
     let mut stack = Stack::start().await?;
     let project = stack.project("bench").await?;
-    println!("{:<44} {:>12} {:>12} {:>9}  {}", "figure", "tidegate", "floor", "ratio", "asked for");
+    println!("{:<44} {:>12} {:>12} {:>9}  asked for", "figure", "tidegate", "floor", "ratio");
     first_line(&stack, &project).await?;
     further_step(&stack, &project).await?;
     million_lines(&stack, &project).await?;
