@@ -21,6 +21,7 @@ mod quantity;
 mod render;
 mod resolve;
 mod schedule;
+mod setting;
 mod trigger;
 mod yaml;
 
@@ -30,6 +31,7 @@ pub use glob::{Patterns, check as check_pattern};
 pub use native::{check, compile, json_schema, triggers};
 pub use render::render;
 pub use resolve::{condition, render_template, resolve};
+pub use setting::{FileRef, Files, Machine, NoFiles, Setting};
 pub use trigger::{InputKind, InputSpec, Schedule, Triggers};
 
 /// A pipeline file.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::{
     context::{Context, ResolveError},
     expressions::{self, MAX_TEXT, Part, Scope, evaluate, kind_name, parse, split, to_text},
-    plan::{Deploy, Driver, HttpCheck, Run, Service, Smoke, StagePlan, Step, Template, Verb},
+    plan::{Deploy, Driver, HttpCheck, Run, Service, Smoke, StagePlan, Template, Verb},
 };
 
 /// The stage with all its templates literal.
@@ -119,8 +119,8 @@ fn visit_run<E>(run: &mut Run, visit: &mut dyn FnMut(&mut Template) -> Result<()
     let Run { image, steps } = run;
     visit(image)?;
     for step in steps {
-        let Step { env, .. } = step;
-        env.values_mut().try_for_each(&mut *visit)?;
+        // Only these: no template is ever put into a script.
+        step.env.values_mut().try_for_each(&mut *visit)?;
     }
     Ok(())
 }

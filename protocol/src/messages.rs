@@ -91,10 +91,14 @@ pub struct Lease {
     pub number: i32,
     /// Where the source is.
     pub source: Source,
-    /// The stage, all templates literal.
+    /// The stage; all templates literal where its expressions are strict.
     pub stage: StagePlan,
     /// Facts of run and event as environment values (`TIDEGATE_SHA`, `TIDEGATE_BRANCH`, …, and `CI=true`).
     pub env: BTreeMap<String, String>,
+    /// What the expressions of a stage read that fills in its templates itself
+    /// ([`Expressions::Lenient`](tidegate_pipelines::plan::Expressions)), by context: `github`, `needs`, ….
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub contexts: BTreeMap<String, serde_json::Value>,
     /// Secrets of this stage. Given only after its gate.
     pub secrets: Vec<Secret>,
     /// For a push stage with credentials.
@@ -125,8 +129,9 @@ pub struct Source {
 pub struct Secret {
     /// The secret's name.
     pub name: String,
-    /// The environment variable.
-    pub env: String,
+    /// The environment variable; absent: only expressions read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub env: Option<String>,
     /// The value.
     pub value: String,
 }

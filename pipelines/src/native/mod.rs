@@ -20,7 +20,7 @@ pub use schema::json_schema;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Compilation, Compiled, Diagnostic, InputSpec, Schedule, SourceFile, Triggers, codes,
+    Compilation, Compiled, Diagnostic, InputSpec, Schedule, Setting, SourceFile, Triggers, codes,
     context::Context,
     diagnostic::{Problems, Spanned},
     event::Event,
@@ -47,7 +47,7 @@ fn read(problems: &mut Problems<'_>) -> Option<Source> {
 }
 
 /// Compiles a file for an event: parsing, checks, triggers, matrices.
-pub fn compile(file: &SourceFile<'_>, event: &Event) -> Compilation {
+pub fn compile(file: &SourceFile<'_>, event: &Event, _: Setting<'_>) -> Compilation {
     let mut problems = Problems::new(file);
     let source = read(&mut problems);
     let result = match source {

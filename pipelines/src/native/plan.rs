@@ -14,9 +14,9 @@ use super::{
 use crate::{
     event::Event,
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Deploy, Driver, HttpCheck, Need, Push, Ready,
-        ReportRule, Resources, Retry, Run, SecretUse, Service, Smoke, StageKey, StagePlan, Step, Template,
-        Thresholds, Verb,
+        ArtifactFetch, ArtifactRule, Build, CacheRule, Deploy, Does, Driver, Expressions, HttpCheck, Need,
+        Push, Ready, ReportRule, Resources, Retry, Run, Script, SecretUse, Service, Smoke, StageKey,
+        StagePlan, Step, Template, Thresholds, Verb,
     },
 };
 
@@ -59,7 +59,10 @@ impl Planner<'_> {
         Some(StagePlan {
             key: one.key.clone(),
             name: stage.name.value.clone(),
+            title: None,
+            expressions: Expressions::Strict,
             matrix: one.values.clone(),
+            strategy: None,
             needs: self.needs(stage),
             upstream: self
                 .checked
@@ -79,6 +82,8 @@ impl Planner<'_> {
             timeout_seconds: timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.value.seconds()),
             retry: retry(stage, &verb),
             continue_on_error: stage.continue_on_error,
+            environment: None,
+            outputs: BTreeMap::new(),
             env: if has_env { merged(&[&self.pipeline.env, &stage.env]) } else { BTreeMap::new() },
             secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
             services: stage.services.iter().map(service).collect(),
@@ -243,7 +248,8 @@ fn retry(stage: &Stage, verb: &Verb) -> Retry {
 fn secrets(stage: &Stage) -> Vec<SecretUse> {
     let secret = |secret: &super::file::Secret| SecretUse {
         name: secret.name.value.clone(),
-        env: secret.env.value.clone(),
+        env: Some(secret.env.value.clone()),
+        optional: false,
     };
     stage.secrets.iter().map(secret).collect()
 }
@@ -314,13 +320,18 @@ fn step(step: &FileStep, default_shell: &[String]) -> Step {
     Step {
         id: step.id.as_ref().map(|id| id.value.clone()),
         name: step.name.as_ref().map_or_else(first_line, |name| name.value.clone()),
-        run: step.run.value.clone(),
-        shell: step.shell.clone().unwrap_or_else(|| default_shell.to_vec()),
+        does: Does::Run(Script {
+            script: step.run.value.clone(),
+            shell: step.shell.clone().unwrap_or_else(|| default_shell.to_vec()),
+            working_directory: step.working_directory.as_ref().map(|path| Template(path.value.clone())),
+        }),
         env: merged(&[&step.env]),
-        working_directory: step.working_directory.as_ref().map(|path| path.value.clone()),
+        condition: None,
         timeout_seconds: step.timeout.as_ref().map(|timeout| timeout.value.seconds()),
+        timeout_minutes: None,
         when: step.when,
         continue_on_error: step.continue_on_error,
+        may_fail: None,
     }
 }
 

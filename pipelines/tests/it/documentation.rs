@@ -1,7 +1,7 @@
 //! docs/language.md says what is so.
 
 use tidegate_pipelines::{
-    Compiled, SourceFile, check, codes, compile, condition, json_schema, render, resolve,
+    Compiled, Setting, SourceFile, check, codes, compile, condition, json_schema, render, resolve,
 };
 
 use crate::events;
@@ -26,7 +26,7 @@ fn every_example_is_a_pipeline() {
         let found = check(&file);
         assert!(found.is_empty(), "{}", render(&file, &found, false));
         let event = events::named(example);
-        let result = compile(&file, &event).result;
+        let result = compile(&file, &event, Setting::default()).result;
         let Some(Compiled::Plan(plan)) = result else { panic!("{result:?} of\n{example}") };
         let context = events::all_ended_well(&plan, &event);
         for stage in &plan.stages {

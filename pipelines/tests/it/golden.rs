@@ -8,7 +8,7 @@ use std::{
 };
 
 use serde_json::json;
-use tidegate_pipelines::{Compiled, SourceFile, codes, compile, render};
+use tidegate_pipelines::{Compiled, Setting, SourceFile, codes, compile, render};
 
 use crate::events;
 
@@ -31,7 +31,7 @@ fn every_file_gives_what_it_gave() {
     for path in files("yml") {
         let text = fs::read_to_string(&path).unwrap();
         let file = SourceFile { path: "pipeline.yml", text: &text };
-        let compilation = compile(&file, &events::named(&text));
+        let compilation = compile(&file, &events::named(&text), Setting::default());
         assert_eq!(
             compilation.result.is_none(),
             compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use proptest::prelude::*;
 use serde_json::Value;
 use tidegate_pipelines::{
-    Compiled, Context, SourceFile, check, compile, condition,
+    Compiled, Context, Setting, SourceFile, check, compile, condition,
     plan::{Plan, Verb},
     render, resolve, triggers,
 };
@@ -28,7 +28,7 @@ fn survives(text: &str) {
     render(&file, &diagnostics, true);
     triggers(&file);
     for event in [events::push("main"), events::fork()] {
-        let compilation = compile(&file, &event);
+        let compilation = compile(&file, &event, Setting::default());
         let failed = compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error);
         assert_eq!(compilation.result.is_none(), failed);
         if let Some(Compiled::Plan(plan)) = compilation.result {
@@ -156,7 +156,8 @@ fn finished() -> (Plan, Context) {
     let path = golden::files("yml").into_iter().find(|path| path.ends_with("delivery.yml")).unwrap();
     let text = fs::read_to_string(path).unwrap();
     let event = events::push("main");
-    let Some(Compiled::Plan(plan)) = compile(&SourceFile { path: "p.yml", text: &text }, &event).result
+    let Some(Compiled::Plan(plan)) =
+        compile(&SourceFile { path: "p.yml", text: &text }, &event, Setting::default()).result
     else {
         panic!("the delivery pipeline has mistakes")
     };
@@ -169,7 +170,8 @@ fn resolving_leaves_no_expression() {
     for path in golden::files("json") {
         let source = fs::read_to_string(path.with_extension("yml")).unwrap();
         let event = events::named(&source);
-        let Some(Compiled::Plan(plan)) = compile(&SourceFile { path: "p.yml", text: &source }, &event).result
+        let Some(Compiled::Plan(plan)) =
+            compile(&SourceFile { path: "p.yml", text: &source }, &event, Setting::default()).result
         else {
             continue;
         };

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 
 use tidegate_pipelines::{
-    Compiled, Context, EnvironmentFacts, SourceFile, StageFacts, compile, condition,
+    Compiled, Context, EnvironmentFacts, Setting, SourceFile, StageFacts, compile, condition,
     event::Event,
-    plan::{Driver, Plan, StageKey, StagePlan, Template, Verb},
+    plan::{Does, Driver, Plan, StageKey, StagePlan, Template, Verb},
     render_template, resolve,
 };
 
 use crate::events::{self, SHA};
 
 fn plan(text: &str, event: &Event) -> Plan {
-    let compilation = compile(&SourceFile { path: "p.yml", text }, event);
+    let compilation = compile(&SourceFile { path: "p.yml", text }, event, Setting::default());
     match compilation.result {
         Some(Compiled::Plan(plan)) => plan,
         other => panic!("{other:?} {:?}", compilation.diagnostics),
@@ -201,6 +201,7 @@ fn nothing_of_an_event_reaches_a_script() {
     let plan = plan(text, &event);
     let resolved = resolve(&plan.stages[0], &Context::new(&plan, &event)).unwrap();
     let Verb::Run(run) = resolved.verb else { panic!() };
-    assert_eq!(run.steps[0].run, "echo \"$TITLE\"");
+    let Does::Run(script) = &run.steps[0].does else { panic!() };
+    assert_eq!(script.script, "echo \"$TITLE\"");
     assert_eq!(resolved.env["TITLE"].as_str(), "$(touch /pwned)");
 }

@@ -1,7 +1,9 @@
 //! Which events start what, and what is said when they do not.
 
 use serde_json::json;
-use tidegate_pipelines::{Compiled, InputKind, SourceFile, compile, event::Event, plan::Plan, triggers};
+use tidegate_pipelines::{
+    Compiled, InputKind, Setting, SourceFile, compile, event::Event, plan::Plan, triggers,
+};
 
 use crate::events::{fork, manual, pull_request, push, tag};
 
@@ -9,7 +11,8 @@ const STAGES: &str = "\nstages: {a: {image: \"debian:12\", run: echo}}\n";
 
 fn compiled(on: &str, event: &Event) -> Compiled {
     let text = format!("on: {on}{STAGES}");
-    let compilation = compile(&SourceFile { path: ".tidegate/ci.yml", text: &text }, event);
+    let compilation =
+        compile(&SourceFile { path: ".tidegate/ci.yml", text: &text }, event, Setting::default());
     compilation.result.unwrap_or_else(|| panic!("{:?}", compilation.diagnostics))
 }
 

@@ -89,6 +89,9 @@ fn lease(shared: &Shared, stage: &StagePlan, number: i32) -> Result<Lease, Strin
     };
     let mut secrets = Vec::new();
     for used in &stage.secrets {
+        if used.optional && !run.secrets.contains_key(&used.name) {
+            continue;
+        }
         secrets.push(Secret { name: used.name.clone(), env: used.env.clone(), value: value(&used.name)? });
     }
     let registry_login = match &stage.verb {
@@ -127,6 +130,7 @@ fn lease(shared: &Shared, stage: &StagePlan, number: i32) -> Result<Lease, Strin
         },
         stage: stage.clone(),
         env: facts(run, stage),
+        contexts: BTreeMap::new(),
         secrets,
         registry_login,
         deployment,

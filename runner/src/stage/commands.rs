@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use tidegate_pipelines::plan::{Run, Step, StepWhen};
+use tidegate_pipelines::plan::{Does, Run, Script, Step, StepWhen, Template};
 use tidegate_protocol::{messages::Outcome, status::StepStatus};
 use tokio::time::{Instant, sleep_until};
 
@@ -203,14 +203,24 @@ impl Steps<'_> {
     async fn run(&mut self, step: &Step, index: u32) {
         let ctx = self.ctx;
         let limit = self.limit(step);
-        let cwd = match step.working_directory.as_deref() {
+        let Script { script, shell, working_directory } = match &step.does {
+            Does::Run(script) => script,
+            Does::Uses(uses) => {
+                let reason = format!("this runner cannot use actions, and the step uses `{}`", uses.action);
+                line(&*ctx.log, index, &reason);
+                ctx.log.end(index);
+                ctx.steps.end(index, StepStatus::Failed, None);
+                return self.fail(Failure::failed(reason));
+            }
+        };
+        let cwd = match working_directory.as_ref().map(Template::as_str) {
             None | Some("" | ".") => WORKSPACE.to_owned(),
             Some(path) if path.starts_with('/') => path.to_owned(),
             Some(path) => format!("{WORKSPACE}/{path}"),
         };
         let command = StepCommand {
             index,
-            argv: step.shell.clone(),
+            argv: shell.clone(),
             script: String::new(),
             env: self.env.clone(),
             step_env: step
@@ -224,7 +234,7 @@ impl Steps<'_> {
             output_limit: OUTPUT_LIMIT,
         };
         ctx.steps.start(index);
-        let waited = match self.session.send(command, &step.run) {
+        let waited = match self.session.send(command, script) {
             Ok(()) => self.wait(index, limit).await,
             Err(error) => Err(Failure::infrastructure(format!("the step could not be sent: {error}"))),
         };

@@ -71,7 +71,8 @@ impl StageContext {
         env.extend(
             self.lease.stage.env.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())),
         );
-        env.extend(self.lease.secrets.iter().map(|secret| (secret.env.clone(), secret.value.clone())));
+        let secrets = self.lease.secrets.iter();
+        env.extend(secrets.filter_map(|secret| Some((secret.env.clone()?, secret.value.clone()))));
         env
     }
 }

@@ -195,7 +195,7 @@ async fn a_killed_runner_loses_no_byte_at_any_moment() {
     let mut leased = lease(stage(&[script, script, "echo end"]));
     leased.secrets.push(Secret {
         name: "word".to_owned(),
-        env: "WORD".to_owned(),
+        env: Some("WORD".to_owned()),
         value: "hunter-22-hunter".to_owned(),
     });
     let attempt = model.queue(leased);
@@ -266,7 +266,7 @@ async fn a_build_or_a_check_in_mid_flight_begins_anew() {
     let (model, engine, data) = (Model::start().await, Fake::new(), tempfile::tempdir().unwrap());
     Agent::start(&model, engine.clone(), data.path()).stop().await.unwrap();
     let commands = serde_json::json!({ "image": crate::support::IMAGE,
-        "steps": [{ "name": "look", "run": "ls; echo looked", "shell": ["/bin/sh"] }] });
+        "steps": [{ "name": "look", "run": { "script": "ls; echo looked", "shell": ["/bin/sh"] } }] });
     let smoke = lease(stage_of(
         "smoke",
         serde_json::json!({ "environment": "staging", "deploy": "deploy", "checks": [], "commands": commands }),

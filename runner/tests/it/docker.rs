@@ -300,7 +300,7 @@ async fn a_service_that_is_never_ready_fails_its_stage_with_its_last_words() {
 #[tokio::test]
 async fn an_image_that_does_not_exist_is_one_sentence() {
     let runner = Runner::start().await;
-    let verb = |image: &str| json!({ "verb": { "kind": "run", "image": image, "steps": [{ "name": "a", "run": "true", "shell": ["sh"] }] } });
+    let verb = |image: &str| json!({ "verb": { "kind": "run", "image": image, "steps": [{ "name": "a", "run": { "script": "true", "shell": ["sh"] } }] } });
     for image in [
         "127.0.0.1:1/no/such:1",
         "127.0.0.1:1/no/such@sha256:0000000000000000000000000000000000000000000000000000000000000000",

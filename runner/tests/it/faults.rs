@@ -255,7 +255,7 @@ echo "word=$WORD" >> "$TIDEGATE_OUTPUT""#;
     let mut leased = lease(plan);
     leased.secrets.push(Secret {
         name: "word".to_owned(),
-        env: "WORD".to_owned(),
+        env: Some("WORD".to_owned()),
         value: "correct horse battery".to_owned(),
     });
     let attempt = model.queue(leased);
@@ -278,7 +278,7 @@ async fn a_million_lines_arrive_as_they_were_printed() {
     let mut leased = lease(stage(&["seq -f '%079.0f' 1 1000000"]));
     leased.secrets.push(Secret {
         name: "word".to_owned(),
-        env: "WORD".to_owned(),
+        env: Some("WORD".to_owned()),
         value: "0000000000000000000000000000000000000000000000000000000000000000000000000424242".to_owned(),
     });
     let attempt = model.queue(leased);

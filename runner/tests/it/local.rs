@@ -8,7 +8,7 @@ use std::{
 };
 
 use tidegate_pipelines::{
-    Compiled, SourceFile, compile,
+    Compiled, Setting, SourceFile, compile,
     event::{Event, EventKind, GitFacts},
     plan::StageKey,
 };
@@ -92,7 +92,8 @@ impl Tree {
             pull_request: None,
             trusted: true,
         };
-        let compilation = compile(&SourceFile { path: "tidegate.yml", text: &text }, &event);
+        let compilation =
+            compile(&SourceFile { path: "tidegate.yml", text: &text }, &event, Setting::default());
         let Some(Compiled::Plan(plan)) = compilation.result else { panic!("{:?}", compilation.diagnostics) };
         let run = LocalRun {
             plan,

@@ -208,7 +208,7 @@ async fn a_cancelled_deployment_says_that_it_may_be_half_done() {
 async fn commands_of_a_deployment_know_what_to_deploy() {
     let runner = Runner::start().await;
     let script = "cat word; echo $TIDEGATE_IMAGE $TIDEGATE_PREVIOUS_IMAGE $TIDEGATE_ENVIRONMENT $TIDEGATE_ROLLBACK; ls /var/run/docker.sock";
-    let driver = json!({ "driver": "command", "image": IMAGE, "steps": [{ "name": "roll out", "run": script, "shell": ["/bin/sh"] }] });
+    let driver = json!({ "driver": "command", "image": IMAGE, "steps": [{ "name": "roll out", "run": { "script": script, "shell": ["/bin/sh"] } }] });
     let verb = json!({ "environment": "production", "image": "registry/app@sha256:22", "driver": driver });
     let mut lease = runner.lease(&[("word", "checked out\n")], "deploy", verb);
     lease.deployment =
@@ -277,7 +277,7 @@ async fn a_smoke_test_waits_for_health_then_runs_its_commands() {
         let marker: PathBuf = data.path().join("commands-ran");
         json!({ "environment": "staging", "deploy": "deploy", "checks": checks,
                 "commands": { "image": IMAGE, "steps": [
-                    { "name": "look", "run": format!("echo ran; touch {}", marker.display()), "shell": ["/bin/sh"] }] } })
+                    { "name": "look", "run": { "script": format!("echo ran; touch {}", marker.display()), "shell": ["/bin/sh"] } }] } })
     };
     let attempt = model.queue(lease(stage_of("smoke", verb(json!([check(&url, "version 7", 20_000)])))));
     let finish = model.finished(attempt).await;

@@ -59,6 +59,7 @@ pub(super) async fn lease(
         run_number: run.number,
         number: begun.number,
         env,
+        contexts: BTreeMap::new(),
         secrets: opened.secrets,
         registry_login: opened.registry_login,
         deployment,
@@ -104,6 +105,9 @@ async fn open_secrets(
     let values = secrets::open_for_stage(app, tx, run.repository_id, environment, &names).await?;
     let mut given = Vec::new();
     for secret in &stage.secrets {
+        if secret.optional && !values.contains_key(&secret.name) {
+            continue;
+        }
         let value = value_of(&values, &secret.name)?.expose_secret().to_owned();
         given.push(Secret { name: secret.name.clone(), env: secret.env.clone(), value });
     }

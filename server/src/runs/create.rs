@@ -6,7 +6,7 @@
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tidegate_pipelines::{
-    Compiled, Diagnostic, Severity, SourceFile, compile,
+    Compiled, Diagnostic, Setting, Severity, SourceFile, compile,
     event::Event,
     plan::{Concurrency, Plan},
 };
@@ -53,7 +53,7 @@ pub enum Created {
 /// Compiles the file and makes the run.
 pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
     let file = SourceFile { path: &new.path, text: &new.text };
-    let compilation = compile(&file, &new.event);
+    let compilation = compile(&file, &new.event, Setting::default());
     let plan = match compilation.result {
         Some(Compiled::NotTriggered { reason }) => return Ok(Created::NotTriggered(reason)),
         Some(Compiled::Plan(plan)) => Some(plan),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 use serde_json::json;
 use tidegate_pipelines::{
-    Compiled, Context, SourceFile, compile,
+    Compiled, Context, Setting, SourceFile, compile,
     event::{Event, EventKind, GitFacts},
     plan::{Plan, Verb},
 };
@@ -44,7 +44,7 @@ fn event() -> Event {
 }
 
 fn plan(text: &str) -> Plan {
-    let compilation = compile(&SourceFile { path: "pipeline.yml", text }, &event());
+    let compilation = compile(&SourceFile { path: "pipeline.yml", text }, &event(), Setting::default());
     match compilation.result {
         Some(Compiled::Plan(plan)) => plan,
         other => panic!("{other:?} {:?}", compilation.diagnostics),

@@ -358,9 +358,12 @@ async fn secrets_reach_trusted_runs_only(pool: PgPool) {
     let given: Vec<_> = trusted
         .secrets
         .iter()
-        .map(|secret| (secret.name.as_str(), secret.env.as_str(), secret.value.as_str()))
+        .map(|secret| (secret.name.as_str(), secret.env.as_deref(), secret.value.as_str()))
         .collect();
-    assert_eq!(given, [("NPM_TOKEN", "NPM_TOKEN", "npm-value"), ("DB_URL", "DATABASE_URL", "db-value")]);
+    assert_eq!(
+        given,
+        [("NPM_TOKEN", Some("NPM_TOKEN"), "npm-value"), ("DB_URL", Some("DATABASE_URL"), "db-value")]
+    );
 
     let fork = start(&world, &repository, WITH_SECRETS, false).await;
     // As if the plan were of a compiler that leaves them in.

@@ -14,7 +14,7 @@ use clap::Args;
 use owo_colors::OwoColorize;
 use serde_json::Value;
 use tidegate_pipelines::{
-    Compiled, Diagnostic, SourceFile, compile,
+    Compiled, Diagnostic, Setting, SourceFile, compile,
     event::{Event, EventKind},
     plan::{Plan, Verb},
     render,
@@ -144,7 +144,7 @@ impl Run {
         let mut reasons = Vec::new();
         for kind in kinds {
             let event = tree.event(*kind, inputs.clone());
-            let compilation = compile(&file, &event);
+            let compilation = compile(&file, &event, Setting::default());
             let errors = compilation.diagnostics.iter().any(Diagnostic::is_error);
             match compilation.result {
                 Some(Compiled::Plan(plan)) => {

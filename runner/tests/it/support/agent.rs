@@ -86,7 +86,7 @@ pub fn stage(scripts: &[&str]) -> StagePlan {
         .iter()
         .enumerate()
         .map(|(index, script)| {
-            serde_json::json!({ "name": format!("step {}", index + 1), "run": script, "shell": ["/bin/sh"] })
+            serde_json::json!({ "name": format!("step {}", index + 1), "run": { "script": script, "shell": ["/bin/sh"] } })
         })
         .collect();
     stage_of("run", serde_json::json!({ "image": IMAGE, "steps": steps }))
@@ -120,6 +120,7 @@ pub fn lease(stage: StagePlan) -> Lease {
         },
         stage,
         env: Default::default(),
+        contexts: Default::default(),
         secrets: Vec::new(),
         registry_login: None,
         deployment: None,

@@ -1,0 +1,104 @@
+//! The plan: what a pipeline file compiles to, and all that the scheduler and the runner know of it.
+//!
+//! A plan is plain data, versioned and serialisable: it is stored with its run, so a run never changes when
+//! its file does. Both languages compile to it, and nothing in it says which one it came from. Matrices are already
+//! expanded. Strings that may still hold `${{ }}` are [`Template`]s; when they are filled in, and how, is said by
+//! [`Expressions`].
+
+mod results;
+mod stage;
+mod steps;
+mod verbs;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use results::{
+    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, FindingLevel, ReportKind, ReportRule, Thresholds,
+};
+pub use stage::{
+    Expressions, Need, NeedState, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse, Service,
+    StagePlan, Strategy,
+};
+pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen};
+pub use verbs::{Build, Deploy, Driver, HttpCheck, Push, Smoke, Verb};
+
+/// The version of the plan's own format. A server refuses to schedule a plan of a version it does not know.
+pub const PLAN_VERSION: u32 = 1;
+
+/// One compiled pipeline for one event.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Always [`PLAN_VERSION`] when written by this build.
+    pub version: u32,
+    /// The pipeline's `name`, or its file's stem.
+    pub name: String,
+    /// Where the plan came from.
+    pub source: PlanSource,
+    /// Which runs of this pipeline may not overlap, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Every input that the file declares, by name: as given, else its default, else null. This, not the event,
+    /// is what `inputs.*` means.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Value>,
+    /// The stages, in file order, matrices expanded; the graph over `needs` is acyclic.
+    pub stages: Vec<StagePlan>,
+}
+
+impl Plan {
+    /// The stage with this key.
+    pub fn stage(&self, key: &StageKey) -> Option<&StagePlan> {
+        self.stages.iter().find(|stage| &stage.key == key)
+    }
+}
+
+/// The file a plan was compiled from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlanSource {
+    /// Path inside the repository, for example `.tidegate/pipeline.yml`.
+    pub path: String,
+    /// SHA-256 of the file's bytes, lower-case hex.
+    pub sha256: String,
+}
+
+/// A concurrency group: at most one run of a group is active.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// The group's name, already rendered.
+    pub group: String,
+    /// Cancel the older run (true), or let the newer one wait its turn (false).
+    pub cancel_superseded: bool,
+}
+
+/// A stage's unique name in its plan: the name in the file, with the matrix values of an expanded one
+/// (`test (node=20, os=debian)`).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StageKey(pub String);
+
+impl std::fmt::Display for StageKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Text that may hold `${{ }}` expressions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Template(pub String);
+
+impl Template {
+    /// The text as it stands. After [`crate::resolve`] this is the final value.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Template {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
