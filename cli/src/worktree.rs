@@ -86,6 +86,9 @@ impl WorkTree {
             changed_paths: None,
             inputs,
             pull_request: None,
+            name: None,
+            activity: None,
+            payload: None,
             trusted: true,
         }
     }

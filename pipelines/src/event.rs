@@ -27,6 +27,15 @@ pub struct Event {
     /// Facts of a pull request.
     #[serde(default)]
     pub pull_request: Option<PullRequestFacts>,
+    /// The forge's own name of the event (`push`, `issue_comment`, …), where it came from a forge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What happened to the thing that the event is about (`opened`, `created`, …), where the forge says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub activity: Option<String>,
+    /// All that the forge said, as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Value>,
     /// False for an event from a fork: no secrets, no deploy, own cache scope.
     pub trusted: bool,
 }
@@ -45,6 +54,14 @@ pub enum EventKind {
     Schedule,
     /// A person (or a script in a person's name) asked for it.
     Manual,
+    /// A release was published or changed.
+    Release,
+    /// A program asked for it, through the forge.
+    Dispatch,
+    /// A run of another pipeline of the repository ended.
+    Upstream,
+    /// Anything else that the forge tells of; [`Event::name`] says what.
+    Forge,
     /// A person asked an environment to go back.
     Rollback,
 }
@@ -58,6 +75,10 @@ impl EventKind {
             Self::PullRequest => "pull_request",
             Self::Schedule => "schedule",
             Self::Manual => "manual",
+            Self::Release => "release",
+            Self::Dispatch => "dispatch",
+            Self::Upstream => "upstream",
+            Self::Forge => "forge",
             Self::Rollback => "rollback",
         }
     }

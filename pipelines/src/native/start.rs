@@ -46,6 +46,10 @@ pub(crate) fn starts(on: &On, event: &Event) -> Result<(), String> {
         }
         EventKind::Schedule if on.schedule.is_empty() => Err(no_trigger("schedule", "a schedule")),
         EventKind::Manual if on.manual.is_none() => Err(no_trigger("manual", "a person")),
+        EventKind::Release | EventKind::Dispatch | EventKind::Upstream | EventKind::Forge => {
+            let name = event.name.as_deref().unwrap_or(event.kind.as_str());
+            Err(format!("an event `{name}` does not start this pipeline: `on` has no such trigger"))
+        }
         EventKind::Schedule | EventKind::Manual | EventKind::Rollback => Ok(()),
     }
 }

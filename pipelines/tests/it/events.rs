@@ -29,6 +29,9 @@ pub fn push(branch: &str) -> Event {
         changed_paths: None,
         inputs: BTreeMap::new(),
         pull_request: None,
+        name: None,
+        activity: None,
+        payload: None,
         trusted: true,
     }
 }

@@ -90,6 +90,9 @@ impl Tree {
             changed_paths: None,
             inputs: BTreeMap::new(),
             pull_request: None,
+            name: None,
+            activity: None,
+            payload: None,
             trusted: true,
         };
         let compilation =

@@ -199,6 +199,9 @@ fn push(push: &Push, actor: String, repository: &Repository) -> Result<Parsed, S
         changed_paths: changed(push),
         inputs: Default::default(),
         pull_request: None,
+        name: None,
+        activity: None,
+        payload: None,
         trusted: true,
     })))
 }
@@ -252,6 +255,9 @@ fn pull_request(event: PullRequestEvent, actor: String, repository: &Repository)
             head_branch: head.branch,
             from_fork,
         }),
+        name: None,
+        activity: None,
+        payload: None,
         trusted: !from_fork,
     })))
 }

@@ -39,6 +39,9 @@ fn event() -> Event {
         changed_paths: None,
         inputs: BTreeMap::new(),
         pull_request: None,
+        name: None,
+        activity: None,
+        payload: None,
         trusted: true,
     }
 }

@@ -116,6 +116,9 @@ async fn start(app: &App, repository: &Repository) -> Result<Created, GitError> 
         changed_paths: None,
         inputs: Default::default(),
         pull_request: None,
+        name: None,
+        activity: None,
+        payload: None,
         trusted: true,
     };
     let new = NewRun {

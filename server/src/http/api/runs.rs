@@ -170,6 +170,9 @@ pub(super) async fn start(
         changed_paths: None,
         inputs: start.inputs,
         pull_request: None,
+        name: None,
+        activity: None,
+        payload: None,
         trusted,
     };
     let path = repository.pipeline_path;
