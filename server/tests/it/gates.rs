@@ -163,12 +163,12 @@ async fn a_yes_a_no_and_a_stop_at_once_have_one_outcome(pool: PgPool) {
 async fn a_gate_that_nobody_decides_at_expires(pool: PgPool) {
     let site = site(pool, 1).await;
     let run = site.packed("r/api@sha256:1").await;
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     is(&site, run, "gated").await;
     site.world.sql("update gates set expires_at = now() - interval '1 second'").await;
     let late = approve(&site, &site.world.admin).await;
     assert!(matches!(&late, Err(Error::Refused(sentence)) if sentence.contains("overdue")), "{late:?}");
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     is(&site, run, "failed").await;
     assert!(reason(&site.world, run, "deploy").await.unwrap().contains("nobody decided in time"));
     assert_eq!(site.world.value::<String>("select status from gates").await, "expired");
@@ -193,11 +193,11 @@ async fn timer(pool: PgPool, approvals: i32, waits: &str) {
         approve(&site, &site.world.admin).await.unwrap();
     }
     assert_eq!(reason(&site.world, run, "deploy").await.unwrap(), waits);
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     is(&site, run, "gated").await;
     nothing_is_deployed(&site).await;
     site.world.sql("update gates set ready_at = now()").await;
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     site.carry_out(run, "deploy", Outcome::Succeeded).await;
 }
 
@@ -334,10 +334,10 @@ async fn a_freeze_holds_and_an_approval_outlives_it(pool: PgPool) {
     let why = reason(world, run, "deploy").await.unwrap();
     assert_eq!(why, "approved; the environment is frozen: stocktaking");
     let events: i64 = world.value("select count(*) from events").await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(world.value::<i64>("select count(*) from events").await, events, "said once");
     environments::unfreeze(&world.app, site.environment, &world.admin).await.unwrap();
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     site.carry_out(run, "deploy", Outcome::Succeeded).await;
     assert_eq!(world.value::<i64>("select count(*) from gates").await, 1);
 }

@@ -14,7 +14,6 @@ use tidegate_server::{
     leases,
     runs::{self, Created, NewRun, Scope},
     store::views::Repository,
-    tasks::sweep,
 };
 
 use crate::{
@@ -143,7 +142,7 @@ async fn runs_of_a_group_go_one_after_the_other(pool: PgPool) {
     carry_out(&world, runner, queue[0], "one", Outcome::Failed).await;
     assert_eq!(end_of(&world, queue[0]).await.0, "failed");
     carry_out(&world, runner, elsewhere, "one", Outcome::Failed).await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(end_of(&world, queue[1]).await.0, "running");
     assert_eq!(end_of(&world, queue[2]).await, waits(2));
     // Taking the first up again would make two of them.
@@ -154,12 +153,12 @@ async fn runs_of_a_group_go_one_after_the_other(pool: PgPool) {
     }
     // One that waits is stopped at once, and the next does not wait for it.
     let last = push(&world, &repository, GROUP).await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(end_of(&world, last).await, waits(3));
     runs::cancel(&world.app, queue[2], &world.admin).await.unwrap();
     assert_eq!(end_of(&world, queue[2]).await.0, "cancelled");
     assert!(claim(&world, runner, &[LABEL]).await.is_none());
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(end_of(&world, last).await.0, "running");
 }
 
@@ -185,7 +184,7 @@ async fn a_newer_run_stops_the_older_ones_and_waits_for_their_end(pool: PgPool) 
     finish(&world, runner, &lease, finished(Outcome::Cancelled)).await.unwrap();
     let end = ("cancelled".to_owned(), Some("cancelled by run 2, which is newer".to_owned()));
     assert_eq!(end_of(&world, first).await, end);
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     carry_out(&world, runner, third, "one", Outcome::Succeeded).await;
     carry_out(&world, runner, third, "two", Outcome::Succeeded).await;
     assert_eq!(end_of(&world, third).await.0, "succeeded");
@@ -265,7 +264,7 @@ stages:
     finish(&world, runner, &late, finished(Outcome::Succeeded)).await.unwrap();
     assert_eq!(status(&world, run, "late").await, "succeeded");
     expire(&world, lost.attempt, Duration::from_secs(60)).await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(status(&world, run, "lost").await, "cancelled");
     let end = ("cancelled".to_owned(), Some("cancelled by anna".to_owned()));
     assert_eq!(end_of(&world, run).await, end);
