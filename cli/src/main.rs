@@ -16,6 +16,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Gives memory back soon after a burst, which the C library's allocator does not; `.cargo/config.toml` says how soon.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     // Before anything can make a TLS connection: one provider for the whole process.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {

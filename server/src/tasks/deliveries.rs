@@ -19,6 +19,8 @@ use crate::{
 
 /// Longer than a fetch may take.
 const HOLD: Duration = Duration::from_secs(300);
+/// How long what comes in goes before what is there.
+const INTAKE_FIRST: Duration = Duration::from_millis(250);
 /// After so many tries a delivery has failed.
 const TRIES: i32 = 8;
 
@@ -31,6 +33,7 @@ enum Done {
 
 /// Works on one delivery. False: there is none to work on now.
 pub async fn once(app: &App) -> Result<bool, Error> {
+    app.intake.quiet(INTAKE_FIRST).await;
     let mut tx = app.db.begin().await?;
     let Some(delivery) = tx.take_delivery(HOLD).await? else { return Ok(false) };
     tx.commit().await?;

@@ -11,6 +11,7 @@ mod forge;
 mod gates;
 mod github_model;
 mod github_rules;
+mod intake;
 mod leased;
 mod leases;
 mod logs;
