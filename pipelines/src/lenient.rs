@@ -387,6 +387,9 @@ mod tests {
         let hash_files = |_: &[String]| Ok(String::new());
         let values = Values { contexts: &contexts, status: Status::Success, hash_files: &hash_files };
         assert_eq!(text("${{ env.A }}", &values).unwrap().len(), 600_000);
+        // Many looks at large values end too, however little each of them makes.
+        let many = vec!["contains(env.A, 'y')"; 500].join(" || ");
+        assert!(holds(&many, &values).unwrap_err().message.contains("so large"));
         for template in ["${{ format('{0}', env.A) }}", "${{ toJSON(env) }}", "${{ env.A }}${{ env.A }}"] {
             assert!(text(template, &values).is_err(), "{template}");
         }

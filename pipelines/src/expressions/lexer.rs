@@ -46,14 +46,6 @@ impl Token {
             Self::CloseBracket => "`]`".to_owned(),
         }
     }
-
-    /// Whether a value must follow: there a `.` begins a number.
-    fn wants_value(&self) -> bool {
-        matches!(
-            self,
-            Self::Logic(_) | Self::Compare(_) | Self::Not | Self::Comma | Self::Open | Self::OpenBracket
-        )
-    }
 }
 
 const SIGNS: [(&str, Token); 15] = [
@@ -85,10 +77,7 @@ pub(super) fn tokens(text: &str, rules: Expressions) -> Result<Vec<Spanned<Token
         }
         let found = match rules {
             Expressions::Strict => token(&text[at..], first),
-            Expressions::Lenient => {
-                let begins = list.last().is_none_or(|last| last.value.wants_value());
-                lenient_token(&text[at..], first, begins)
-            }
+            Expressions::Lenient => lenient_token(&text[at..], first, !may_have_members(&list)),
         };
         let (token, length) =
             found.map_err(|(length, message)| Fault::lexing(Place::new(at, at + length), message))?;
@@ -169,12 +158,29 @@ fn no_number(text: &str) -> String {
     format!("`{text}` is no number; text stands in quotes")
 }
 
-/// The lenient token at the beginning of `rest`; `begins`: a value is expected here.
-fn lenient_token(rest: &str, first: char, begins: bool) -> Found {
+/// Whether a `.` after these tokens asks for a member. Else it begins a number.
+fn may_have_members(tokens: &[Spanned<Token>]) -> bool {
+    let (last, before) = match tokens {
+        [.., before, last] => (&last.value, Some(&before.value)),
+        [last] => (&last.value, None),
+        [] => return false,
+    };
+    match last {
+        Token::Close | Token::CloseBracket | Token::Star => true,
+        Token::Name(name) => {
+            let is_value = matches!(name.as_str(), "true" | "false" | "null" | "NaN" | "Infinity");
+            !is_value || before == Some(&Token::Dot)
+        }
+        _ => false,
+    }
+}
+
+/// The lenient token at the beginning of `rest`; `fresh`: a `.` begins a number here.
+fn lenient_token(rest: &str, first: char, fresh: bool) -> Found {
     if first == '*' {
         return Ok((Token::Star, 1));
     }
-    if first == '.' && begins || matches!(first, '-' | '+' | '0'..='9') {
+    if first == '.' && fresh || matches!(first, '-' | '+' | '0'..='9') {
         let length = first.len_utf8() + length_while(&rest[1..], |c| c == '.' || !ends_token(c));
         let word = &rest[..length];
         let number = lenient::parse_number(word);
@@ -274,6 +280,9 @@ mod tests {
             ("-0x1", (0, 4)),
             ("1-2", (0, 3)),
             ("a*", (0, 2)),
+            ("a..b", (2, 4)),
+            ("'a'.b", (3, 5)),
+            ("true.b", (4, 6)),
         ] {
             let fault = tokens(text, Expressions::Lenient).unwrap_err();
             assert_eq!(

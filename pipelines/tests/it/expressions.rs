@@ -316,8 +316,8 @@ mod simple_lenient {
     fn format(pattern: &str, argument: &dyn Fn(usize) -> Result<V, ()>) -> Result<String, ()> {
         let mut out = String::new();
         let mut rest = pattern.to_owned();
+        let piece = Regex::new(r"^(\{\{|\}\}|\{[0-9]\}|[^{}]+)").unwrap();
         while !rest.is_empty() {
-            let piece = Regex::new(r"^(\{\{|\}\}|\{[0-9]\}|[^{}]+)").unwrap();
             let found = piece.find(&rest).ok_or(())?.as_str().to_owned();
             match found.as_str() {
                 "{{" => out.push('{'),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::{
     Lenient, json,
+    numbers::parse_number,
     text::fold,
     value::{Value, equal, text_size},
 };
@@ -45,12 +46,39 @@ pub(crate) fn is_status(name: &str) -> bool {
     ["success", "failure", "always", "cancelled"].iter().any(|known| known.eq_ignore_ascii_case(name))
 }
 
+/// Arguments, each accounted for when it is asked for.
+struct Watched<'e, 'a> {
+    rules: &'e Lenient<'a>,
+    arguments: &'e Arguments<'e, Lenient<'a>>,
+}
+
+impl<'a> Watched<'_, 'a> {
+    fn count(&self) -> usize {
+        self.arguments.count()
+    }
+
+    fn get(&self, index: usize) -> Result<Value<'a>, Fault> {
+        let value = self.arguments.get(index)?;
+        self.rules.look_at(&value).map_err(|message| self.fault(message))?;
+        Ok(value)
+    }
+
+    fn all(&self) -> Result<Vec<Value<'a>>, Fault> {
+        (0..self.count()).map(|index| self.get(index)).collect()
+    }
+
+    fn fault(&self, message: impl Into<String>) -> Fault {
+        self.arguments.fault(message)
+    }
+}
+
 pub(super) fn call<'a>(
     rules: &Lenient<'a>,
     name: &str,
     arguments: &Arguments<'_, Lenient<'a>>,
 ) -> Result<Value<'a>, Fault> {
     let text = |text: String| Value::Text(Cow::Owned(text));
+    let arguments = &Watched { rules, arguments };
     let made = |result: Result<String, String>| result.map(text).map_err(|message| arguments.fault(message));
     match find(name).map(|function| function.name) {
         Some("contains") => contains(arguments),
@@ -59,13 +87,7 @@ pub(super) fn call<'a>(
         Some("format") => format(rules, arguments).map(text),
         Some("join") => join(rules, arguments).map(text),
         Some("toJSON") => made(json::print(&arguments.get(0)?, &mut |bytes| rules.take(2 * bytes))),
-        Some("fromJSON") => {
-            let json = arguments.get(0)?;
-            let value = serde_json::from_str(&json.text()).map_err(|error| {
-                arguments.fault(format!("`fromJSON` was given text that is not JSON: {error}"))
-            })?;
-            Ok(Value::owned(value))
-        }
+        Some("fromJSON") => from_json(arguments),
         Some("case") => case(arguments),
         Some("hashFiles") => {
             let patterns: Vec<_> =
@@ -83,7 +105,7 @@ pub(super) fn call<'a>(
 /// `success` and `failure`: of all that comes before, or of the needs that are named.
 fn of_needs<'a>(
     rules: &Lenient<'a>,
-    arguments: &Arguments<'_, Lenient<'a>>,
+    arguments: &Watched<'_, 'a>,
     of_all: bool,
     all: bool,
     wanted: &str,
@@ -102,7 +124,7 @@ fn of_needs<'a>(
 }
 
 fn both_texts<'a>(
-    arguments: &Arguments<'_, Lenient<'a>>,
+    arguments: &Watched<'_, 'a>,
     test: impl Fn(&str, &str) -> bool,
 ) -> Result<Value<'a>, Fault> {
     let whole = arguments.get(0)?;
@@ -113,7 +135,7 @@ fn both_texts<'a>(
     Ok(Value::Bool(part.is_primitive() && test(&fold(&whole.text()), &fold(&part.text()))))
 }
 
-fn contains<'a>(arguments: &Arguments<'_, Lenient<'a>>) -> Result<Value<'a>, Fault> {
+fn contains<'a>(arguments: &Watched<'_, 'a>) -> Result<Value<'a>, Fault> {
     let whole = arguments.get(0)?;
     let Some(items) = whole.items() else {
         return both_texts(arguments, |whole, part| whole.contains(part));
@@ -125,7 +147,7 @@ fn contains<'a>(arguments: &Arguments<'_, Lenient<'a>>) -> Result<Value<'a>, Fau
     Ok(Value::Bool(items.iter().any(|item| equal(&wanted, item))))
 }
 
-fn join<'a>(rules: &Lenient<'a>, arguments: &Arguments<'_, Lenient<'a>>) -> Result<String, Fault> {
+fn join<'a>(rules: &Lenient<'a>, arguments: &Watched<'_, 'a>) -> Result<String, Fault> {
     let list = arguments.get(0)?;
     let Some(items) = list.items() else {
         return Ok(if list.is_primitive() { list.text().into_owned() } else { String::new() });
@@ -145,7 +167,19 @@ fn join<'a>(rules: &Lenient<'a>, arguments: &Arguments<'_, Lenient<'a>>) -> Resu
     Ok(out)
 }
 
-fn case<'a>(arguments: &Arguments<'_, Lenient<'a>>) -> Result<Value<'a>, Fault> {
+fn from_json<'a>(arguments: &Watched<'_, 'a>) -> Result<Value<'a>, Fault> {
+    let json = arguments.get(0)?;
+    let json = json.text();
+    // What `toJSON` makes of them.
+    if let number @ ("NaN" | "Infinity" | "-Infinity") = json.trim() {
+        return Ok(Value::Number(parse_number(number)));
+    }
+    serde_json::from_str(&json)
+        .map(Value::owned)
+        .map_err(|error| arguments.fault(format!("`fromJSON` was given text that is not JSON: {error}")))
+}
+
+fn case<'a>(arguments: &Watched<'_, 'a>) -> Result<Value<'a>, Fault> {
     let count = arguments.count();
     for at in (0..count.saturating_sub(1)).step_by(2) {
         match arguments.get(at)? {
@@ -161,7 +195,7 @@ fn case<'a>(arguments: &Arguments<'_, Lenient<'a>>) -> Result<Value<'a>, Fault> 
 }
 
 /// `{0}` stands for the first value; `{{` and `}}` for braces.
-fn format<'a>(rules: &Lenient<'a>, arguments: &Arguments<'_, Lenient<'a>>) -> Result<String, Fault> {
+fn format<'a>(rules: &Lenient<'a>, arguments: &Watched<'_, 'a>) -> Result<String, Fault> {
     let pattern = arguments.get(0)?;
     let pattern = pattern.text();
     let mut values: Vec<Option<Value<'a>>> = vec![None; arguments.count() - 1];

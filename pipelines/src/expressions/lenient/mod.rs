@@ -1,7 +1,8 @@
 //! The lenient rules: those of GitHub.
 //!
 //! Values are converted into each other where an operator needs them in one type, names do not mind case, and what is
-//! not there is null. What an expression makes is bounded by the memory that it may use.
+//! not there is null. What is made is bounded by the memory that an expression may use at one time, and by how much
+//! may be looked at and made in all, so that many calls on large values end soon.
 
 #[allow(dead_code, reason = "until the front end of workflows calls it")]
 mod check;
@@ -31,6 +32,9 @@ use super::{
 /// What an expression may use at one time, in bytes as [`Value::size`] counts them. GitHub's limit.
 pub(crate) const MAX_MEMORY: usize = 1024 * 1024;
 
+/// What may be looked at and made in all, in about the same bytes.
+const MAX_WORK: usize = 64 * 1024 * 1024;
+
 /// How all that comes before has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
@@ -49,11 +53,13 @@ pub(crate) struct Lenient<'a> {
     ended: Ended,
     hash_files: HashFiles<'a>,
     used: Cell<usize>,
+    /// Of all that was evaluated with these rules.
+    worked: Cell<usize>,
 }
 
 impl<'a> Lenient<'a> {
     pub(crate) fn new(contexts: &'a BTreeMap<String, Json>, ended: Ended, hash_files: HashFiles<'a>) -> Self {
-        Self { contexts, ended, hash_files, used: Cell::new(0) }
+        Self { contexts, ended, hash_files, used: Cell::new(0), worked: Cell::new(0) }
     }
 
     pub(crate) fn evaluate(&self, expression: &Expression) -> Result<Value<'a>, Fault> {
@@ -77,12 +83,27 @@ impl<'a> Lenient<'a> {
 
     /// Takes memory for something that is being made.
     fn take(&self, bytes: usize) -> Result<(), String> {
+        self.spend(bytes)?;
         let used = self.used.get().saturating_add(bytes);
         self.used.set(used);
         if used > MAX_MEMORY {
             return Err(format!("it would need more than the {MAX_MEMORY} bytes that an expression may use"));
         }
         Ok(())
+    }
+
+    fn spend(&self, bytes: usize) -> Result<(), String> {
+        let worked = self.worked.get().saturating_add(bytes);
+        self.worked.set(worked);
+        if worked > MAX_WORK {
+            return Err(format!("its values are so large that more than {MAX_WORK} bytes would be handled"));
+        }
+        Ok(())
+    }
+
+    /// Accounts for looking at all of a value.
+    fn look_at(&self, value: &Value<'_>) -> Result<(), String> {
+        self.spend(value.width())
     }
 }
 
@@ -103,14 +124,18 @@ impl<'a> Rules for Lenient<'a> {
     }
 
     fn member(&self, base: Value<'a>, name: &str, of: &Expression) -> Result<Value<'a>, String> {
+        self.look_at(&base)?;
         Ok(index::element(base, &Value::Text(Cow::Borrowed(name)), minds_case(of)))
     }
 
     fn filter(&self, base: Value<'a>) -> Result<Value<'a>, String> {
+        self.look_at(&base)?;
         Ok(Value::Filtered(index::filter(base)))
     }
 
     fn element(&self, base: Value<'a>, index: &Value<'a>, of: &Expression) -> Result<Value<'a>, String> {
+        self.look_at(&base)?;
+        self.look_at(index)?;
         Ok(index::element(base, index, minds_case(of)))
     }
 
@@ -126,6 +151,8 @@ impl<'a> Rules for Lenient<'a> {
     }
 
     fn compare(&self, operator: Comparison, left: &Value<'a>, right: &Value<'a>) -> Result<bool, String> {
+        self.look_at(left)?;
+        self.look_at(right)?;
         Ok(value::compare(operator, left, right))
     }
 

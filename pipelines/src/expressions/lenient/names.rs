@@ -40,7 +40,7 @@ impl<'a> Allowed<'a> {
         self.functions.iter().any(|(name, ..)| functions::is_status(name))
     }
 
-    fn context(&self, name: &str) -> Result<(), (String, String)> {
+    fn context(&self, name: &str) -> Result<(), Wrong> {
         if self.contexts.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Ok(());
         }
@@ -56,7 +56,7 @@ impl<'a> Allowed<'a> {
     }
 
     /// How many arguments a function takes here.
-    fn function(&self, name: &str) -> Result<(usize, usize), (String, String)> {
+    fn function(&self, name: &str) -> Result<(usize, usize), Wrong> {
         let local = self.functions.iter().find(|(known, ..)| known.eq_ignore_ascii_case(name));
         if let Some((_, least, most)) = local {
             return Ok((*least, *most));
@@ -107,13 +107,14 @@ pub(crate) fn unknown(expression: &Expression, knows: impl Fn(&str) -> bool) -> 
     wrong(expression, &context, &function).into_iter().next()
 }
 
+/// What is wrong with a name, and how to mend it.
 type Wrong = (String, String);
+/// Whether there is a context of this name.
+type Context<'n> = &'n dyn Fn(&str) -> Result<(), Wrong>;
+/// How many arguments the function of this name takes, at least and at most.
+type Counts<'n> = &'n dyn Fn(&str) -> Result<(usize, usize), Wrong>;
 
-fn wrong(
-    expression: &Expression,
-    context: &dyn Fn(&str) -> Result<(), Wrong>,
-    function: &dyn Fn(&str) -> Result<(usize, usize), Wrong>,
-) -> Vec<Finding> {
+fn wrong(expression: &Expression, context: Context<'_>, function: Counts<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut find = |code, place, message, help| {
         findings.push(Finding { code, place, message, help });

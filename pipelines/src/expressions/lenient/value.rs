@@ -117,6 +117,21 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// How much there is to look at, in about bytes: its text, or its elements but not what is in them.
+    pub(super) fn width(&self) -> usize {
+        const ELEMENT: usize = 16;
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Tree(tree) => match &**tree {
+                Json::Array(list) => ELEMENT * list.len(),
+                Json::Object(map) => ELEMENT * map.len(),
+                _ => ELEMENT,
+            },
+            Self::Filtered(list) => list.iter().map(|item| ELEMENT + item.width()).sum(),
+            _ => ELEMENT,
+        }
+    }
+
     /// What it takes of memory beyond what it borrows, as GitHub counts: two bytes for each unit of UTF-16.
     pub(super) fn size(&self) -> usize {
         match self {

@@ -2,6 +2,8 @@
 //! `shared/data` beside the repository. Where there is none the tests say so and pass; `make conformance` prints
 //! the table of all sets.
 
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
 mod expressions;
 
 use std::{env, fs, path::PathBuf};
