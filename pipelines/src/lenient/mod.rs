@@ -3,16 +3,21 @@
 //! The rules are GitHub's: values are converted into each other, names do not mind case, a context that is not
 //! there is null. See [`crate::plan::Expressions::Lenient`].
 
-use std::collections::{BTreeMap, BTreeSet};
+mod files;
+mod reads;
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
+
+pub use files::{FilePatterns, digest_of};
+pub use reads::{Reads, reads};
 
 pub use crate::expressions::Phase;
 use crate::{
     context::ResolveError,
     expressions::{
-        self, Ended, Expression, Kind, Lenient, LenientValue, Literal, MAX_MEMORY, Part, holds_expression,
-        parse_lenient, split_lenient,
+        self, Ended, Lenient, LenientValue, MAX_MEMORY, Part, holds_expression, parse_lenient, split_lenient,
     },
     plan::Expressions,
 };
@@ -38,23 +43,6 @@ pub enum Status {
     Failure,
     /// A cancel was asked for.
     Cancelled,
-}
-
-/// What a template or condition reads, told without evaluating it. Names are as written, contexts in lower case.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reads {
-    /// The contexts.
-    pub contexts: BTreeSet<String>,
-    /// The names of `secrets.NAME` and `secrets['NAME']`.
-    pub secrets: BTreeSet<String>,
-    /// Secrets are read whose names cannot be told: `secrets[…]`, `secrets.*`, `toJSON(secrets)`.
-    pub any_secret: bool,
-    /// The names of `needs.NAME` and `needs['NAME']`.
-    pub needs: BTreeSet<String>,
-    /// Needs are read whose names cannot be told.
-    pub any_need: bool,
-    /// Asks how all that comes before has ended: `success()`, `failure()`, `cancelled()`, `always()`.
-    pub status: bool,
 }
 
 /// Why an expression has no value.
@@ -134,17 +122,6 @@ pub(crate) fn holds_with(condition: &str, rules: &Lenient<'_>) -> Result<bool, R
     })
 }
 
-/// What a template, or (with `condition`) an `if`, reads.
-pub fn reads(text: &str, condition: bool) -> Result<Reads, ResolveError> {
-    let mut reads = Reads::default();
-    for text in expressions_of(text, condition)? {
-        let expression = parse_lenient(text).map_err(|fault| error(text, fault.message))?;
-        reads.status |= expression.asks_for_status(Expressions::Lenient);
-        note(&expression, None, &mut reads);
-    }
-    Ok(reads)
-}
-
 impl<'a> Values<'a> {
     fn rules(&self) -> Lenient<'a> {
         let ended = Ended {
@@ -219,42 +196,6 @@ fn filled<'a>(template: &str, rules: &Lenient<'a>) -> Result<Filled<'a>, Resolve
         }
     }
     Ok(Filled::Text(out))
-}
-
-/// Notes what an expression reads; `name` is how its value is read further, when that can be told.
-fn note(expression: &Expression, name: Option<&str>, reads: &mut Reads) {
-    match &expression.kind {
-        Kind::Name(context) => {
-            let context = context.to_ascii_lowercase();
-            let (names, any) = match context.as_str() {
-                "secrets" => (Some(&mut reads.secrets), Some(&mut reads.any_secret)),
-                "needs" => (Some(&mut reads.needs), Some(&mut reads.any_need)),
-                _ => (None, None),
-            };
-            match (name, names, any) {
-                (Some(name), Some(names), _) => {
-                    names.insert(name.to_owned());
-                }
-                (None, _, Some(any)) => *any = true,
-                _ => {}
-            }
-            reads.contexts.insert(context);
-        }
-        Kind::Member(base, name) => note(base, Some(&name.value), reads),
-        Kind::Index(base, index) => {
-            let name = match &index.kind {
-                Kind::Literal(Literal::Text(name)) => Some(name.as_str()),
-                _ => None,
-            };
-            note(base, name, reads);
-            note(index, None, reads);
-        }
-        _ => {
-            for part in expression.parts() {
-                note(part, None, reads);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -359,25 +300,6 @@ mod tests {
         assert_eq!(error.to_string(), "`github.ref =`: `=` compares nothing; write `==`");
         // A mistake is one even where the condition could not hold.
         assert!(with(Failure, |values| holds("github.ref ==", values)).is_err());
-    }
-
-    #[test]
-    fn reads_are_told_without_evaluating() {
-        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-        let found =
-            reads("a ${{ secrets.A }} ${{ Secrets['b'] || needs.x.outputs.y }} ${{ env.E }}", false).unwrap();
-        assert_eq!(found.secrets, set(&["A", "b"]));
-        assert_eq!(found.needs, set(&["x"]));
-        assert_eq!(found.contexts, set(&["env", "needs", "secrets"]));
-        assert!(!found.any_secret && !found.any_need && !found.status);
-        for dynamic in ["toJSON(secrets)", "secrets[matrix.n]", "secrets.*", "secrets"] {
-            assert!(reads(&format!("${{{{ {dynamic} }}}}"), false).unwrap().any_secret, "{dynamic}");
-        }
-        let found = reads("contains(needs.*.result, 'x') && !failure()", true).unwrap();
-        assert!(found.any_need && found.status && !found.any_secret);
-        assert_eq!(reads("secrets.A", false), Ok(Reads::default()));
-        assert_eq!(reads("needs[matrix[needs.a]]", true).unwrap().needs, set(&["a"]));
-        assert!(reads("a ==", true).is_err());
     }
 
     #[test]
