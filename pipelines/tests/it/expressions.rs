@@ -696,6 +696,17 @@ fn long_and_deep_lenient_expressions_do_not_exhaust_the_stack() {
     with_values(|values| {
         assert_eq!(lenient::holds(&["0"; 7000].join("||"), values), Ok(false));
         assert!(lenient::holds(&format!("{}1{}", "(".repeat(190), ")".repeat(190)), values).unwrap());
+        // No argument is evaluated twice.
+        for (before, after) in [
+            ("contains(", ", 'r')"),
+            ("startsWith(", ", 'T')"),
+            ("format('{0}{{', ", ")"),
+            ("case(!", ", true, false)"),
+            ("join(", ", '')"),
+        ] {
+            let nested = format!("{}true{}", before.repeat(24), after.repeat(24));
+            assert!(lenient::evaluate(&nested, values).is_ok(), "{nested}");
+        }
         for text in [
             "(".repeat(10_000),
             "!".repeat(10_000),

@@ -82,8 +82,10 @@ pub(super) fn call<'a>(
     let made = |result: Result<String, String>| result.map(text).map_err(|message| arguments.fault(message));
     match find(name).map(|function| function.name) {
         Some("contains") => contains(arguments),
-        Some("startsWith") => both_texts(arguments, |whole, part| whole.starts_with(part)),
-        Some("endsWith") => both_texts(arguments, |whole, part| whole.ends_with(part)),
+        Some("startsWith") => {
+            both_texts(&arguments.get(0)?, arguments, |whole, part| whole.starts_with(part))
+        }
+        Some("endsWith") => both_texts(&arguments.get(0)?, arguments, |whole, part| whole.ends_with(part)),
         Some("format") => format(rules, arguments).map(text),
         Some("join") => join(rules, arguments).map(text),
         Some("toJSON") => made(json::print(&arguments.get(0)?, &mut |bytes| rules.take(2 * bytes))),
@@ -123,11 +125,12 @@ fn of_needs<'a>(
     Ok(Value::Bool(if all { !results.contains(&false) } else { results.contains(&true) }))
 }
 
+/// Whether two texts, the first of them already evaluated, are so to each other. Other values are not.
 fn both_texts<'a>(
+    whole: &Value<'a>,
     arguments: &Watched<'_, 'a>,
     test: impl Fn(&str, &str) -> bool,
 ) -> Result<Value<'a>, Fault> {
-    let whole = arguments.get(0)?;
     if !whole.is_primitive() {
         return Ok(Value::Bool(false));
     }
@@ -138,7 +141,7 @@ fn both_texts<'a>(
 fn contains<'a>(arguments: &Watched<'_, 'a>) -> Result<Value<'a>, Fault> {
     let whole = arguments.get(0)?;
     let Some(items) = whole.items() else {
-        return both_texts(arguments, |whole, part| whole.contains(part));
+        return both_texts(&whole, arguments, |whole, part| whole.contains(part));
     };
     if items.is_empty() {
         return Ok(Value::Bool(false));
@@ -213,7 +216,11 @@ fn format<'a>(rules: &Lenient<'a>, arguments: &Watched<'_, 'a>) -> Result<String
             rest = &tail[2..];
             continue;
         }
-        let invalid = || arguments.fault(format!("this is no pattern for `format`: {}", shortened(&pattern)));
+        // Without the pattern, which may be made of a secret.
+        let invalid = || {
+            let message = "`format` was given a pattern with a brace that is none of `{0}`, `{{` and `}}`";
+            arguments.fault(message)
+        };
         let close = tail.find('}').filter(|_| tail.starts_with('{')).ok_or_else(invalid)?;
         let index = &tail[1..close];
         let number =
@@ -232,8 +239,4 @@ fn format<'a>(rules: &Lenient<'a>, arguments: &Watched<'_, 'a>) -> Result<String
     }
     push(rest)?;
     Ok(out)
-}
-
-fn shortened(text: &str) -> String {
-    if text.chars().count() <= 60 { text.to_owned() } else { text.chars().take(59).chain(['…']).collect() }
 }
