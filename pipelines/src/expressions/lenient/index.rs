@@ -16,6 +16,16 @@ pub(super) fn element<'a>(base: Value<'a>, index: &Value<'_>, minds_case: bool) 
     }
 }
 
+/// What it costs to find an element, in about bytes that are looked at.
+pub(super) fn cost(base: &Value<'_>, index: &Value<'_>) -> usize {
+    let found_at_once = match (base, index) {
+        (Value::Tree(Cow::Borrowed(Json::Array(_))), _) => true,
+        (Value::Tree(Cow::Borrowed(Json::Object(map))), Value::Text(name)) => map.contains_key(&**name),
+        _ => false,
+    };
+    index.width() + if found_at_once { 0 } else { base.width() }
+}
+
 fn find<'a>(base: Value<'a>, index: &Value<'_>, minds_case: bool) -> Option<Value<'a>> {
     match base {
         Value::Tree(Cow::Borrowed(Json::Array(list))) => list.get(position(index)?).map(Value::borrowed),

@@ -124,8 +124,7 @@ impl<'a> Rules for Lenient<'a> {
     }
 
     fn member(&self, base: Value<'a>, name: &str, of: &Expression) -> Result<Value<'a>, String> {
-        self.look_at(&base)?;
-        Ok(index::element(base, &Value::Text(Cow::Borrowed(name)), minds_case(of)))
+        self.element(base, &Value::Text(Cow::Owned(name.to_owned())), of)
     }
 
     fn filter(&self, base: Value<'a>) -> Result<Value<'a>, String> {
@@ -134,8 +133,7 @@ impl<'a> Rules for Lenient<'a> {
     }
 
     fn element(&self, base: Value<'a>, index: &Value<'a>, of: &Expression) -> Result<Value<'a>, String> {
-        self.look_at(&base)?;
-        self.look_at(index)?;
+        self.spend(index::cost(&base, index))?;
         Ok(index::element(base, index, minds_case(of)))
     }
 

@@ -28,8 +28,13 @@ pub(super) fn equal_folded(left: &str, right: &str) -> bool {
 
 /// The order of their units of UTF-16.
 pub(super) fn compare_folded(left: &str, right: &str) -> Ordering {
-    let units = |text: &str| fold(text).encode_utf16().collect::<Vec<_>>();
-    units(left).cmp(&units(right))
+    // Characters of two units come before those of one that are above the units of such pairs.
+    let key = |character: char| match fold_character(character) {
+        low @ ..='\u{d7ff}' => (0, low),
+        pair @ '\u{10000}'.. => (1, pair),
+        high => (2, high),
+    };
+    left.chars().map(key).cmp(right.chars().map(key))
 }
 
 #[cfg(test)]
@@ -50,5 +55,11 @@ mod tests {
         assert_eq!(compare_folded("a", "B"), Ordering::Less);
         // Letters are compared in upper case, so they come before `_`.
         assert_eq!(compare_folded("z", "_"), Ordering::Less);
+        for (less, more) in [("é", "一"), ("一", "😀"), ("😀", "\u{ff21}"), ("😀", "😁"), ("a", "aa")]
+        {
+            assert_eq!(compare_folded(less, more), Ordering::Less, "{less} {more}");
+            let units = |text: &str| text.to_uppercase().encode_utf16().collect::<Vec<_>>();
+            assert!(units(less) < units(more));
+        }
     }
 }
