@@ -32,6 +32,8 @@ pub enum Command {
     Run(run::Run),
     /// Show all mistakes in pipeline files
     Validate(validate::Validate),
+    /// Explain the code of a message; without one, list all codes
+    Explain(explain::Explain),
     /// Show the whole road on this machine: push, checks, image, gate, deployment, rollback
     Demo(demo::Demo),
     /// Print the JSON Schema of the pipeline language

@@ -13,6 +13,7 @@ mod context;
 mod diagnostic;
 pub mod event;
 mod expressions;
+pub mod findings;
 mod glob;
 mod native;
 mod nearest;

@@ -4,6 +4,7 @@ pub mod admin;
 pub mod completions;
 pub mod demo;
 pub mod env;
+pub mod explain;
 pub mod gates;
 pub mod hook;
 pub mod login;
@@ -42,6 +43,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Runner(command) => asynchronous(command.run(File::read(config)?)),
         Command::Run(command) => asynchronous(command.run()),
         Command::Validate(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Demo(command) => asynchronous(command.run()),
         Command::Schema => print_json(&tidegate_pipelines::json_schema()),
         Command::Login(command) => asynchronous(command.run()),
