@@ -87,8 +87,11 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome {
             walk(&path, depth - 1, found)?;
         } else if !kind.is_dir() && is_yaml(&path) && path.is_file() {
             if found.len() >= MOST_FILES {
-                return Err(Failure::usage(format!("{} holds more than {MOST_FILES} files", folder.display()))
-                    .mend("name a folder of pipelines"));
+                return Err(Failure::usage(format!(
+                    "{} holds more than {MOST_FILES} files",
+                    folder.display()
+                ))
+                .mend("name a folder of pipelines"));
             }
             found.push(path);
         }
@@ -113,9 +116,7 @@ pub fn read(path: &Path) -> Outcome<Source> {
             .mend("name a pipeline file, or a folder of them")
     };
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes))
-        .map_err(problem)?;
+    File::open(path).and_then(|file| file.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(problem)?;
     let text = if bytes.len() as u64 > MOST_BYTES {
         let message = format!("the file has more than {} MiB, which no pipeline file has", MOST_BYTES >> 20);
         Err(Diagnostic::about_file(codes::TOO_LARGE, &shown, message))

@@ -66,7 +66,9 @@ impl Validate {
         let paths = files::find(&self.paths)?;
         let mut checked = Vec::new();
         let mut unread = Vec::new();
-        for result in parallel::map(&paths, |path| check_file(path, (format == Format::Text).then_some(color))) {
+        for result in
+            parallel::map(&paths, |path| check_file(path, (format == Format::Text).then_some(color)))
+        {
             match result {
                 Ok(file) => checked.push(file),
                 Err(failure) => unread.push(failure),

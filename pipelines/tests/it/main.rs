@@ -4,6 +4,7 @@
 mod documentation;
 mod events;
 mod golden;
+mod hostile;
 mod properties;
 mod running;
 mod triggers;
