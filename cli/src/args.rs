@@ -34,6 +34,8 @@ pub enum Command {
     Validate(validate::Validate),
     /// Explain the code of a message; without one, list all codes
     Explain(explain::Explain),
+    /// Show what an event would start: stages, needs, matrices, steps and conditions
+    Plan(plan::Plan),
     /// Show the whole road on this machine: push, checks, image, gate, deployment, rollback
     Demo(demo::Demo),
     /// Print the JSON Schema of the pipeline language

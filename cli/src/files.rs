@@ -9,7 +9,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use tidegate_pipelines::{Diagnostic, codes};
+use tidegate_pipelines::{Diagnostic, FileRef, Files, codes};
 
 use crate::failure::{Failure, Outcome};
 
@@ -128,7 +128,58 @@ pub fn read(path: &Path) -> Outcome<Source> {
         })
     };
     let here = std::env::current_dir().unwrap_or_default();
-    Ok(Source { path: inside(&here.join(path)).unwrap_or_else(|| shown.clone()), shown, text })
+    let path = inside(&here.join(path)).unwrap_or_else(|| match &text {
+        Ok(text) if is_workflow(text) => {
+            let name = path.file_name().and_then(OsStr::to_str).unwrap_or("workflow.yml");
+            format!("{}/{name}", FOLDERS[1])
+        }
+        _ => shown.clone(),
+    });
+    Ok(Source { path, shown, text })
+}
+
+/// Whether a file of no conventional folder is a GitHub Actions workflow: it has jobs, and no stages.
+fn is_workflow(text: &str) -> bool {
+    let has = |key: &str| {
+        text.lines().any(|line| {
+            let rest = line.trim_start_matches(['"', '\'']).strip_prefix(key);
+            rest.is_some_and(|rest| rest.trim_start_matches(['"', '\'']).trim_start().starts_with(':'))
+        })
+    };
+    has("jobs") && !has("stages")
+}
+
+/// The files of a working tree that a pipeline file may name.
+pub struct TreeFiles {
+    root: PathBuf,
+}
+
+impl TreeFiles {
+    /// Those below this folder.
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.canonicalize().unwrap_or_else(|_| root.to_path_buf()) }
+    }
+}
+
+impl Files for TreeFiles {
+    fn read(&self, file: &FileRef) -> Result<String, String> {
+        let path = match file {
+            FileRef::Same(path) => path,
+            FileRef::Other { repository, .. } => {
+                return Err(format!("files of {repository} are read by a server only, not on this machine"));
+            }
+        };
+        let problem = |error| format!("cannot read `{path}` in the working tree: {error}");
+        // Resolved first, so that neither `..` nor a link leads out of the working tree.
+        let whole = self.root.join(path).canonicalize().map_err(problem)?;
+        if !whole.starts_with(&self.root) {
+            return Err(format!("`{path}` leads out of the working tree"));
+        }
+        let mut text = String::new();
+        let file = File::open(&whole).map_err(problem)?;
+        file.take(MOST_BYTES).read_to_string(&mut text).map_err(problem)?;
+        Ok(text)
+    }
 }
 
 /// The part of an absolute path that is inside the repository, told by the conventional folders.
@@ -192,6 +243,31 @@ mod tests {
         fs::write(&path, vec![b'x'; usize::try_from(MOST_BYTES).unwrap() + 1]).unwrap();
         assert_eq!(read(&path).unwrap().text.unwrap_err().code, "TG0102");
         assert_eq!(read(&folder.path().join("none.yml")).err().unwrap().code, 2);
+    }
+
+    #[test]
+    fn workflows_are_known_by_their_jobs() {
+        assert!(is_workflow("on: push\njobs:\n  a: {}\n") && is_workflow("\"jobs\" : {}\n"));
+        assert!(!is_workflow("on: push\nstages:\n  jobs:\n") && !is_workflow("stages: {}\njobs: {}\n"));
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ci.yml");
+        fs::write(&path, "on: push\njobs: {}\n").unwrap();
+        assert_eq!(read(&path).unwrap().path, ".github/workflows/ci.yml");
+    }
+
+    #[test]
+    fn other_files_are_read_below_the_working_tree_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("tree");
+        touch(&root.join("ci/part.yml"));
+        fs::write(folder.path().join("secret"), "x").unwrap();
+        std::os::unix::fs::symlink("../secret", root.join("link")).unwrap();
+        let files = TreeFiles::new(&root);
+        let same = |path: &str| files.read(&FileRef::Same(path.to_owned()));
+        assert_eq!(same("ci/part.yml").as_deref(), Ok("on: push\n"));
+        for wrong in ["../secret", "link", "/etc/hostname", "none.yml"] {
+            assert!(same(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
