@@ -36,6 +36,8 @@ pub enum Command {
     Explain(explain::Explain),
     /// Show what an event would start: stages, needs, matrices, steps and conditions
     Plan(plan::Plan),
+    /// Draw a pipeline's stages: text, Mermaid or SVG
+    Graph(graph::Draw),
     /// Show the whole road on this machine: push, checks, image, gate, deployment, rollback
     Demo(demo::Demo),
     /// Print the JSON Schema of the pipeline language

@@ -15,6 +15,7 @@ pub mod event;
 mod expressions;
 pub mod findings;
 mod glob;
+pub mod graph;
 mod native;
 mod nearest;
 pub mod outline;

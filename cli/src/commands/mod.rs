@@ -6,6 +6,7 @@ pub mod demo;
 pub mod env;
 pub mod explain;
 pub mod gates;
+pub mod graph;
 pub mod hook;
 pub mod login;
 pub mod logs;
@@ -47,6 +48,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Validate(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
+        Command::Graph(command) => command.run(),
         Command::Demo(command) => asynchronous(command.run()),
         Command::Schema => print_json(&tidegate_pipelines::json_schema()),
         Command::Login(command) => asynchronous(command.run()),

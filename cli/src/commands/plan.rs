@@ -74,6 +74,11 @@ pub struct Compiled {
 }
 
 impl EventArgs {
+    /// An event of which no more is known than its name, and maybe its ref.
+    pub fn named(name: &str, reference: Option<String>) -> Self {
+        Self { event: name.to_owned(), reference, activity: None, payload: None, inputs: Vec::new() }
+    }
+
     /// Compiles a file for the event.
     pub fn compile(self, path: &Path) -> Outcome<Compiled> {
         let source = files::read(path)?;
