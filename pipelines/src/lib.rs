@@ -11,6 +11,7 @@
 pub mod codes;
 mod context;
 mod diagnostic;
+pub mod editor;
 pub mod event;
 mod expressions;
 pub mod findings;
