@@ -38,6 +38,8 @@ pub enum Command {
     Plan(plan::Plan),
     /// Draw a pipeline's stages: text, Mermaid or SVG
     Graph(graph::Draw),
+    /// Serve an editor: mistakes, completion, explanations and quick fixes
+    Lsp(lsp::Lsp),
     /// Show the whole road on this machine: push, checks, image, gate, deployment, rollback
     Demo(demo::Demo),
     /// Print the JSON Schema of the pipeline language

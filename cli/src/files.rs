@@ -128,14 +128,17 @@ pub fn read(path: &Path) -> Outcome<Source> {
         })
     };
     let here = std::env::current_dir().unwrap_or_default();
-    let path = inside(&here.join(path)).unwrap_or_else(|| match &text {
-        Ok(text) if is_workflow(text) => {
-            let name = path.file_name().and_then(OsStr::to_str).unwrap_or("workflow.yml");
-            format!("{}/{name}", FOLDERS[1])
-        }
-        _ => shown.clone(),
-    });
+    let path = match inside(&here.join(path)) {
+        Some(path) => path,
+        None if text.as_deref().is_ok_and(is_workflow) => as_workflow(path),
+        None => shown.clone(),
+    };
     Ok(Source { path, shown, text })
+}
+
+fn as_workflow(path: &Path) -> String {
+    let name = path.file_name().and_then(OsStr::to_str).unwrap_or("workflow.yml");
+    format!("{}/{name}", FOLDERS[1])
 }
 
 /// Whether a file of no conventional folder is a GitHub Actions workflow: it has jobs, and no stages.
@@ -183,7 +186,7 @@ impl Files for TreeFiles {
 }
 
 /// The part of an absolute path that is inside the repository, told by the conventional folders.
-fn inside(path: &Path) -> Option<String> {
+pub fn inside(path: &Path) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.components() {
         match part {

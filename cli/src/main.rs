@@ -7,6 +7,7 @@ mod demo;
 mod failure;
 mod files;
 mod logging;
+mod lsp;
 mod parallel;
 mod postgres;
 mod settings;

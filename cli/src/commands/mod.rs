@@ -10,6 +10,7 @@ pub mod graph;
 pub mod hook;
 pub mod login;
 pub mod logs;
+pub mod lsp;
 pub mod plan;
 pub mod repos;
 pub mod rollback;
@@ -49,6 +50,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),
         Command::Graph(command) => command.run(),
+        Command::Lsp(command) => command.run(),
         Command::Demo(command) => asynchronous(command.run()),
         Command::Schema => print_json(&tidegate_pipelines::json_schema()),
         Command::Login(command) => asynchronous(command.run()),
