@@ -4,10 +4,14 @@ pub mod admin;
 pub mod completions;
 pub mod demo;
 pub mod env;
+pub mod explain;
 pub mod gates;
+pub mod graph;
 pub mod hook;
 pub mod login;
 pub mod logs;
+pub mod lsp;
+pub mod plan;
 pub mod repos;
 pub mod rollback;
 pub mod run;
@@ -24,6 +28,7 @@ pub mod validate;
 use std::{future::Future, io::Write};
 
 use serde_json::Value;
+use tidegate_pipelines::{Diagnostic, SourceFile, render};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -42,6 +47,10 @@ pub fn run(args: Args) -> Outcome {
         Command::Runner(command) => asynchronous(command.run(File::read(config)?)),
         Command::Run(command) => asynchronous(command.run()),
         Command::Validate(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Plan(command) => command.run(),
+        Command::Graph(command) => command.run(),
+        Command::Lsp(command) => command.run(),
         Command::Demo(command) => asynchronous(command.run()),
         Command::Schema => print_json(&tidegate_pipelines::json_schema()),
         Command::Login(command) => asynchronous(command.run()),
@@ -92,6 +101,19 @@ pub fn until_signal() -> Outcome<CancellationToken> {
         std::process::exit(130);
     });
     Ok(token)
+}
+
+/// Prints what is wrong with a file to standard error, so that standard output is the result alone.
+pub fn show_diagnostics(file: &SourceFile<'_>, diagnostics: &[Diagnostic]) -> Outcome {
+    use std::io::IsTerminal;
+    let stderr = std::io::stderr();
+    let text = render(file, diagnostics, stderr.is_terminal());
+    match stderr.lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).doing("cannot write to standard error")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Prints JSON for scripts.

@@ -6,6 +6,7 @@ mod documentation;
 mod events;
 mod expressions;
 mod golden;
+mod hostile;
 mod properties;
 mod running;
 mod triggers;
