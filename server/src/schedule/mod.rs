@@ -28,7 +28,7 @@ pub use gather::plan_of;
 pub use retry::AttemptEnd;
 use retry::Next;
 use serde_json::json;
-pub(crate) use tell::{deployment as tell_deployment, run as tell_run};
+pub(crate) use tell::{deployment as tell_deployment, run as tell_run, skipped as tell_skipped};
 use tidegate_pipelines::{
     Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage,
     plan::{StageKey, StagePlan},

@@ -8,7 +8,7 @@ use tidegate_protocol::{
 
 use crate::{
     error::Error,
-    forge::messages::{DeploymentMessage, Message, RunMessage},
+    forge::messages::{DeploymentMessage, Message, RunMessage, SkippedMessage},
     store::{DeploymentRow, RunRow, Tx},
 };
 
@@ -32,6 +32,16 @@ pub(crate) async fn run(
     // A run may be in the same state more than once; the time-ordered id tells the times apart.
     let key = format!("run:{}:{status}:{}", run.id, uuid::Uuid::now_v7());
     enqueue(tx, run.repository_id, &key, &message).await
+}
+
+/// A pipeline was not started for a commit, on purpose.
+pub(crate) async fn skipped(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    skipped: SkippedMessage,
+) -> Result<(), Error> {
+    let key = format!("skipped:{}", skipped.id);
+    enqueue(tx, repository, &key, &Message::Skipped(skipped)).await
 }
 
 /// A deployment began or moved.

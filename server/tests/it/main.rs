@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod audit;
+mod deliveries;
 mod deployed;
 mod deployments;
 mod edge;
@@ -14,6 +15,7 @@ mod github_rules;
 mod leased;
 mod leases;
 mod logs;
+mod origin;
 mod reads;
 mod reports;
 mod repositories;

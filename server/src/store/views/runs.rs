@@ -28,6 +28,8 @@ pub struct RunSummary {
     pub repository: String,
     /// The pipeline's name.
     pub pipeline: String,
+    /// Path of its pipeline file.
+    pub path: String,
     /// Where it is.
     #[schema(value_type = String)]
     pub status: RunStatus,
@@ -61,6 +63,8 @@ pub struct RunSummary {
 pub struct RunFilter {
     /// Only of this repository.
     pub repository: Option<RepositoryId>,
+    /// Only of this pipeline file.
+    pub path: Option<String>,
     /// Only in this state.
     pub status: Option<RunStatus>,
     /// Only those made before this one.
