@@ -67,7 +67,7 @@ pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
         Err(reason) => return Ok(Created::Later(reason)),
     };
     let plan = match (compilation.result, &new.skip) {
-        (Some(Compiled::NotTriggered { reason }), _) => {
+        (Some(Compiled::NotTriggered { reason, .. }), _) => {
             return match owed {
                 Some(pipeline) => skipped(app, &new, pipeline, reason).await,
                 None => Ok(Created::NotTriggered(reason)),

@@ -2,6 +2,7 @@
 
 mod control;
 mod create;
+mod ended;
 mod manual;
 mod read;
 mod setting;
@@ -9,6 +10,7 @@ mod skip;
 
 pub use control::{Scope, cancel, rerun, settle_unknown};
 pub use create::{Created, NewRun, create};
+pub use ended::told as end_told;
 pub use manual::{Manual, pipelines, start};
 pub use read::{detail, events, last_event, list};
 pub use skip::asked as asks_for_nothing;

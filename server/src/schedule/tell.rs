@@ -1,6 +1,6 @@
 //! What the forge is told of runs and deployments: rows of the outbox, written in the transaction that moved them.
 
-use tidegate_pipelines::Diagnostic;
+use tidegate_pipelines::{Diagnostic, event::EventKind};
 use tidegate_protocol::{
     ids::RepositoryId,
     status::{DeploymentStatus, RunStatus},
@@ -32,6 +32,21 @@ pub(crate) async fn run(
     // A run may be in the same state more than once; the time-ordered id tells the times apart.
     let key = format!("run:{}:{status}:{}", run.id, uuid::Uuid::now_v7());
     enqueue(tx, run.repository_id, &key, &message).await
+}
+
+/// Ends that may follow one another, each starting the next. The database keeps it too.
+pub(crate) const DEEPEST: i32 = 5;
+
+/// A run ended: the repository's other pipelines may be waiting for that. Through the inbox, so that it is not lost.
+pub(crate) async fn pipelines(tx: &mut Tx, run: &RunRow) -> Result<(), Error> {
+    if run.event.kind == EventKind::Rollback {
+        return Ok(());
+    }
+    if run.depth < DEEPEST {
+        return tx.insert_end(run.repository_id, run.id).await;
+    }
+    let message = format!("its end starts no other pipeline: {DEEPEST} ends of others lie before it already");
+    tx.event(run.id, None, "run.deep", &message, serde_json::json!({})).await
 }
 
 /// A pipeline was not started for a commit, on purpose.

@@ -22,6 +22,8 @@ use crate::{
 const HOLD: Duration = Duration::from_secs(600);
 /// After so many tries a delivery has failed.
 const TRIES: i32 = 8;
+/// What the native language calls the end of another pipeline's run.
+const PIPELINE: &str = "pipeline";
 /// Characters of a delivery's result.
 const RESULT: usize = 4000;
 
@@ -92,15 +94,21 @@ impl Results {
 
 async fn work(app: &App, delivery: &Delivery) -> Result<Done, Error> {
     let repository = repositories::get(app, delivery.repository).await?;
-    let events = match events::parse(&delivery.event, &delivery.body, &repository) {
-        Ok(Parsed::Events(events)) => events,
-        Ok(Parsed::Ignored(reason)) => return Ok(Done::Ignored(reason)),
-        Err(reason) => return Ok(Done::Failed(reason)),
+    let (events, depth) = match delivery.ended {
+        Some(run) => {
+            let run = app.db.run(run).await?;
+            (runs::end_told(app, &run, &repository), run.depth + 1)
+        }
+        None => match events::parse(&delivery.event, &delivery.body, &repository) {
+            Ok(Parsed::Events(events)) => (events, 0),
+            Ok(Parsed::Ignored(reason)) => return Ok(Done::Ignored(reason)),
+            Err(reason) => return Ok(Done::Failed(reason)),
+        },
     };
+    let inbox = Inbox { app, repository: &repository, delivery, depth };
     let mut results = Results::default();
     for told in events {
-        let place = Inbox { app, repository: &repository, delivery, depth: 0 };
-        place.start(told, &mut results).await?;
+        inbox.start(told, &mut results).await?;
     }
     Ok(results.done())
 }
@@ -117,7 +125,7 @@ impl Inbox<'_> {
     async fn start(&self, told: Told, results: &mut Results) -> Result<(), Error> {
         let Self { app, repository, .. } = self;
         let Told { mut event, files: which } = told;
-        if let Some(reason) = self.needless(&event).await? {
+        if let Some(reason) = self.needless(&event, &which).await? {
             results.said.push(reason);
             return Ok(());
         }
@@ -195,9 +203,10 @@ impl Inbox<'_> {
     }
 
     /// Why nothing is to be looked at for an event: no file of the default branch names it.
-    async fn needless(&self, event: &Event) -> Result<Option<String>, Error> {
-        let name = event.name.as_deref().unwrap_or_default();
-        let of_default = OF_DEFAULT_BRANCH.contains(&name);
+    async fn needless(&self, event: &Event, which: &Which) -> Result<Option<String>, Error> {
+        let native_end = event.kind == EventKind::Upstream && *which == Which::Native;
+        let name = if native_end { PIPELINE } else { event.name.as_deref().unwrap_or_default() };
+        let of_default = native_end || OF_DEFAULT_BRANCH.contains(&name);
         if !of_default || self.app.db.may_name_event(self.repository.id, name).await? {
             return Ok(None);
         }
@@ -251,6 +260,7 @@ async fn note_default_branch(
     let named: Vec<&str> = OF_DEFAULT_BRANCH
         .iter()
         .copied()
+        .chain([PIPELINE])
         .filter(|name| files.iter().any(|file| file.text.contains(name)))
         .collect();
     let mut tx = app.db.begin().await?;

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 use sqlx::PgPool;
-use tidegate_protocol::ids::RunId;
+use tidegate_protocol::{
+    ids::{DeliveryId, RunId},
+    messages::Outcome,
+};
 use tidegate_server::{
     actor::Role,
     error::Error,
@@ -14,6 +17,7 @@ use tidegate_server::{
 };
 
 use crate::{
+    leased::{LABEL, claim, finish, finished, lease},
     origin::{Origin, deliver, outcome, push, runs as all_runs, work_off},
     support::{MIGRATOR, World},
 };
@@ -246,4 +250,42 @@ async fn variables_are_the_environments_before_the_repositorys(pool: PgPool) {
     let gone = variables::delete(&world.app, repository.id, Some("production"), "LEVEL", &world.admin).await;
     assert!(matches!(gone, Err(Error::NotFound(_))));
     assert_eq!(world.value::<i64>("select count(*) from audit where action like 'variable.%'").await, 4);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn the_end_of_a_run_is_told_once_and_not_for_ever(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    let origin = Origin::new(&repository);
+    let runner = world.runner().await;
+    let sha = origin.commit("refs/heads/main", "a change", &[(".tidegate/ci.yml", CI)]);
+    deliver(&world, &repository, "push", push("refs/heads/main", &sha, &["x"])).await;
+    work_off(&world).await;
+    let ends = "select count(*) from deliveries where run_id is not null";
+    assert_eq!(world.value::<i64>(ends).await, 0);
+    let lease = lease(&world, runner).await;
+    finish(&world, runner, &lease, finished(Outcome::Failed)).await.unwrap();
+    assert_eq!(world.value::<i64>(ends).await, 1);
+    work_off(&world).await;
+    let (state, result) = {
+        let id = world.value("select id from deliveries where run_id is not null").await;
+        outcome(&world, DeliveryId(id)).await
+    };
+    assert_eq!(state, "ignored");
+    assert!(result.contains("no pipeline file of main names `workflow_run`"), "{result}");
+
+    // It goes on, and ends again: that is another end.
+    runs::rerun(&world.app, lease.run, Scope::Failed, &world.admin).await.unwrap();
+    let again = claim(&world, runner, &[LABEL]).await.unwrap();
+    finish(&world, runner, &again, finished(Outcome::Succeeded)).await.unwrap();
+    assert_eq!(world.value::<i64>(ends).await, 2);
+
+    // As deep as it goes, nobody is told any more.
+    world.sql("update runs set depth = 5").await;
+    let again = runs::rerun(&world.app, lease.run, Scope::All, &world.admin).await.unwrap();
+    assert_eq!(world.value::<i32>(&format!("select depth from runs where id = '{again}'")).await, 5);
+    let last = claim(&world, runner, &[LABEL]).await.unwrap();
+    finish(&world, runner, &last, finished(Outcome::Succeeded)).await.unwrap();
+    assert_eq!(world.value::<i64>(ends).await, 2);
+    assert_eq!(world.value::<i64>("select count(*) from events where kind = 'run.deep'").await, 1);
 }
