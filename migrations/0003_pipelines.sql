@@ -50,3 +50,15 @@ create table variables (
     updated_by    text not null,
     unique nulls not distinct (repository_id, environment, name)
 );
+
+-- What steps say of places in files, and TAP.
+alter table reports drop constraint reports_kind_check;
+alter table reports add check (kind in ('junit', 'cobertura', 'lcov', 'sarif', 'tap', 'annotations'));
+
+-- What steps write for the run's page, Markdown.
+create table step_notes (
+    attempt_id uuid not null references attempts on delete cascade,
+    step       integer not null,
+    text       text not null,
+    primary key (attempt_id, step)
+);

@@ -12,6 +12,7 @@ use super::{
     messages::{DeploymentMessage, RunMessage, SkippedMessage},
     words::{self, DESCRIPTION, cut, head},
 };
+use crate::reports::Remark;
 
 /// GitHub takes no more annotations in one request.
 pub const ANNOTATIONS: usize = 50;
@@ -271,7 +272,9 @@ fn output(run: &RunMessage) -> Value {
 }
 
 fn annotations(run: &RunMessage, from: usize) -> Option<Value> {
-    let batch: Vec<Value> = run.diagnostics.iter().skip(from).take(ANNOTATIONS).map(annotation).collect();
+    let remarks = run.remarks.iter().filter_map(remark);
+    let all = run.diagnostics.iter().map(annotation).chain(remarks);
+    let batch: Vec<Value> = all.skip(from).take(ANNOTATIONS).collect();
     if batch.is_empty() { None } else { Some(Value::Array(batch)) }
 }
 
@@ -296,6 +299,36 @@ fn annotation(diagnostic: &Diagnostic) -> Value {
         annotation["end_column"] = json!(span.end_column.max(span.column).max(1));
     }
     annotation
+}
+
+/// What a step said of a place; none, where it named no file of the repository.
+fn remark(remark: &Remark) -> Option<Value> {
+    let file = remark.file.as_deref()?.trim_start_matches("./");
+    if file.is_empty() || file.starts_with('/') || file.split('/').any(|part| part == "..") {
+        return None;
+    }
+    let line = remark.line.unwrap_or(1);
+    let end_line = remark.end_line.unwrap_or(line).max(line);
+    let level = match remark.level.as_str() {
+        "error" => "failure",
+        "warning" => "warning",
+        _ => "notice",
+    };
+    let mut annotation = json!({
+        "path": file,
+        "start_line": line,
+        "end_line": end_line,
+        "annotation_level": level,
+        "message": head(&remark.message, ANNOTATION),
+    });
+    if let Some(title) = &remark.title {
+        annotation["title"] = json!(cut(title, 255));
+    }
+    if let (true, Some(column)) = (line == end_line, remark.column) {
+        annotation["start_column"] = json!(column);
+        annotation["end_column"] = json!(remark.end_column.unwrap_or(column).max(column));
+    }
+    Some(annotation)
 }
 
 /// The page of a run.

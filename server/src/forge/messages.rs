@@ -11,6 +11,8 @@ use tidegate_protocol::{
     status::{DeploymentStatus, RunStatus},
 };
 
+use crate::reports::Remark;
+
 /// One thing to tell the forge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -62,6 +64,9 @@ pub struct RunMessage {
     /// The pipeline file's mistakes and warnings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<Diagnostic>,
+    /// What its steps said of places in files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Remark>,
 }
 
 /// A pipeline that was not started.
@@ -116,6 +121,7 @@ mod tests {
             status: RunStatus::Waiting,
             reason: Some("waits at a gate".to_owned()),
             diagnostics: Vec::new(),
+            remarks: Vec::new(),
         });
         let deployment = Message::Deployment(DeploymentMessage {
             deployment: DeploymentId::new(),

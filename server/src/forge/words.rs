@@ -133,6 +133,7 @@ mod tests {
             status,
             reason: None,
             diagnostics,
+            remarks: Vec::new(),
         }
     }
 

@@ -51,6 +51,7 @@ pub const TABLE: &[(&str, &str, Access)] = &[
     ("GET", "/api/v1/attempts/{id}/steps/{step}/log", At(Viewer)),
     ("GET", "/api/v1/attempts/{id}/steps/{step}/log/stream", At(Viewer)),
     ("GET", "/api/v1/artifacts/{id}", At(Viewer)),
+    ("GET", "/api/v1/attempts/{id}/notes", At(Viewer)),
     ("GET", "/api/v1/gates", At(Viewer)),
     // The environment's own rules say who of these decides.
     ("POST", "/api/v1/gates/{id}/decision", At(Developer)),

@@ -12,6 +12,9 @@ use crate::{
     store::{DeploymentRow, RunRow, Tx},
 };
 
+/// What steps said that the forge is told of.
+const REMARKS: usize = 200;
+
 /// A run moved.
 pub(crate) async fn run(
     tx: &mut Tx,
@@ -20,6 +23,14 @@ pub(crate) async fn run(
     reason: Option<&str>,
     diagnostics: &[Diagnostic],
 ) -> Result<(), Error> {
+    if !tx.is_told(run.repository_id).await? {
+        return Ok(());
+    }
+    // The forge counts annotations from the first on: what was told before comes before what is new.
+    let (diagnostics, remarks) = match status.is_final() && diagnostics.is_empty() {
+        true => (tx.diagnostics(run.id).await?, tx.remarks_of_run(run.id, REMARKS).await?),
+        false => (diagnostics.to_vec(), Vec::new()),
+    };
     let message = Message::Run(RunMessage {
         run: run.id,
         number: run.number,
@@ -27,7 +38,8 @@ pub(crate) async fn run(
         sha: run.sha.clone(),
         status,
         reason: reason.map(str::to_owned),
-        diagnostics: diagnostics.to_vec(),
+        diagnostics,
+        remarks,
     });
     // A run may be in the same state more than once; the time-ordered id tells the times apart.
     let key = format!("run:{}:{status}:{}", run.id, uuid::Uuid::now_v7());

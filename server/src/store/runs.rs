@@ -268,6 +268,16 @@ impl Tx {
         .await?)
     }
 
+    /// What is wrong with the pipeline file of a run.
+    pub async fn diagnostics(&mut self, id: RunId) -> Result<Vec<Diagnostic>, Error> {
+        let found: Option<Json<Vec<Diagnostic>>> =
+            sqlx::query_scalar("select diagnostics from runs where id = $1")
+                .bind(id.0)
+                .fetch_optional(&mut *self.inner)
+                .await?;
+        Ok(found.map(unwrap).unwrap_or_default())
+    }
+
     /// All that the forge said about the event of a run.
     pub async fn payload(&mut self, id: RunId) -> Result<Option<Value>, Error> {
         let text: Option<Option<String>> = sqlx::query_scalar("select payload::text from runs where id = $1")

@@ -73,6 +73,7 @@ fn open_router() -> OpenApiRouter<Shared> {
         .routes(routes!(logs::read))
         .routes(routes!(logs::stream))
         .routes(routes!(logs::artifact))
+        .routes(routes!(logs::notes))
         .routes(routes!(deployments::gates))
         .routes(routes!(deployments::decide))
         .routes(routes!(deployments::environments))

@@ -27,7 +27,7 @@ macro_rules! summary {
 macro_rules! stages {
     () => {
         "(select coalesce(json_agg(t order by t.position, t.key), '[]') from (
-            select s.id, s.key, s.plan->>'name' as name, s.verb, s.status, s.reason,
+            select s.id, s.key, s.plan->>'name' as name, s.plan->>'title' as title, s.verb, s.status, s.reason,
                 coalesce(s.plan->'needs', '[]') as needs, s.position, s.environment, s.outputs, s.rollback_of,
                 s.queued_at, s.started_at, s.finished_at,
                 (select coalesce(json_agg(u order by u.number), '[]') from (

@@ -122,6 +122,8 @@ pub struct Stage {
     pub key: String,
     /// Its name in the file.
     pub name: String,
+    /// What people call it; absent: its key.
+    pub title: Option<String>,
     /// Its verb.
     pub verb: String,
     /// Where it is.
@@ -218,7 +220,7 @@ pub struct Step {
 /// A report of a stage.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Report {
-    /// `junit`, `cobertura`, `lcov` or `sarif`.
+    /// `junit`, `tap`, `cobertura`, `lcov`, `sarif` or `annotations`.
     pub kind: String,
     /// The file's path in the workspace.
     pub path: String,
