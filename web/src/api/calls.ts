@@ -15,6 +15,7 @@ import type {
   NewRepository,
   NewToken,
   NewUser,
+  Notes,
   Pipelines,
   Repositories,
   Repository,
@@ -77,6 +78,8 @@ export const logs = {
   },
   streamUrl: (attempt: string, step: number, offset: number) =>
     href(`/attempts/${id(attempt)}/steps/${step}/log/stream`) + query({ offset }),
+  notes: (attempt: string, signal?: AbortSignal) =>
+    json<Notes>("GET", `/attempts/${id(attempt)}/notes`, undefined, signal),
   downloadUrl: (attempt: string, step: number) => href(`/attempts/${id(attempt)}/steps/${step}/log`),
 };
 

@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/attempts/{id}/notes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the steps of an attempt wrote for the run's page, as Markdown. */
+        get: operations["logs_notes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/attempts/{id}/steps/{step}/log": {
         parameters: {
             query?: never;
@@ -1058,6 +1075,21 @@ export interface components {
             /** @description The name to log in with. */
             username: string;
         };
+        /** @description What a step wrote for the run's page. */
+        Note: {
+            /**
+             * Format: int32
+             * @description The step's index in the attempt.
+             */
+            step: number;
+            /** @description Markdown. */
+            text: string;
+        };
+        /** @description What steps wrote for the run's page. */
+        Notes: {
+            /** @description By step. */
+            notes: components["schemas"]["Note"][];
+        };
         /** @description A person, named. */
         Person: {
             /** @description The name for people. */
@@ -1094,9 +1126,45 @@ export interface components {
             /** @description By path. */
             pipelines: components["schemas"]["PipelineSummary"][];
         };
+        /** @description What a step said of a place. */
+        Remark: {
+            /**
+             * Format: int32
+             * @description The first column, from 1.
+             */
+            column?: number | null;
+            /**
+             * Format: int32
+             * @description The last column.
+             */
+            end_column?: number | null;
+            /**
+             * Format: int32
+             * @description The last line.
+             */
+            end_line?: number | null;
+            /** @description The file. */
+            file?: string | null;
+            /** @description `error`, `warning` or `notice`. */
+            level: string;
+            /**
+             * Format: int32
+             * @description The first line, from 1.
+             */
+            line?: number | null;
+            /** @description What it says. */
+            message: string;
+            /**
+             * Format: int32
+             * @description The step's index in the attempt.
+             */
+            step: number;
+            /** @description Its heading. */
+            title?: string | null;
+        };
         /** @description A report of a stage. */
         Report: {
-            /** @description `junit`, `cobertura`, `lcov` or `sarif`. */
+            /** @description `junit`, `tap`, `cobertura`, `lcov`, `sarif` or `annotations`. */
             kind: string;
             /** @description The file's path in the workspace. */
             path: string;
@@ -1427,6 +1495,8 @@ export interface components {
             started_at?: string | null;
             /** @description Where it is. */
             status: string;
+            /** @description What people call it; absent: its key. */
+            title?: string | null;
             /** @description Its verb. */
             verb: string;
         };
@@ -1537,6 +1607,31 @@ export interface components {
              * @description Findings of level warning.
              */
             warning: number;
+        } | {
+            /**
+             * Format: int64
+             * @description Errors.
+             */
+            errors: number;
+            /** @description The first ones. */
+            items: components["schemas"]["Remark"][];
+            /** @enum {string} */
+            kind: "annotations";
+            /**
+             * Format: int64
+             * @description Steps that wrote something for the run's page.
+             */
+            notes: number;
+            /**
+             * Format: int64
+             * @description Notices.
+             */
+            notices: number;
+            /**
+             * Format: int64
+             * @description Warnings.
+             */
+            warnings: number;
         };
         /** @description A failed test. */
         TestFailure: {
@@ -1666,6 +1761,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    logs_notes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The attempt */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notes"];
                 };
             };
         };
