@@ -73,6 +73,9 @@ pub enum Command {
     /// Secrets of repositories and environments
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    /// Variables of repositories and environments
+    #[command(subcommand)]
+    Variables(variables::Variables),
     /// People
     #[command(subcommand)]
     Users(users::Users),

@@ -36,5 +36,6 @@ pub mod secrets;
 mod start;
 pub mod store;
 pub mod tasks;
+pub mod variables;
 
 pub use start::{Server, StartError, start};

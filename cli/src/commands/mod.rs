@@ -24,6 +24,7 @@ pub mod tokens;
 pub mod up;
 pub mod users;
 pub mod validate;
+pub mod variables;
 
 use std::{future::Future, io::Write};
 
@@ -65,6 +66,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Env(command) => asynchronous(command.run()),
         Command::Repos(command) => asynchronous(command.run()),
         Command::Secrets(command) => asynchronous(command.run()),
+        Command::Variables(command) => asynchronous(command.run()),
         Command::Users(command) => asynchronous(command.run()),
         Command::Tokens(command) => asynchronous(command.run()),
         Command::Runners(command) => asynchronous(command.run()),
@@ -131,6 +133,11 @@ pub fn write_out(bytes: &[u8]) -> Outcome {
         }
         _ => Ok(()),
     }
+}
+
+/// Text as a part of a query.
+pub fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// The id of a repository that is named `owner/name` (or by its id).

@@ -104,7 +104,9 @@ pub async fn rollback(
     let digest = Sha256::digest(serde_json::to_vec(&plan)?);
     let new = InsertRun {
         repository: made_by.repository_id,
-        pipeline: &plan.name,
+        pipeline: &made_by.pipeline,
+        path: &made_by.path,
+        depth: 0,
         status: RunStatus::Running,
         reason: None,
         event: &event,

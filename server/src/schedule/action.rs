@@ -73,13 +73,15 @@ pub enum Action {
         stage: StageId,
         /// Its environment, once known, so that the run is looked at again.
         environment: Option<String>,
-        /// What for.
+        /// What for; the end of a sentence about it.
         reason: String,
     },
     /// The stage's runner is asked to stop it.
     Stop {
         /// Which.
         stage: StageId,
+        /// Why, where that is not plain from the run.
+        reason: Option<String>,
     },
     /// A deployment moves on.
     MoveDeployment {

@@ -86,10 +86,16 @@ pub async fn apply(tx: &mut Tx, run: &RunRow, stages: &[StageRow], action: &Acti
             let message = format!("{} {reason}", stage.key);
             tx.event(run.id, Some(&stage.key), "stage.held", &message, json!({})).await
         }
-        Action::Stop { stage } => {
+        Action::Stop { stage, reason } => {
             let stage = find(stages, *stage)?;
             tx.set_stage_cancel(stage.id, true).await?;
-            let message = format!("{} is asked to stop", stage.key);
+            let message = match reason {
+                Some(reason) => {
+                    tx.set_stage_reason(stage.id, Some(reason)).await?;
+                    format!("{} is asked to stop: {reason}", stage.key)
+                }
+                None => format!("{} is asked to stop", stage.key),
+            };
             tx.event(run.id, Some(&stage.key), "stage.stopping", &message, json!({})).await
         }
         Action::MoveDeployment { deployment, from, to, reason } => {
@@ -132,6 +138,9 @@ async fn move_run(tx: &mut Tx, run: &RunRow, to: RunStatus, reason: Option<&str>
         None => format!("the run is {to}"),
     };
     tx.event(run.id, None, &format!("run.{to}"), &message, json!({})).await?;
+    if to.is_final() {
+        super::tell::pipelines(tx, run).await?;
+    }
     super::tell::run(tx, run, to, reason, &[]).await
 }
 

@@ -16,6 +16,7 @@ use super::{
     action::Action,
     deployments,
     facts::{Facts, GateFacts, StageFacts, Surroundings, goes_first},
+    matrix::{self, Places},
     needs::{Turn, turn},
 };
 
@@ -31,19 +32,21 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
         };
     }
     let mut actions = deployments::follow(facts);
+    let mut places = Places::of(facts);
     for stage in &facts.stages {
         // What puts something back is finished even when the run is cancelled, unless that is all that the run does.
         let stoppable = stage.rollback_of.is_none() || facts.base.event.kind == EventKind::Rollback;
-        let action = match &facts.cancel_requested {
-            Some(by) if stoppable => stop(stage, by),
+        let action = match (&facts.cancel_requested, matrix::failed_fast(facts, stage)) {
+            (Some(by), _) if stoppable => stop(stage, format!("cancelled by {by}"), false),
+            (_, Some(reason)) => stop(stage, reason, true),
             _ => match stage.status {
                 StageStatus::Blocked => match turn(facts, stage) {
                     Turn::NotYet => None,
                     Turn::Never(reason) => Some(end(stage, StageStatus::Skipped, reason)),
                     Turn::Broken(reason) => Some(end(stage, StageStatus::Failed, reason)),
-                    Turn::Come => go(facts, stage),
+                    Turn::Come => in_its_place(facts, stage, &mut places),
                 },
-                StageStatus::Gated => go(facts, stage),
+                StageStatus::Gated => in_its_place(facts, stage, &mut places),
                 _ => None,
             },
         };
@@ -52,16 +55,32 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
     if actions.is_empty() { conclude(facts) } else { actions }
 }
 
+/// As [`go`], but a stage is queued only while its matrix has a place.
+fn in_its_place<'a>(facts: &Facts, stage: &'a StageFacts, places: &mut Places<'a>) -> Option<Action> {
+    let action = go(facts, stage)?;
+    let Action::Queue { environment, .. } = &action else { return Some(action) };
+    match places.full(stage) {
+        Some(reason) => held(stage, environment.clone(), reason),
+        None => {
+            places.take(stage);
+            Some(action)
+        }
+    }
+}
+
 fn end(stage: &StageFacts, to: StageStatus, reason: String) -> Action {
     Action::End { stage: stage.id, to, reason }
 }
 
-fn stop(stage: &StageFacts, by: &str) -> Option<Action> {
+/// `tell`: a stage that is at work says why it is to stop.
+fn stop(stage: &StageFacts, reason: String, tell: bool) -> Option<Action> {
     match stage.status {
         StageStatus::Blocked | StageStatus::Gated | StageStatus::Queued => {
-            Some(end(stage, StageStatus::Cancelled, format!("cancelled by {by}")))
+            Some(end(stage, StageStatus::Cancelled, reason))
         }
-        StageStatus::Running if !stage.cancel_requested => Some(Action::Stop { stage: stage.id }),
+        StageStatus::Running if !stage.cancel_requested => {
+            Some(Action::Stop { stage: stage.id, reason: tell.then_some(reason) })
+        }
         _ => None,
     }
 }
@@ -88,7 +107,7 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
     let Verb::Deploy(deploy) = &stage.plan.verb else { return Some(queue(facts, stage, Some(name), None)) };
     if stage.rollback_of.is_some() {
         return Some(match hold(stage, environment) {
-            Some(reason) => return held(stage, &name, reason),
+            Some(reason) => return held(stage, Some(name), reason),
             None => queue(facts, stage, Some(name), None),
         });
     }
@@ -106,7 +125,7 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
         }
         (true, _) => Some(open_gate(facts, stage, name, environment, &deploy.image)),
         (false, _) => match hold(stage, environment) {
-            Some(reason) => held(stage, &name, reason),
+            Some(reason) => held(stage, Some(name), reason),
             None => Some(queue(facts, stage, Some(name), None)),
         },
     }
@@ -166,13 +185,15 @@ fn at_gate(
         GateStatus::Open if gate.required == 0 && gate.ready => {
             Some(Action::PassGate { gate: gate.id, stage: stage.id })
         }
-        GateStatus::Open if gate.required == 0 => held(stage, &name, "waits for its timer".to_owned()),
+        GateStatus::Open if gate.required == 0 => held(stage, Some(name), "waits for its timer".to_owned()),
         GateStatus::Open => {
-            held(stage, &name, format!("waits for approval: {} of {}", gate.approvals, gate.required))
+            held(stage, Some(name), format!("waits for approval: {} of {}", gate.approvals, gate.required))
         }
-        GateStatus::Approved if !gate.ready => held(stage, &name, "approved; waits for its timer".to_owned()),
+        GateStatus::Approved if !gate.ready => {
+            held(stage, Some(name), "approved; waits for its timer".to_owned())
+        }
         GateStatus::Approved => match hold(stage, environment) {
-            Some(reason) => held(stage, &name, format!("approved; {reason}")),
+            Some(reason) => held(stage, Some(name), format!("approved; {reason}")),
             None => Some(queue(facts, stage, Some(name), Some(gate))),
         },
         GateStatus::Voided => None,
@@ -188,9 +209,9 @@ fn hold(stage: &StageFacts, environment: &Surroundings) -> Option<String> {
 }
 
 /// Says so, once.
-fn held(stage: &StageFacts, environment: &str, reason: String) -> Option<Action> {
+fn held(stage: &StageFacts, environment: Option<String>, reason: String) -> Option<Action> {
     let known = stage.reason.as_deref() == Some(&reason);
-    (!known).then(|| Action::Hold { stage: stage.id, environment: Some(environment.to_owned()), reason })
+    (!known).then(|| Action::Hold { stage: stage.id, environment, reason })
 }
 
 fn queue(facts: &Facts, stage: &StageFacts, environment: Option<String>, gate: Option<&GateFacts>) -> Action {

@@ -13,6 +13,7 @@ mod decide;
 mod deployments;
 mod facts;
 mod gather;
+mod matrix;
 mod needs;
 mod retry;
 #[cfg(test)]
@@ -28,7 +29,7 @@ pub use gather::plan_of;
 pub use retry::AttemptEnd;
 use retry::Next;
 use serde_json::json;
-pub(crate) use tell::{deployment as tell_deployment, run as tell_run};
+pub(crate) use tell::{deployment as tell_deployment, run as tell_run, skipped as tell_skipped};
 use tidegate_pipelines::{
     Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage,
     plan::{StageKey, StagePlan},
@@ -116,6 +117,10 @@ pub async fn attempt_ended(
     end.number -= stage.attempts_before;
     let stopping = stage.cancel_requested || (run.cancel_requested.is_some() && stage.rollback_of.is_none());
     let lost = end.status == AttemptStatus::Lost;
+    if stage.cancel_requested && stage.reason.is_some() {
+        // Why it was asked to stop says more than that it did.
+        end.reason.clone_from(&stage.reason);
+    }
     match retry::after(&stage.plan, &end, stopping) {
         Next::Again { wait, reason } => {
             tx.move_stage(stage.id, stage.status, StageStatus::Queued, Some(&reason)).await?;

@@ -1,6 +1,6 @@
 //! What the forge is told of runs and deployments: rows of the outbox, written in the transaction that moved them.
 
-use tidegate_pipelines::Diagnostic;
+use tidegate_pipelines::{Diagnostic, event::EventKind};
 use tidegate_protocol::{
     ids::RepositoryId,
     status::{DeploymentStatus, RunStatus},
@@ -8,9 +8,12 @@ use tidegate_protocol::{
 
 use crate::{
     error::Error,
-    forge::messages::{DeploymentMessage, Message, RunMessage},
+    forge::messages::{DeploymentMessage, Message, RunMessage, SkippedMessage},
     store::{DeploymentRow, RunRow, Tx},
 };
+
+/// What steps said that the forge is told of.
+const REMARKS: usize = 200;
 
 /// A run moved.
 pub(crate) async fn run(
@@ -20,6 +23,14 @@ pub(crate) async fn run(
     reason: Option<&str>,
     diagnostics: &[Diagnostic],
 ) -> Result<(), Error> {
+    if !tx.is_told(run.repository_id).await? {
+        return Ok(());
+    }
+    // The forge counts annotations from the first on: what was told before comes before what is new.
+    let (diagnostics, remarks) = match status.is_final() && diagnostics.is_empty() {
+        true => (tx.diagnostics(run.id).await?, tx.remarks_of_run(run.id, REMARKS).await?),
+        false => (diagnostics.to_vec(), Vec::new()),
+    };
     let message = Message::Run(RunMessage {
         run: run.id,
         number: run.number,
@@ -27,11 +38,37 @@ pub(crate) async fn run(
         sha: run.sha.clone(),
         status,
         reason: reason.map(str::to_owned),
-        diagnostics: diagnostics.to_vec(),
+        diagnostics,
+        remarks,
     });
     // A run may be in the same state more than once; the time-ordered id tells the times apart.
     let key = format!("run:{}:{status}:{}", run.id, uuid::Uuid::now_v7());
     enqueue(tx, run.repository_id, &key, &message).await
+}
+
+/// Ends that may follow one another, each starting the next. The database keeps it too.
+pub(crate) const DEEPEST: i32 = 5;
+
+/// A run ended: the repository's other pipelines may be waiting for that. Through the inbox, so that it is not lost.
+pub(crate) async fn pipelines(tx: &mut Tx, run: &RunRow) -> Result<(), Error> {
+    if run.event.kind == EventKind::Rollback {
+        return Ok(());
+    }
+    if run.depth < DEEPEST {
+        return tx.insert_end(run.repository_id, run.id).await;
+    }
+    let message = format!("its end starts no other pipeline: {DEEPEST} ends of others lie before it already");
+    tx.event(run.id, None, "run.deep", &message, serde_json::json!({})).await
+}
+
+/// A pipeline was not started for a commit, on purpose.
+pub(crate) async fn skipped(
+    tx: &mut Tx,
+    repository: RepositoryId,
+    skipped: SkippedMessage,
+) -> Result<(), Error> {
+    let key = format!("skipped:{}", skipped.id);
+    enqueue(tx, repository, &key, &Message::Skipped(skipped)).await
 }
 
 /// A deployment began or moved.

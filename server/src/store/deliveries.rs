@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use tidegate_protocol::ids::{DeliveryId, RepositoryId};
+use tidegate_protocol::ids::{DeliveryId, RepositoryId, RunId};
 use uuid::Uuid;
 
 use super::Tx;
-use crate::error::Error;
+use crate::{error::Error, hub::Hint};
 
 /// A delivery to store.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub struct Delivery {
     pub event: String,
     /// Its bytes.
     pub body: Vec<u8>,
+    /// No forge tells it, but the server: this run ended.
+    pub ended: Option<RunId>,
     /// Which try this is, from 1.
     pub attempts: i32,
 }
@@ -64,10 +66,28 @@ impl Tx {
         Ok(ids.into_iter().map(DeliveryId).collect())
     }
 
+    /// Stores that a run ended, in the transaction that ended it. A run that goes on and ends again is told again.
+    pub async fn insert_end(&mut self, repository: RepositoryId, run: RunId) -> Result<(), Error> {
+        let id = DeliveryId::new();
+        let key = format!("end of {run}, {id}");
+        sqlx::query(
+            "insert into deliveries (id, repository_id, delivery_key, content_key, event, body, run_id)
+             values ($1, $2, $3, $4, 'run', '', $5)",
+        )
+        .bind(id.0)
+        .bind(repository.0)
+        .bind(&key)
+        .bind(key.as_bytes())
+        .bind(run.0)
+        .execute(&mut *self.inner)
+        .await?;
+        self.notify(Hint::Delivery).await
+    }
+
     /// Takes the next delivery for so long; nobody else gets it until then. Only the oldest of a repository is
     /// ever handed out, so pushes are worked on in the order they came.
     pub async fn take_delivery(&mut self, hold: Duration) -> Result<Option<Delivery>, Error> {
-        let row: Option<(Uuid, Uuid, String, Vec<u8>, i32)> = sqlx::query_as(
+        let row: Option<(Uuid, Uuid, String, Vec<u8>, i32, Option<Uuid>)> = sqlx::query_as(
             "update deliveries set attempts = attempts + 1, not_before = now() + make_interval(secs => $1)
              where id = (select d.id from deliveries d
                          where d.not_before <= now() and d.id in (
@@ -76,17 +96,18 @@ impl Tx {
                                  order by o.received_at, o.id limit 1) oldest)
                          order by d.received_at, d.id limit 1 for update of d skip locked)
                and state = 'received'
-             returning id, repository_id, event, body, attempts",
+             returning id, repository_id, event, body, attempts, run_id",
         )
         .bind(hold.as_secs_f64())
         .fetch_optional(&mut *self.inner)
         .await?;
-        Ok(row.map(|(id, repository, event, body, attempts)| Delivery {
+        Ok(row.map(|(id, repository, event, body, attempts, ended)| Delivery {
             id: DeliveryId(id),
             repository: RepositoryId(repository),
             event,
             body,
             attempts,
+            ended: ended.map(RunId),
         }))
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod audit;
+mod deliveries;
 mod deployed;
 mod deployments;
 mod edge;
@@ -15,6 +16,7 @@ mod intake;
 mod leased;
 mod leases;
 mod logs;
+mod origin;
 mod reads;
 mod reports;
 mod repositories;

@@ -35,6 +35,8 @@ fn new(repository: &Repository, text: &str, delivery: Option<DeliveryId>) -> New
         text: text.to_owned(),
         delivery,
         rerun_of: None,
+        depth: 0,
+        skip: None,
     }
 }
 

@@ -62,6 +62,7 @@ impl World {
             clone_url: format!("file://{}/api-{number}.git", self.folder.path().display()),
             default_branch: None,
             pipeline_path: None,
+            pipelines: None,
             clone_token: None,
         };
         let id = repositories::create(&self.app, new, &self.admin).await.unwrap().id;

@@ -1,12 +1,7 @@
-//! Reading repositories: a bare mirror per repository under `<data>/mirrors`, fetched as needed.
-//!
-//! The only module of the server that names git2. All of it is blocking and runs off the async threads; one
-//! lock per mirror keeps two fetches of the same repository apart. A mirror is a cache: it can be deleted at
-//! any time. Names of refs, commits and paths are checked before they are used, and credentials are given only
-//! to the host of the repository's own clone URL.
+//! A mirror: opened or made, fetched, read. The only module of the server that names git2; all of it blocks.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Component, Path, PathBuf},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
@@ -14,199 +9,99 @@ use std::{
 
 use git2::{AutotagOption, Cred, ErrorClass, ErrorCode, FetchOptions, Oid, RemoteCallbacks};
 use secrecy::{ExposeSecret, SecretString};
-use tidegate_protocol::ids::RepositoryId;
 use url::Url;
 
+use super::{
+    CommitFacts, GitError, LARGEST_FILE, MOST_FILES, PATIENCE, PipelineFile, Place, Source, mirror_folder,
+};
 use crate::{
     app::App,
-    error::Error,
     forge::events::is_sha,
     repositories,
     store::views::{Commit, Repository},
 };
 
-/// A fetch that moves nothing for so long is given up.
-const PATIENCE: Duration = Duration::from_secs(240);
-/// A pipeline file larger than this is none.
-const LARGEST_FILE: usize = 1 << 20;
 /// More changed paths than this count as unknown, which lets every filter through.
 const MOST_PATHS: usize = 20_000;
 
-/// Why a repository could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum GitError {
-    /// It will not work the next time either.
-    #[error("{0}")]
-    Gone(String),
-    /// It may work later.
-    #[error("{0}")]
-    Away(String),
-    /// Not git's fault.
-    #[error(transparent)]
-    Core(#[from] Error),
-}
-
-impl From<GitError> for Error {
-    fn from(error: GitError) -> Self {
-        match error {
-            GitError::Gone(message) => Self::Invalid(message),
-            GitError::Away(message) => Self::Refused(message),
-            GitError::Core(error) => error,
-        }
-    }
-}
-
-/// What to read.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// A full ref (`refs/heads/main`), or a branch, tag or commit when `sha` is none.
-    pub reference: &'a str,
-    /// The commit, where it is known; else that of the ref.
-    pub sha: Option<&'a str>,
-    /// A file's path.
-    pub path: &'a str,
-    /// The branch that changed paths are told against.
-    pub base: Option<&'a str>,
-}
-
-/// What was read.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// The full ref.
-    pub reference: String,
-    /// The commit.
-    pub commit: CommitFacts,
-    /// The file, if it is there.
-    pub text: Option<String>,
-    /// Paths that differ from where the base branch was left; none: not asked for, or too many.
-    pub changed_paths: Option<Vec<String>>,
-}
-
-/// Facts of a commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CommitFacts {
-    /// Forty hex digits.
-    pub sha: String,
-    /// Its message.
-    pub message: String,
-    /// `Name <address>`.
-    pub author: String,
-}
-
-/// Fetches what is wanted and reads it.
-pub async fn read(app: &App, repository: &Repository, wanted: Wanted<'_>) -> Result<Source, GitError> {
-    let job = Job::new(app, repository).await?;
-    let (reference, sha) = (wanted.reference.to_owned(), wanted.sha.map(str::to_owned));
-    let (path, base) = (wanted.path.to_owned(), wanted.base.map(str::to_owned));
-    off_thread(move || job.read(&reference, sha.as_deref(), &path, base.as_deref())).await
-}
-
-/// The commits that `to` has and `from` has not, newest first, at most `limit`. None: the mirror does not know
-/// both. Fetches nothing, so it is quick enough for a page.
-pub async fn commits_between(
-    app: &App,
-    repository: &Repository,
-    from: &str,
-    to: &str,
-    limit: usize,
-) -> Result<Option<Vec<Commit>>, GitError> {
-    let folder = mirror_of(app, repository);
-    let (from, to) = (from.to_owned(), to.to_owned());
-    off_thread(move || Ok(commits_in(&folder, &from, &to, limit).ok())).await
-}
-
-/// Removes the mirror of a repository that was deleted. What cannot be removed is only disk space.
-pub(crate) async fn forget(app: &App, repository: RepositoryId) {
-    let folder = mirror_folder(app, repository);
-    let removed = tokio::task::spawn_blocking(move || {
-        let lock = lock_of(&folder);
-        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
-        match std::fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err((folder, error)),
-            _ => Ok(()),
-        }
-    });
-    if let Ok(Err((folder, error))) = removed.await {
-        tracing::warn!(folder = %folder.display(), %error, "a deleted repository's mirror stays behind");
-    }
-}
-
-async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, GitError> + Send + 'static,
-) -> Result<T, GitError> {
-    let work = tokio::task::spawn_blocking(work);
-    match tokio::time::timeout(PATIENCE + Duration::from_secs(20), work).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(GitError::Core(Error::internal("reading a repository did not end well"))),
-        Err(_) => Err(GitError::Away("the repository's host does not answer".to_owned())),
-    }
-}
-
-fn mirror_of(app: &App, repository: &Repository) -> PathBuf {
-    mirror_folder(app, repository.id)
-}
-
-fn mirror_folder(app: &App, repository: RepositoryId) -> PathBuf {
-    app.config.data_dir.join("mirrors").join(format!("{repository}.git"))
-}
-
 /// The lock of a mirror.
-fn lock_of(folder: &Path) -> Arc<Mutex<()>> {
+pub(super) fn lock_of(folder: &Path) -> Arc<Mutex<()>> {
     static LOCKS: OnceLock<Mutex<HashMap<PathBuf, Arc<Mutex<()>>>>> = OnceLock::new();
     let mut locks = LOCKS.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     Arc::clone(locks.entry(folder.to_owned()).or_default())
 }
 
-struct Job {
-    folder: PathBuf,
-    url: Url,
-    login: Option<(String, SecretString)>,
+/// What is needed to read a repository.
+pub(super) struct Job {
+    /// Its mirror.
+    pub(super) folder: PathBuf,
+    /// Where it is fetched from.
+    pub(super) url: Url,
+    /// What its host is shown.
+    pub(super) login: Option<(String, SecretString)>,
+    /// How long a fetch may take.
+    pub(super) patience: Duration,
 }
 
 impl Job {
-    async fn new(app: &App, repository: &Repository) -> Result<Self, GitError> {
+    /// For a repository that this server builds.
+    pub(super) async fn of(app: &App, repository: &Repository) -> Result<Self, GitError> {
         let url = check_url(&repository.clone_url, app.config.allow_file_clone)?;
         let login = repositories::clone_login(app, repository.id).await?;
-        Ok(Self { folder: mirror_of(app, repository), url, login })
+        Ok(Self { folder: mirror_folder(app, repository.id), url, login, patience: PATIENCE })
     }
 
-    fn read(
+    pub(super) fn read(
+        &self,
+        reference: &str,
+        sha: Option<&str>,
+        places: &[Place],
+        base: Option<&str>,
+    ) -> Result<Source, GitError> {
+        let lock = lock_of(&self.folder);
+        let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let mirror = self.open()?;
+        let (reference, commit) = self.commit(&mirror, reference, sha)?;
+        let changed_paths = base.and_then(|base| self.changed_paths(&mirror, base, &commit));
+        let (files, refused) = read_places(&commit, &mirror, places)?;
+        Ok(Source { reference, files, refused, commit: facts(&commit), changed_paths })
+    }
+
+    /// One file at a commit, a tag or a branch; none: it is not there.
+    pub(super) fn read_file(
         &self,
         reference: &str,
         sha: Option<&str>,
         path: &str,
-        base: Option<&str>,
-    ) -> Result<Source, GitError> {
-        if let Some(sha) = sha
-            && !is_sha(sha)
-        {
-            return Err(GitError::Gone(format!("`{sha}` is no commit id")));
-        }
+    ) -> Result<Option<String>, GitError> {
         check_path(path)?;
         let lock = lock_of(&self.folder);
         let _held = lock.lock().unwrap_or_else(PoisonError::into_inner);
         let mirror = self.open()?;
+        let (_, commit) = self.commit(&mirror, reference, sha)?;
+        read_blob(&mirror, &tree_of(&commit)?, path)
+    }
+
+    /// The commit with the full ref that it was found by.
+    fn commit<'a>(
+        &self,
+        mirror: &'a git2::Repository,
+        reference: &str,
+        sha: Option<&str>,
+    ) -> Result<(String, git2::Commit<'a>), GitError> {
         let (reference, oid) = match sha {
+            Some(sha) if !is_sha(sha) => return Err(GitError::Gone(format!("`{sha}` is no commit id"))),
             Some(sha) => {
                 check_reference(reference)?;
-                (reference.to_owned(), self.find_commit(&mirror, reference, sha)?)
+                (reference.to_owned(), self.find_commit(mirror, reference, sha)?)
             }
-            None => self.find_reference(&mirror, reference)?,
+            None => self.find_reference(mirror, reference)?,
         };
-        let commit =
-            mirror.find_object(oid, None).and_then(|object| object.peel_to_commit()).map_err(|error| {
-                GitError::Gone(format!("{oid} is no commit of {}: {}", self.url, error.message()))
-            })?;
-        let changed_paths = match base {
-            Some(base) => self.changed_paths(&mirror, base, &commit),
-            None => None,
-        };
-        Ok(Source {
-            reference,
-            text: read_blob(&mirror, &commit, path)?,
-            commit: facts(&commit),
-            changed_paths,
-        })
+        let commit = mirror.find_object(oid, None).and_then(|object| object.peel_to_commit());
+        let commit = commit.map_err(|error| {
+            GitError::Gone(format!("{oid} is no commit of {}: {}", self.url, error.message()))
+        })?;
+        Ok((reference, commit))
     }
 
     /// Opens the mirror; makes it when there is none.
@@ -252,7 +147,10 @@ impl Job {
     fn find_reference(&self, mirror: &git2::Repository, name: &str) -> Result<(String, Oid), GitError> {
         if is_sha(name) {
             let reference = format!("refs/tidegate/{name}");
-            let _ = self.fetch(mirror, &["+refs/heads/*:refs/heads/*".to_owned()]);
+            let there = Oid::from_str(name).is_ok_and(|oid| mirror.find_object(oid, None).is_ok());
+            if !there {
+                let _ = self.fetch(mirror, &["+refs/heads/*:refs/heads/*".to_owned()]);
+            }
             return Ok((reference.clone(), self.find_commit(mirror, &reference, name)?));
         }
         let candidates = if name.starts_with("refs/") {
@@ -277,7 +175,7 @@ impl Job {
     }
 
     fn fetch(&self, mirror: &git2::Repository, refspecs: &[String]) -> Result<(), GitError> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + self.patience;
         let mut asked = 0;
         let mut callbacks = RemoteCallbacks::new();
         callbacks.credentials(|url, username, allowed| {
@@ -353,17 +251,65 @@ fn facts(commit: &git2::Commit<'_>) -> CommitFacts {
     }
 }
 
+/// The files of places, by path, and sentences about those that were not read.
+fn read_places(
+    commit: &git2::Commit<'_>,
+    mirror: &git2::Repository,
+    places: &[Place],
+) -> Result<(Vec<PipelineFile>, Vec<String>), GitError> {
+    let tree = tree_of(commit)?;
+    let mut paths = BTreeSet::new();
+    for place in places {
+        match place {
+            Place::File(path) => {
+                check_path(path)?;
+                paths.insert(path.clone());
+            }
+            Place::Folder(folder) => paths.extend(yaml_files(mirror, &tree, folder)),
+        }
+    }
+    let (mut files, mut refused) = (Vec::new(), Vec::new());
+    if paths.len() > MOST_FILES {
+        refused.push(format!(
+            "of {} pipeline files only the first {MOST_FILES} are read, by their paths",
+            paths.len()
+        ));
+    }
+    for path in paths.into_iter().take(MOST_FILES) {
+        match read_blob(mirror, &tree, &path) {
+            Ok(Some(text)) => files.push(PipelineFile { path, text }),
+            Ok(None) => {}
+            Err(GitError::Gone(reason)) => refused.push(reason),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok((files, refused))
+}
+
+/// Paths of the YAML files of a folder. A name that is no UTF-8 is no pipeline's.
+fn yaml_files(mirror: &git2::Repository, tree: &git2::Tree<'_>, folder: &str) -> Vec<String> {
+    let inner = tree.get_path(Path::new(folder)).ok().and_then(|entry| mirror.find_tree(entry.id()).ok());
+    let Some(inner) = inner else { return Vec::new() };
+    let blobs = inner.iter().filter(|entry| entry.kind() == Some(git2::ObjectType::Blob));
+    let names = blobs.filter_map(|entry| std::str::from_utf8(entry.name_bytes()).map(str::to_owned).ok());
+    names
+        .filter(|name| name.ends_with(".yml") || name.ends_with(".yaml"))
+        .map(|name| format!("{folder}/{name}"))
+        .collect()
+}
+
+fn tree_of<'a>(commit: &git2::Commit<'a>) -> Result<git2::Tree<'a>, GitError> {
+    commit.tree().map_err(|error| GitError::Away(format!("the mirror is broken: {}", error.message())))
+}
+
 fn read_blob(
     mirror: &git2::Repository,
-    commit: &git2::Commit<'_>,
+    tree: &git2::Tree<'_>,
     path: &str,
 ) -> Result<Option<String>, GitError> {
-    let tree = commit
-        .tree()
-        .map_err(|error| GitError::Away(format!("the mirror is broken: {}", error.message())))?;
     let Ok(entry) = tree.get_path(Path::new(path)) else { return Ok(None) };
     let Ok(blob) = mirror.find_blob(entry.id()) else {
-        return Err(GitError::Gone(format!("{path} is no file at {}", commit.id())));
+        return Err(GitError::Gone(format!("{path} is no file")));
     };
     if blob.size() > LARGEST_FILE {
         return Err(GitError::Gone(format!(
@@ -374,7 +320,12 @@ fn read_blob(
     Ok(Some(String::from_utf8_lossy(blob.content()).into_owned()))
 }
 
-fn commits_in(folder: &Path, from: &str, to: &str, limit: usize) -> Result<Vec<Commit>, git2::Error> {
+pub(super) fn commits_in(
+    folder: &Path,
+    from: &str,
+    to: &str,
+    limit: usize,
+) -> Result<Vec<Commit>, git2::Error> {
     let mirror = git2::Repository::open_bare(folder)?;
     let (from, to) = (Oid::from_str(from)?, Oid::from_str(to)?);
     mirror.find_commit(from)?;
@@ -398,7 +349,7 @@ fn commits_in(folder: &Path, from: &str, to: &str, limit: usize) -> Result<Vec<C
 }
 
 /// Only schemes that speak git over the network, and files where the server allows them.
-pub(crate) fn check_url(url: &str, allow_file: bool) -> Result<Url, GitError> {
+pub fn check_url(url: &str, allow_file: bool) -> Result<Url, GitError> {
     let parsed =
         Url::parse(url).map_err(|error| GitError::Gone(format!("`{url}` is no clone URL: {error}")))?;
     match parsed.scheme() {
@@ -411,7 +362,7 @@ pub(crate) fn check_url(url: &str, allow_file: bool) -> Result<Url, GitError> {
     }
 }
 
-pub(crate) fn check_reference(reference: &str) -> Result<(), GitError> {
+pub fn check_reference(reference: &str) -> Result<(), GitError> {
     if reference.starts_with("refs/") && git2::Reference::is_valid_name(reference) && !reference.contains('*')
     {
         return Ok(());
@@ -419,7 +370,7 @@ pub(crate) fn check_reference(reference: &str) -> Result<(), GitError> {
     Err(GitError::Gone(format!("`{}` is no ref", reference.chars().take(200).collect::<String>())))
 }
 
-pub(crate) fn check_path(path: &str) -> Result<(), GitError> {
+pub fn check_path(path: &str) -> Result<(), GitError> {
     let fine =
         !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     if fine { Ok(()) } else { Err(GitError::Gone(format!("`{path}` is no path in a repository"))) }
@@ -454,34 +405,116 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_file_at_a_commit_and_what_a_branch_changed() {
+    fn reads_files_at_a_commit_and_what_a_branch_changed() {
         let folder = tempfile::tempdir().unwrap();
         let origin = git2::Repository::init_bare(folder.path().join("origin.git")).unwrap();
         let first = commit(&origin, "refs/heads/main", &[("p.yml", "one")], &[]);
         let second = commit(&origin, "refs/heads/topic", &[("p.yml", "two"), ("new", "x")], &[first]);
         let third = commit(&origin, "refs/heads/main", &[("p.yml", "three")], &[first]);
-        let job = Job {
-            folder: folder.path().join("mirror.git"),
-            url: Url::from_file_path(folder.path().join("origin.git")).unwrap(),
-            login: None,
-        };
+        let job = job(&folder);
+        let one = |name: &str| [Place::File(name.to_owned())];
+        let text = |source: &Source| source.files.first().map(|file| file.text.clone());
 
-        let old = job.read("refs/heads/main", Some(&first.to_string()), "p.yml", None).unwrap();
-        assert_eq!(old.text.as_deref(), Some("one"), "the commit of the event, not the branch's newest");
-        let topic = job.read("refs/heads/topic", Some(&second.to_string()), "p.yml", Some("main")).unwrap();
+        let old = job.read("refs/heads/main", Some(&first.to_string()), &one("p.yml"), None).unwrap();
+        assert_eq!(text(&old).as_deref(), Some("one"), "the commit of the event, not the branch's newest");
+        let topic =
+            job.read("refs/heads/topic", Some(&second.to_string()), &one("p.yml"), Some("main")).unwrap();
         assert_eq!(topic.changed_paths, Some(vec!["new".to_owned(), "p.yml".to_owned()]));
-        let by_name = job.read("main", None, "missing.yml", None).unwrap();
+        let by_name = job.read("main", None, &one("missing.yml"), None).unwrap();
         assert_eq!(by_name.reference, "refs/heads/main");
         assert_eq!(by_name.commit.sha, third.to_string());
         assert_eq!(by_name.commit.author, "Ann <ann@example.org>");
-        assert_eq!(by_name.text, None);
-        assert!(matches!(job.read("nothing", None, "p.yml", None), Err(GitError::Gone(_))));
+        assert_eq!(text(&by_name), None);
+        assert!(matches!(job.read("nothing", None, &one("p.yml"), None), Err(GitError::Gone(_))));
         let gone = "1".repeat(40);
-        assert!(matches!(job.read("refs/heads/main", Some(&gone), "p.yml", None), Err(GitError::Gone(_))));
+        let gone = job.read("refs/heads/main", Some(&gone), &one("p.yml"), None);
+        assert!(matches!(gone, Err(GitError::Gone(_))));
+        assert_eq!(job.read_file(&second.to_string(), None, "new").unwrap().as_deref(), Some("x"));
 
         let between = commits_in(&job.folder, &first.to_string(), &second.to_string(), 10).unwrap();
         assert_eq!(between.len(), 1);
         assert_eq!(between[0].sha, second.to_string());
+    }
+
+    #[test]
+    fn a_folder_gives_its_yaml_files_and_no_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let origin = git2::Repository::init_bare(folder.path().join("origin.git")).unwrap();
+        let large = "#".repeat(LARGEST_FILE + 1);
+        let files = [
+            (".tidegate/b.yml", "b"),
+            (".tidegate/a.yaml", "a"),
+            (".tidegate/notes.md", "no"),
+            (".tidegate/large.yml", large.as_str()),
+            (".tidegate/parts/c.yml", "no"),
+            (".github/workflows/ci.yml", "ci"),
+            ("p.yml", "p"),
+        ];
+        deep_commit(&origin, "refs/heads/main", &files);
+        let places = [
+            Place::File("p.yml".to_owned()),
+            Place::File(".tidegate/b.yml".to_owned()),
+            Place::Folder(".tidegate"),
+            Place::Folder(".github/workflows"),
+            Place::Folder(".nothing"),
+        ];
+        let source = job(&folder).read("main", None, &places, None).unwrap();
+        let read: Vec<_> = source.files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect();
+        let expected = [
+            (".github/workflows/ci.yml", "ci"),
+            (".tidegate/a.yaml", "a"),
+            (".tidegate/b.yml", "b"),
+            ("p.yml", "p"),
+        ];
+        assert_eq!(read, expected);
+        assert_eq!(source.refused.len(), 1);
+        assert!(source.refused[0].starts_with(".tidegate/large.yml has"), "{:?}", source.refused);
+    }
+
+    #[test]
+    fn more_files_than_are_read_are_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let origin = git2::Repository::init_bare(folder.path().join("origin.git")).unwrap();
+        let names: Vec<String> = (0..MOST_FILES + 5).map(|n| format!(".tidegate/{n:03}.yml")).collect();
+        let files: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
+        deep_commit(&origin, "refs/heads/main", &files);
+        let source = job(&folder).read("main", None, &[Place::Folder(".tidegate")], None).unwrap();
+        assert_eq!(source.files.len(), MOST_FILES);
+        assert!(source.refused[0].contains("only the first 100"), "{:?}", source.refused);
+    }
+
+    fn job(folder: &tempfile::TempDir) -> Job {
+        Job {
+            folder: folder.path().join("mirror.git"),
+            url: Url::from_file_path(folder.path().join("origin.git")).unwrap(),
+            login: None,
+            patience: PATIENCE,
+        }
+    }
+
+    /// A commit with files in folders, without a parent.
+    fn deep_commit(repository: &git2::Repository, reference: &str, files: &[(&str, &str)]) {
+        let mut index = git2::Index::new().unwrap();
+        for (path, text) in files {
+            let entry = git2::IndexEntry {
+                ctime: git2::IndexTime::new(0, 0),
+                mtime: git2::IndexTime::new(0, 0),
+                dev: 0,
+                ino: 0,
+                mode: 0o100_644,
+                uid: 0,
+                gid: 0,
+                file_size: 0,
+                id: repository.blob(text.as_bytes()).unwrap(),
+                flags: 0,
+                flags_extended: 0,
+                path: path.as_bytes().to_vec(),
+            };
+            index.add(&entry).unwrap();
+        }
+        let tree = repository.find_tree(index.write_tree_to(repository).unwrap()).unwrap();
+        let author = git2::Signature::now("Ann", "ann@example.org").unwrap();
+        repository.commit(Some(reference), &author, &author, "a change", &tree, &[]).unwrap();
     }
 
     fn commit(
