@@ -62,3 +62,6 @@ create table step_notes (
     text       text not null,
     primary key (attempt_id, step)
 );
+
+-- The plan of the stage itself that an approval is for; null: opened by an older server.
+alter table gates add column stage_digest bytea;

@@ -48,6 +48,7 @@ pub async fn apply(tx: &mut Tx, run: &RunRow, stages: &[StageRow], action: &Acti
                 environment: *environment,
                 sha: &run.sha,
                 plan_digest: run.plan_digest.as_deref().unwrap_or_default(),
+                stage_digest: &stage.digest(),
                 image,
             };
             let gate = tx.open_gate(&new).await?;
@@ -123,6 +124,13 @@ pub(crate) async fn end_stage(
     tx.move_stage(stage.id, stage.status, to, reason).await?;
     if stage.status == StageStatus::Gated {
         tx.void_gates(stage.id, reason.unwrap_or("its stage ended")).await?;
+    }
+    if stage.status == StageStatus::Running {
+        let went = match to {
+            StageStatus::Succeeded => DeploymentStatus::Succeeded,
+            _ => DeploymentStatus::Failed,
+        };
+        super::tell::commands(tx, run, stage, went, reason).await?;
     }
     let message = match reason {
         Some(reason) => format!("{} {to}: {reason}", stage.key),

@@ -7,7 +7,7 @@
 use tidegate_pipelines::{
     Patterns,
     event::{EventKind, GitFacts},
-    plan::{Template, Verb},
+    plan::Verb,
     render_template,
 };
 use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
@@ -94,7 +94,15 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
             return Some(end(stage, StageStatus::Failed, format!("its environment cannot be told: {error}")));
         }
     };
+    let lenient = !stage.plan.expressions.is_strict();
+    if lenient && name.trim().is_empty() {
+        return Some(queue(facts, stage, None, None));
+    }
     let Some(environment) = facts.environments.get(&name) else {
+        if lenient {
+            // As in Actions: an environment that nobody has set up has no rules, and no secrets either.
+            return Some(queue(facts, stage, Some(name), None));
+        }
         return Some(end(
             stage,
             StageStatus::Failed,
@@ -104,16 +112,20 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
             ),
         ));
     };
-    let Verb::Deploy(deploy) = &stage.plan.verb else { return Some(queue(facts, stage, Some(name), None)) };
+    if matches!(stage.plan.verb, Verb::Smoke(_)) {
+        return Some(queue(facts, stage, Some(name), None));
+    }
     if stage.rollback_of.is_some() {
         return Some(match hold(stage, environment) {
             Some(reason) => return held(stage, Some(name), reason),
             None => queue(facts, stage, Some(name), None),
         });
     }
-    if let Some(reason) = not_from_here(&facts.base.git, &name, &environment.branches)
-        .or_else(|| overtaken(facts.number, &name, environment.current_run))
-    {
+    let overtaken = || match &stage.plan.verb {
+        Verb::Deploy(_) => overtaken(facts.number, &name, environment.current_run),
+        _ => None,
+    };
+    if let Some(reason) = not_from_here(&facts.base.git, &name, &environment.branches).or_else(overtaken) {
         return Some(end(stage, StageStatus::Failed, reason));
     }
     let needs_gate = environment.required_approvals > 0 || environment.wait_seconds > 0;
@@ -123,11 +135,20 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
         (_, Some(gate)) if gate.status != GateStatus::Voided => {
             at_gate(facts, stage, name, environment, gate)
         }
-        (true, _) => Some(open_gate(facts, stage, name, environment, &deploy.image)),
+        (true, _) => Some(open_gate(facts, stage, name, environment)),
         (false, _) => match hold(stage, environment) {
             Some(reason) => held(stage, Some(name), reason),
             None => Some(queue(facts, stage, Some(name), None)),
         },
+    }
+}
+
+/// What an approval is for, given the stage with its image literal: the image that is deployed, or, for commands that
+/// deploy by themselves, the commit that they are taken from.
+pub(crate) fn subject(verb: &Verb, sha: &str) -> String {
+    match verb {
+        Verb::Deploy(deploy) => deploy.image.0.clone(),
+        _ => format!("commit {sha}"),
     }
 }
 
@@ -150,14 +171,14 @@ pub(crate) fn overtaken(number: i64, name: &str, current_run: Option<i64>) -> Op
     ))
 }
 
-fn open_gate(
-    facts: &Facts,
-    stage: &StageFacts,
-    name: String,
-    environment: &Surroundings,
-    image: &Template,
-) -> Action {
-    match render_template(image, Some(&stage.plan), &facts.context(Some(&name))) {
+fn open_gate(facts: &Facts, stage: &StageFacts, name: String, environment: &Surroundings) -> Action {
+    let image = match &stage.plan.verb {
+        Verb::Deploy(deploy) => {
+            render_template(&deploy.image, Some(&stage.plan), &facts.context(Some(&name)))
+        }
+        verb => Ok(subject(verb, &facts.base.git.sha)),
+    };
+    match image {
         Ok(image) => Action::OpenGate {
             stage: stage.id,
             environment: environment.id,
@@ -200,10 +221,14 @@ fn at_gate(
     }
 }
 
-/// What keeps a deployment from an environment just now.
+/// What keeps a deployment from an environment just now. Commands that deploy by themselves change nothing that is
+/// recorded there, so they do not take turns.
 fn hold(stage: &StageFacts, environment: &Surroundings) -> Option<String> {
     if let Some(reason) = environment.frozen.as_ref().filter(|_| stage.rollback_of.is_none()) {
         return Some(format!("the environment is frozen: {reason}"));
+    }
+    if !matches!(stage.plan.verb, Verb::Deploy(_)) {
+        return None;
     }
     goes_first(&environment.occupants, stage.id, stage.rollback_of.is_some())
 }

@@ -23,13 +23,15 @@ mod tell;
 use std::collections::BTreeMap;
 
 pub(crate) use apply::end_stage;
-pub(crate) use decide::{not_from_here, overtaken};
+pub(crate) use decide::{not_from_here, overtaken, subject};
 pub(crate) use facts::goes_first;
 pub use gather::plan_of;
 pub use retry::AttemptEnd;
 use retry::Next;
 use serde_json::json;
-pub(crate) use tell::{deployment as tell_deployment, run as tell_run, skipped as tell_skipped};
+pub(crate) use tell::{
+    commands as tell_commands, deployment as tell_deployment, run as tell_run, skipped as tell_skipped,
+};
 use tidegate_pipelines::{
     Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage,
     plan::{StageKey, StagePlan},

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use tidegate_pipelines::plan::{StageKey, StagePlan};
 use tidegate_protocol::{
@@ -59,6 +60,15 @@ pub struct StageRow {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+}
+
+impl StageRow {
+    /// SHA-256 of its plan's JSON: what an approval is for.
+    pub fn digest(&self) -> Vec<u8> {
+        // What was read from JSON can be written as JSON.
+        let json = serde_json::to_vec(&self.plan).unwrap_or_default();
+        Sha256::digest(json).to_vec()
+    }
 }
 
 const COLUMNS: &str =
