@@ -7,7 +7,7 @@
 use tidegate_pipelines::{
     Patterns,
     event::{EventKind, GitFacts},
-    plan::Verb,
+    plan::{Concurrency, Template, Verb},
     render_template,
 };
 use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
@@ -15,7 +15,7 @@ use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
 use super::{
     action::Action,
     deployments,
-    facts::{Facts, GateFacts, StageFacts, Surroundings, goes_first},
+    facts::{Facts, GateFacts, GroupTurn, StageFacts, Surroundings, goes_first},
     matrix::{self, Places},
     needs::{Turn, turn},
 };
@@ -55,15 +55,33 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
     if actions.is_empty() { conclude(facts) } else { actions }
 }
 
-/// As [`go`], but a stage is queued only while its matrix has a place.
+/// As [`go`], but a stage is queued only while its matrix has a place, and when its turn in its concurrency group has
+/// come. It joins the group no sooner: what waits for a person or a place is in nobody's way.
 fn in_its_place<'a>(facts: &Facts, stage: &'a StageFacts, places: &mut Places<'a>) -> Option<Action> {
     let action = go(facts, stage)?;
     let Action::Queue { environment, .. } = &action else { return Some(action) };
-    match places.full(stage) {
-        Some(reason) => held(stage, environment.clone(), reason),
-        None => {
-            places.take(stage);
-            Some(action)
+    if let Some(reason) = places.full(stage) {
+        return held(stage, environment.clone(), reason);
+    }
+    let concurrency = stage.plan.concurrency.as_ref().filter(|_| stage.rollback_of.is_none());
+    if let Some(concurrency) = concurrency {
+        match &stage.turn {
+            Some(GroupTurn::First) => {}
+            Some(GroupTurn::After(reason)) => return held(stage, environment.clone(), reason.clone()),
+            None => return Some(enter(facts, stage, concurrency, environment.as_deref())),
+        }
+    }
+    places.take(stage);
+    Some(action)
+}
+
+/// The stage's concurrency group is told now: it may depend on what came before.
+fn enter(facts: &Facts, stage: &StageFacts, concurrency: &Concurrency, environment: Option<&str>) -> Action {
+    let template = Template(concurrency.group.clone());
+    match render_template(&template, Some(&stage.plan), &facts.context(environment)) {
+        Ok(group) => Action::EnterGroup { stage: stage.id, group },
+        Err(error) => {
+            end(stage, StageStatus::Failed, format!("its concurrency group cannot be told: {error}"))
         }
     }
 }

@@ -69,6 +69,21 @@ pub async fn advance(tx: &mut Tx, id: RunId) -> Result<(), Error> {
     Err(Error::internal(format!("the decision about run {id} does not come to an end")))
 }
 
+/// Stops one stage: what waits ends now, what is at work is asked to stop. What ended or was asked already is left as it
+/// is. The run is locked.
+pub async fn stop_stage(tx: &mut Tx, run: &RunRow, stage: &StageRow, reason: &str) -> Result<(), Error> {
+    match stage.status {
+        StageStatus::Blocked | StageStatus::Gated | StageStatus::Queued => {
+            apply::end_stage(tx, run, stage, StageStatus::Cancelled, Some(reason)).await?;
+        }
+        StageStatus::Running if !stage.cancel_requested => {
+            apply::ask_to_stop(tx, run, stage, Some(reason)).await?
+        }
+        _ => return Ok(()),
+    }
+    advance(tx, run.id).await
+}
+
 /// What the templates and conditions of a stage see: the event, inputs, stages that ended, its environment.
 pub async fn context(
     tx: &mut Tx,
