@@ -62,3 +62,12 @@ create table step_notes (
     text       text not null,
     primary key (attempt_id, step)
 );
+
+-- The plan of the stage itself that an approval is for; null: opened by an older server.
+alter table gates add column stage_digest bytea;
+
+-- The concurrency group of a stage, told when its turn has come, and its place in the group's queue.
+alter table stages add column concurrency_group text;
+alter table stages add column group_since timestamptz;
+alter table stages add check ((concurrency_group is null) = (group_since is null));
+create index on stages (concurrency_group, group_since) where concurrency_group is not null and finished_at is null;

@@ -86,6 +86,7 @@ impl Planner<'_> {
             outputs: BTreeMap::new(),
             env: if has_env { merged(&[&self.pipeline.env, &stage.env]) } else { BTreeMap::new() },
             secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
+            concurrency: None,
             services: stage.services.iter().map(service).collect(),
             artifacts: stage.artifacts.iter().map(artifact).collect(),
             fetch: self.fetch(stage, links, one),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ArtifactFetch, ArtifactRule, CacheRule, ReportRule, StageKey, Template, Verb};
+use super::{ArtifactFetch, ArtifactRule, CacheRule, Concurrency, ReportRule, StageKey, Template, Verb};
 
 /// One stage: a node of the graph and the unit that a runner leases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct StagePlan {
     /// Secrets given to this stage, as environment values.
     #[serde(default)]
     pub secrets: Vec<SecretUse>,
+    /// Which stages may not overlap with it, in this run and others; the group's name may be a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// Containers beside the stage, reachable by their name.
     #[serde(default)]
     pub services: Vec<Service>,

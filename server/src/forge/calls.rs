@@ -195,7 +195,10 @@ pub fn new_deployment(repository: &FullName, deployment: &DeploymentMessage) -> 
         "auto_merge": false,
         "required_contexts": [],
         "environment": deployment.environment,
-        "description": cut(&format!("run {}: {}", deployment.number, deployment.image), DESCRIPTION),
+        "description": cut(
+            format!("run {}: {}", deployment.number, deployment.image).trim_end_matches(": "),
+            DESCRIPTION,
+        ),
         "payload": { "tidegate": {
             "deployment": deployment.deployment,
             "run": deployment.number,

@@ -40,6 +40,13 @@ pub enum Action {
         /// The gate that is used up by it.
         gate: Option<GateId>,
     },
+    /// The stage joins the queue of its concurrency group.
+    EnterGroup {
+        /// Which.
+        stage: StageId,
+        /// The group.
+        group: String,
+    },
     /// People are asked.
     OpenGate {
         /// Which.

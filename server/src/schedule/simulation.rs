@@ -19,7 +19,7 @@ use tidegate_protocol::{
 use super::{
     action::Action,
     decide::decide,
-    facts::{DeploymentFacts, Facts, GateFacts, StageFacts, Surroundings},
+    facts::{DeploymentFacts, Facts, GateFacts, GroupTurn, StageFacts, Surroundings},
     retry::{AttemptEnd, Next, after},
 };
 use crate::store::{Occupant, Occupation};
@@ -74,6 +74,7 @@ impl World {
             rollback_of: None,
             cancel_requested: false,
             gate: None,
+            turn: None,
         });
         let production = Surroundings {
             id: EnvironmentId::new(),
@@ -162,6 +163,7 @@ impl World {
                 stage.status = StageStatus::Queued;
                 stage.reason = None;
             }
+            Action::EnterGroup { stage, .. } => self.stage(stage).turn = Some(GroupTurn::First),
             Action::OpenGate { stage, required, .. } => {
                 let stage = self.stage(stage);
                 stage.status = StageStatus::Gated;

@@ -1,15 +1,15 @@
 //! What the forge is told of runs and deployments: rows of the outbox, written in the transaction that moved them.
 
-use tidegate_pipelines::{Diagnostic, event::EventKind};
+use tidegate_pipelines::{Diagnostic, event::EventKind, plan::Verb};
 use tidegate_protocol::{
-    ids::RepositoryId,
+    ids::{DeploymentId, RepositoryId},
     status::{DeploymentStatus, RunStatus},
 };
 
 use crate::{
     error::Error,
     forge::messages::{DeploymentMessage, Message, RunMessage, SkippedMessage},
-    store::{DeploymentRow, RunRow, Tx},
+    store::{DeploymentRow, RunRow, StageRow, Tx},
 };
 
 /// What steps said that the forge is told of.
@@ -59,6 +59,37 @@ pub(crate) async fn pipelines(tx: &mut Tx, run: &RunRow) -> Result<(), Error> {
     }
     let message = format!("its end starts no other pipeline: {DEEPEST} ends of others lie before it already");
     tx.event(run.id, None, "run.deep", &message, serde_json::json!({})).await
+}
+
+/// Commands that deploy to an environment by themselves began or ended. The forge is told of them as of a deployment;
+/// here they are stages and no more, because nobody knows what they deployed.
+pub(crate) async fn commands(
+    tx: &mut Tx,
+    run: &RunRow,
+    stage: &StageRow,
+    status: DeploymentStatus,
+    reason: Option<&str>,
+) -> Result<(), Error> {
+    let Some(name) = &stage.environment else { return Ok(()) };
+    if stage.plan.environment.is_none() || !matches!(stage.plan.verb, Verb::Run(_)) {
+        return Ok(());
+    }
+    let environments = tx.environments_of(run.repository_id).await?;
+    let url = environments.into_iter().find(|one| one.name == *name).and_then(|one| one.url);
+    let message = Message::Deployment(DeploymentMessage {
+        deployment: DeploymentId(stage.id.0),
+        run: run.id,
+        number: run.number,
+        environment: name.clone(),
+        environment_url: url,
+        sha: run.sha.clone(),
+        reference: run.reference.clone(),
+        image: String::new(),
+        status,
+        reason: reason.map(str::to_owned),
+    });
+    let key = format!("commands:{}:{status}:{}", stage.id, uuid::Uuid::now_v7());
+    enqueue(tx, run.repository_id, &key, &message).await
 }
 
 /// A pipeline was not started for a commit, on purpose.

@@ -69,7 +69,7 @@ pub use runners::{Waiting, WaitingStage};
 pub use runs::{InsertRun, RunRow};
 pub use schedules::{DueSchedule, FileSchedule};
 pub use secrets::SealedSecret;
-pub use stages::StageRow;
+pub use stages::{GroupMember, StageRow, Superseded};
 
 /// The channel that hints are sent on.
 const CHANNEL: &str = "tidegate";

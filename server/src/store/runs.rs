@@ -128,12 +128,13 @@ impl Db {
         text.ok_or(Error::NotFound("run"))
     }
 
-    /// Runs that time or other runs may move on: those with a stage that waits for its environment or its gate,
-    /// and those that wait for their concurrency group.
+    /// Runs that time or other runs may move on: those with a stage that waits for its environment, its gate or its
+    /// concurrency group, and those that wait for their own concurrency group.
     pub async fn runs_that_wait(&self, limit: i64) -> Result<Vec<RunId>, Error> {
         let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
             "select r.id from runs r where r.finished_at is null and (r.status = 'pending' or exists (
-                select from stages s where s.run_id = r.id and s.environment is not null
+                select from stages s where s.run_id = r.id
+                and (s.environment is not null or s.concurrency_group is not null)
                 and s.status in ('blocked', 'gated')))
              order by r.id limit $1",
         )

@@ -377,3 +377,66 @@ async fn an_environment_that_is_gone_gets_nothing(pool: PgPool) {
     let next = site.packed("r/api@sha256:2").await;
     assert!(reason(world, next, "deploy").await.unwrap().contains("add it with `tidegate env set"));
 }
+
+const SHIP: &str = "
+on: push
+stages:
+  pack: {image: debian, run: pack}
+  ship: {needs: [pack], image: debian, run: ./deploy}
+";
+
+/// A run whose stage `ship` runs commands in an environment, and whose turn it is.
+async fn shipping(site: &Site) -> RunId {
+    let run = push(&site.world, &site.repository, SHIP).await;
+    let change = "update stages set plan = jsonb_set(plan::jsonb, '{environment}', '\"production\"')::json where key = 'ship'";
+    site.world.sql(change).await;
+    site.carry_out(run, "pack", Outcome::Succeeded).await;
+    run
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn commands_that_deploy_keep_to_the_rules_of_their_environment(pool: PgPool) {
+    let site = site(pool, 1).await;
+    site.world.sql("update repositories set forge = 'github'").await;
+    let run = shipping(&site).await;
+    assert_eq!(status(&site.world, run, "ship").await, "gated");
+    let image: String = site.world.value("select image from gates").await;
+    assert_eq!(image, format!("commit {}", "a".repeat(40)));
+    approve(&site, &site.world.admin.clone()).await.unwrap();
+    environments::freeze(&site.world.app, site.environment, "stocktaking", &site.world.admin).await.unwrap();
+    nothing_is_deployed(&site).await;
+    assert!(reason(&site.world, run, "ship").await.unwrap().contains("frozen: stocktaking"));
+    environments::unfreeze(&site.world.app, site.environment, &site.world.admin).await.unwrap();
+    sweep::once(&site.world.app).await.unwrap();
+    let lease = site.take(run, "ship").await;
+    assert_eq!(lease.env["TIDEGATE_ENVIRONMENT"], "production");
+    site.end(&lease, Outcome::Succeeded).await;
+    assert_eq!(site.end_of(run).await.0, "succeeded");
+    assert_eq!(site.history().await, Vec::<String>::new(), "nobody knows what was deployed");
+    let told: Vec<String> = site
+        .world
+        .value("select array_agg(payload->>'status' order by id) from outbox where kind = 'deployment'")
+        .await;
+    assert_eq!(told, ["deploying", "succeeded"]);
+
+    let rules = Rules { branches: vec!["release/*".to_owned()], ..Rules::default() };
+    site.rules(rules).await;
+    let run = shipping(&site).await;
+    assert_eq!(status(&site.world, run, "ship").await, "failed");
+    assert!(reason(&site.world, run, "ship").await.unwrap().contains("only from release/*"));
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_approval_is_for_the_stage_as_it_was(pool: PgPool) {
+    let site = site(pool, 1).await;
+    let run = shipping(&site).await;
+    approve(&site, &site.world.admin.clone()).await.unwrap();
+    // Whoever could write there changes what the stage does, and nothing else.
+    let change =
+        "update stages set plan = replace(plan::text, './deploy', './destroy')::json where key = 'ship'";
+    site.world.sql(change).await;
+    nothing_is_deployed(&site).await;
+    let why: String = site.world.value("select reason from gates where status = 'voided'").await;
+    assert!(why.contains("other commands"), "{why}");
+    assert_eq!(status(&site.world, run, "ship").await, "gated");
+}

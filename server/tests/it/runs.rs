@@ -357,3 +357,82 @@ async fn a_forks_run_never_deploys(pool: PgPool) {
     assert_eq!(end_of(&world, run).await.0, "succeeded");
     assert_eq!(world.value::<i64>("select count(*) from deployments").await, 0);
 }
+
+const SHARED: &str = "
+on: push
+stages:
+  pack: {image: debian, run: pack}
+  ship: {needs: [pack], image: debian, run: ship}
+";
+
+/// A run whose stage `ship` is in the group `production`, with this taking of places.
+async fn shared(world: &World, repository: &Repository, cancel_superseded: bool) -> RunId {
+    let run = push(world, repository, SHARED).await;
+    let group = json!({ "group": "production", "cancel_superseded": cancel_superseded });
+    let change = format!(
+        "update stages set plan = jsonb_set(plan::jsonb, '{{concurrency}}', '{group}')::json where key = 'ship' and run_id = '{run}'"
+    );
+    world.sql(&change).await;
+    run
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn stages_of_a_group_go_one_after_the_other_across_runs(pool: PgPool) {
+    let world = World::new(pool).await;
+    let (repository, other) = (world.repository().await, world.repository().await);
+    let runner = world.runner().await;
+    let mut queue = Vec::new();
+    for repository in [&repository, &repository, &repository, &other] {
+        queue.push(shared(&world, repository, false).await);
+    }
+    for run in &queue {
+        carry_out(&world, runner, *run, "pack", Outcome::Succeeded).await;
+    }
+    let first = lease(&world, runner).await;
+    assert_eq!((first.run, first.stage.key.0.as_str()), (queue[0], "ship"));
+    let elsewhere = lease(&world, runner).await;
+    assert_eq!(elsewhere.run, queue[3], "another repository's group is another group");
+    assert!(claim(&world, runner, &[LABEL]).await.is_none());
+    for run in [queue[1], queue[2]] {
+        assert_eq!(status(&world, run, "ship").await, "blocked");
+        let why = reason(&world, run, "ship").await.unwrap();
+        assert_eq!(why, "waits for `ship` of run 1, which goes first in the concurrency group production");
+    }
+    sweep::once(&world.app).await.unwrap();
+    assert!(claim(&world, runner, &[LABEL]).await.is_none());
+    // One that waits is stopped, and is in nobody's way.
+    runs::cancel(&world.app, queue[1], &world.admin).await.unwrap();
+    finish(&world, runner, &first, finished(Outcome::Failed)).await.unwrap();
+    sweep::once(&world.app).await.unwrap();
+    carry_out(&world, runner, queue[2], "ship", Outcome::Succeeded).await;
+    // Taken up again it joins at the end.
+    runs::rerun(&world.app, queue[0], Scope::Failed, &world.admin).await.unwrap();
+    carry_out(&world, runner, queue[0], "ship", Outcome::Succeeded).await;
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_newer_stage_of_a_group_takes_the_place_of_the_older(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    let runner = world.runner().await;
+    let mut queue = Vec::new();
+    for _ in 0..3 {
+        queue.push(shared(&world, &repository, true).await);
+    }
+    for run in &queue {
+        carry_out(&world, runner, *run, "pack", Outcome::Succeeded).await;
+    }
+    let first = lease(&world, runner).await;
+    assert_eq!(first.run, queue[0]);
+    sweep::once(&world.app).await.unwrap();
+    let renew = Renew { backlog_bytes: 0 };
+    assert!(leases::renew(&world.app, runner, first.attempt, first.epoch, &renew).await.unwrap().cancel);
+    assert_eq!(status(&world, queue[1], "ship").await, "cancelled");
+    let why = "`ship` of run 3, which is newer, takes its place";
+    assert_eq!(reason(&world, queue[1], "ship").await.as_deref(), Some(why));
+    assert_eq!(status(&world, queue[2], "ship").await, "blocked");
+    finish(&world, runner, &first, finished(Outcome::Cancelled)).await.unwrap();
+    assert_eq!(reason(&world, queue[0], "ship").await.as_deref(), Some(why));
+    sweep::once(&world.app).await.unwrap();
+    carry_out(&world, runner, queue[2], "ship", Outcome::Succeeded).await;
+}
