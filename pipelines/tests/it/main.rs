@@ -5,6 +5,7 @@ mod documentation;
 mod events;
 mod golden;
 mod hostile;
+mod import;
 mod properties;
 mod running;
 mod triggers;
