@@ -40,6 +40,8 @@ pub enum Command {
     Graph(graph::Draw),
     /// Serve an editor: mistakes, completion, explanations and quick fixes
     Lsp(lsp::Lsp),
+    /// Write a native pipeline for a file of another CI system
+    Import(import::Import),
     /// Show the whole road on this machine: push, checks, image, gate, deployment, rollback
     Demo(demo::Demo),
     /// Print the JSON Schema of the pipeline language

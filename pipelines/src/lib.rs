@@ -17,6 +17,7 @@ mod expressions;
 pub mod findings;
 mod glob;
 pub mod graph;
+pub mod import;
 pub mod lenient;
 mod native;
 mod nearest;

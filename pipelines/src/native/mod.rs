@@ -16,6 +16,7 @@ mod start;
 mod words;
 
 pub use schema::json_schema;
+pub(crate) use words::{is_name, is_variable};
 
 use sha2::{Digest, Sha256};
 

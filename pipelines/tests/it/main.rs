@@ -7,6 +7,7 @@ mod events;
 mod expressions;
 mod golden;
 mod hostile;
+mod import;
 mod properties;
 mod running;
 mod triggers;
