@@ -61,5 +61,8 @@ pub enum Compiled {
     NotTriggered {
         /// Why not, in one sentence.
         reason: String,
+        /// The event would start it, were it not for the paths that it changed: whoever waits for the pipeline's
+        /// status is to be told that it was skipped, and why.
+        filtered: bool,
     },
 }

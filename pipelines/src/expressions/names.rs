@@ -47,6 +47,9 @@ impl Checker<'_> {
             "git" => self.fixed("git", GIT, rest),
             "event" => match rest {
                 [("pull_request", _), rest @ ..] => self.fixed("event.pull_request", PULL_REQUEST, rest),
+                [("release", _), rest @ ..] => self.fixed("event.release", RELEASE, rest),
+                [("dispatch", _), rest @ ..] => self.fixed("event.dispatch", DISPATCH, rest),
+                [("upstream", _), rest @ ..] => self.fixed("event.upstream", UPSTREAM, rest),
                 _ => self.fixed("event", EVENT, rest),
             },
             "inputs" => {
@@ -190,10 +193,14 @@ const EVENT: &[(&str, Type)] = &[
     ("kind", Type::Text),
     ("repository", Type::Text),
     ("default_branch", Type::Text),
+    ("action", Type::Text),
     ("actor", Type::Text),
     ("trusted", Type::Bool),
     ("changed_paths", Type::List),
     ("pull_request", Type::Map),
+    ("release", Type::Map),
+    ("dispatch", Type::Map),
+    ("upstream", Type::Map),
 ];
 const PULL_REQUEST: &[(&str, Type)] = &[
     ("number", Type::Number),
@@ -202,6 +209,21 @@ const PULL_REQUEST: &[(&str, Type)] = &[
     ("base_branch", Type::Text),
     ("head_branch", Type::Text),
     ("from_fork", Type::Bool),
+];
+const RELEASE: &[(&str, Type)] = &[
+    ("action", Type::Text),
+    ("tag", Type::Text),
+    ("name", Type::Text),
+    ("draft", Type::Bool),
+    ("prerelease", Type::Bool),
+];
+const DISPATCH: &[(&str, Type)] = &[("type", Type::Text), ("payload", Type::Any)];
+const UPSTREAM: &[(&str, Type)] = &[
+    ("pipeline", Type::Text),
+    ("status", Type::Text),
+    ("branch", Type::Text),
+    ("sha", Type::Text),
+    ("run_number", Type::Number),
 ];
 const ENVIRONMENT: &[(&str, Type)] = &[("name", Type::Text), ("url", Type::Text)];
 

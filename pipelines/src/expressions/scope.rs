@@ -107,10 +107,14 @@ impl<'a> Scope<'a> {
             "kind": event.kind.as_str(),
             "repository": event.repository,
             "default_branch": event.default_branch,
+            "action": event.action(),
             "actor": event.actor,
             "trusted": event.trusted,
             "changed_paths": event.changed_paths,
             "pull_request": event.pull_request,
+            "release": event.release(),
+            "dispatch": event.dispatch(),
+            "upstream": event.upstream(),
         })
     }
 

@@ -55,7 +55,7 @@ pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
     let file = SourceFile { path: &new.path, text: &new.text };
     let compilation = compile(&file, &new.event, Setting::default());
     let plan = match compilation.result {
-        Some(Compiled::NotTriggered { reason }) => return Ok(Created::NotTriggered(reason)),
+        Some(Compiled::NotTriggered { reason, .. }) => return Ok(Created::NotTriggered(reason)),
         Some(Compiled::Plan(plan)) => Some(plan),
         None => None,
     };

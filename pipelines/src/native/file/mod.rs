@@ -10,7 +10,10 @@ mod stage;
 mod values;
 mod verbs;
 
-pub(crate) use pipeline::{Concurrency, Defaults, Input, Manual, On, Pipeline, PullRequest, Push, Schedule};
+pub(crate) use pipeline::{
+    Concurrency, Defaults, Dispatch, Input, Manual, On, Pipeline, PullRequest, Push, Release, Schedule,
+    Upstream,
+};
 pub(crate) use stage::{
     Artifact, Cache, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage, Step,
     Thresholds,
@@ -25,6 +28,9 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("On", On::KEYS),
     ("Push", Push::KEYS),
     ("PullRequest", PullRequest::KEYS),
+    ("Release", Release::KEYS),
+    ("Dispatch", Dispatch::KEYS),
+    ("Upstream", Upstream::KEYS),
     ("Schedule", Schedule::KEYS),
     ("Manual", Manual::KEYS),
     ("Input", Input::KEYS),

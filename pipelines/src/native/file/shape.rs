@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use super::{Commands, Manual, On, PullRequest, Push, Retry, Schedule, Secret, Step};
+use super::{
+    Commands, Dispatch, Manual, On, PullRequest, Push, Release, Retry, Schedule, Secret, Step, Upstream,
+};
 
 /// Text, or a number or boolean taken as it is written.
 #[derive(JsonSchema)]
@@ -43,8 +45,71 @@ pub(crate) enum TriggerName {
     Push,
     Tag,
     PullRequest,
+    Release,
+    RepositoryDispatch,
     Manual,
 }
+
+/// What happens to a pull request.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum PullRequestType {
+    Opened,
+    Reopened,
+    Synchronize,
+    Closed,
+    Edited,
+    Labeled,
+    Unlabeled,
+    Assigned,
+    Unassigned,
+    ReadyForReview,
+    ConvertedToDraft,
+    ReviewRequested,
+    ReviewRequestRemoved,
+    Locked,
+    Unlocked,
+    Milestoned,
+    Demilestoned,
+    Enqueued,
+    Dequeued,
+    AutoMergeEnabled,
+    AutoMergeDisabled,
+}
+
+/// What happens to a release.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum ReleaseType {
+    Published,
+    Unpublished,
+    Created,
+    Edited,
+    Deleted,
+    Prereleased,
+    Released,
+}
+
+/// How a run ends.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum RunEnding {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// One word or a list of them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum Words<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+pub(crate) type PullRequestTypes = Words<PullRequestType>;
+pub(crate) type ReleaseTypes = Words<ReleaseType>;
+pub(crate) type RunEndings = Words<RunEnding>;
 
 /// Nothing (always), or settings.
 #[derive(JsonSchema)]
@@ -58,6 +123,16 @@ pub(crate) type OnPush = OrNothing<Push>;
 pub(crate) type OnTag = OrNothing<Texts>;
 pub(crate) type OnPullRequest = OrNothing<PullRequest>;
 pub(crate) type OnManual = OrNothing<Manual>;
+pub(crate) type OnRelease = OrNothing<Release>;
+pub(crate) type OnDispatch = OrNothing<Dispatch>;
+
+/// One upstream or a list of them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum Upstreams {
+    One(Upstream),
+    Many(Vec<Upstream>),
+}
 
 /// One schedule or a list of them.
 #[derive(JsonSchema)]
