@@ -22,16 +22,18 @@ mod render;
 mod resolve;
 mod schedule;
 mod setting;
+mod steps;
 mod trigger;
 mod yaml;
 
-pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts};
+pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts, StepResult};
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use glob::{Patterns, check as check_pattern};
 pub use native::{check, compile, json_schema, triggers};
 pub use render::render;
 pub use resolve::{condition, render_template, resolve};
 pub use setting::{FileRef, Files, Machine, NoFiles, Setting};
+pub use steps::{stage_outputs, step_condition, step_env};
 pub use trigger::{InputKind, InputSpec, Schedule, Triggers};
 
 /// A pipeline file.

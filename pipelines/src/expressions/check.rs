@@ -220,9 +220,12 @@ mod tests {
         Names {
             inputs: vec![("level", Type::Text)],
             matrix: Some(vec!["node"]),
+            open_matrix: false,
+            steps: [("first", 0), ("third", 2)].into(),
+            step: Some(1),
             environment: false,
             stages: Some(vec![
-                stage("push-it", true, false, Some(&["digest", "image"])),
+                stage("push-it", true, false, Some(vec!["digest", "image"])),
                 stage("test", true, true, None),
                 stage("later", false, false, None),
             ]),
@@ -247,6 +250,8 @@ mod tests {
             "fromJSON(git.message).a.b == 1",
             "contains(event.changed_paths, 'a') && matches(git.tag, '^v')",
             "(git.tag || git.branch) == 'v1'",
+            "steps.first.outcome == 'failed' && steps.first.outputs.x != 'y'",
+            "event.kind != 'push'",
         ] {
             assert_eq!(findings(text), Vec::<String>::new(), "{text}");
         }
@@ -278,6 +283,9 @@ mod tests {
             ("contains(git.sha)", vec!["TG0501 `contains` does not take 1 arguments"]),
             ("secrets.TOKEN == 'x'", vec!["TG0502 secrets are never part of an expression"]),
             ("environment.url == 'x'", vec!["TG0502 `environment` is known only in deploy and smoke stages"]),
+            ("steps.frist.outcome == 'x'", vec!["TG0502 no step of this stage has the id `frist`"]),
+            ("steps.third.outcome == 'failed'", vec!["TG0502 step `third` does not come before this one"]),
+            ("steps.first.output.x == 'a'", vec!["TG0502 `steps.first` has no property `output`"]),
             ("git.sha.x == 'y'", vec!["TG0502 `git.sha` is text, it has no property `x`"]),
         ] {
             assert_eq!(findings(text), expected, "{text}");

@@ -1,6 +1,6 @@
 //! Text to tokens.
 
-use super::{Fault, MAX_LENGTH, MAX_TOKENS, Operator};
+use super::{Fault, MAX_TOKENS, Operator};
 use crate::diagnostic::{Place, Spanned};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -37,9 +37,9 @@ impl Token {
     }
 }
 
-pub(super) fn tokens(text: &str) -> Result<Vec<Spanned<Token>>, Fault> {
-    if text.len() > MAX_LENGTH {
-        let message = format!("an expression may have {MAX_LENGTH} bytes, this one has {}", text.len());
+pub(super) fn tokens(text: &str, longest: usize) -> Result<Vec<Spanned<Token>>, Fault> {
+    if text.len() > longest {
+        let message = format!("an expression may have {longest} bytes, this one has {}", text.len());
         return Err(Fault::new(Place::new(0, text.len()), message));
     }
     let mut list = Vec::new();
@@ -130,9 +130,10 @@ fn length_while(text: &str, test: impl Fn(char) -> bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expressions::MAX_LENGTH;
 
     fn kinds(text: &str) -> Vec<Token> {
-        tokens(text).unwrap().into_iter().map(|token| token.value).collect()
+        tokens(text, MAX_LENGTH).unwrap().into_iter().map(|token| token.value).collect()
     }
 
     #[test]
@@ -155,7 +156,7 @@ mod tests {
         for (text, place) in
             [("a = b", (2, 3)), ("a & b", (2, 3)), ("ü", (0, 2)), ("a == 'b", (5, 7)), ("1.2.3", (0, 5))]
         {
-            assert_eq!(tokens(text).unwrap_err().place, Place::new(place.0, place.1), "{text}");
+            assert_eq!(tokens(text, MAX_LENGTH).unwrap_err().place, Place::new(place.0, place.1), "{text}");
         }
     }
 }

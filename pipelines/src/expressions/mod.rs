@@ -10,6 +10,7 @@
 
 mod check;
 mod evaluate;
+mod fold;
 mod functions;
 mod lexer;
 mod names;
@@ -19,9 +20,10 @@ mod template;
 
 pub(crate) use check::{Finding, Type, check};
 pub(crate) use evaluate::{evaluate, kind_name, to_text};
+pub(crate) use fold::{expression_of, fold};
 pub(crate) use functions::compile_regex;
 pub(crate) use names::{Names, StageName};
-pub(crate) use parser::{json_number, parse};
+pub(crate) use parser::{json_number, parse, parse_filled};
 pub(crate) use scope::Scope;
 pub(crate) use template::{Part, holds_expression, split};
 
@@ -111,6 +113,15 @@ impl Expression {
                 Kind::Index(left, right) | Kind::Binary(_, left, right) => left.any(test) || right.any(test),
                 Kind::Call(_, arguments) => arguments.iter().any(|argument| argument.any(test)),
             }
+    }
+
+    /// Whether it reads what earlier steps left, or asks how they ended: what is known only between two steps.
+    pub(crate) fn is_late(&self) -> bool {
+        self.any(&|part| match &part.kind {
+            Kind::Name(name) => name == "steps",
+            Kind::Call(name, _) => functions::is_status(&name.value),
+            _ => false,
+        })
     }
 
     /// Whether it asks how earlier stages ended, so that success is not implied.

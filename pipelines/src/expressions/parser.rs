@@ -5,14 +5,23 @@
 use serde_json::{Number, Value};
 
 use super::{
-    Expression, Fault, Kind, MAX_NESTING, Operator,
+    Expression, Fault, Kind, MAX_LENGTH, MAX_NESTING, MAX_TEXT, Operator,
     lexer::{Token, tokens},
 };
 use crate::diagnostic::{Place, Spanned};
 
 /// Reads one whole expression.
 pub(crate) fn parse(text: &str) -> Result<Expression, Fault> {
-    let mut parser = Parser { tokens: tokens(text)?, next: 0, end: text.len(), depth: 0 };
+    parse_within(text, MAX_LENGTH)
+}
+
+/// Reads an expression into which values were put by [`super::fold`].
+pub(crate) fn parse_filled(text: &str) -> Result<Expression, Fault> {
+    parse_within(text, MAX_TEXT)
+}
+
+fn parse_within(text: &str, longest: usize) -> Result<Expression, Fault> {
+    let mut parser = Parser { tokens: tokens(text, longest)?, next: 0, end: text.len(), depth: 0 };
     let expression = parser.expression(0)?;
     match parser.take() {
         None => Ok(expression),

@@ -39,7 +39,7 @@ struct Source {
 
 fn read(problems: &mut Problems<'_>) -> Option<Source> {
     let tree = yaml::parse(problems)?;
-    let mut reader = Reader { problems, uses: Vec::new(), stage: None };
+    let mut reader = Reader { problems, uses: Vec::new(), stage: None, step: None };
     let pipeline = lower::pipeline(&mut reader, &tree)?;
     let uses = std::mem::take(&mut reader.uses);
     let checked = check::check(&pipeline, &uses, problems);

@@ -16,11 +16,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use results::{
-    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, FindingLevel, ReportKind, ReportRule, Thresholds,
+    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, FindingLevel, ReportKind, ReportRule,
+    RiskLevel, Thresholds,
 };
 pub use stage::{
-    Expressions, Need, NeedState, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse, Service,
-    StagePlan, Strategy,
+    Expressions, Need, NeedState, Network, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse,
+    Service, StagePlan, Strategy,
 };
 pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen};
 pub use verbs::{Build, Deploy, Driver, HttpCheck, Push, Smoke, Verb};

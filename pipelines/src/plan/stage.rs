@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ArtifactFetch, ArtifactRule, CacheRule, ReportRule, StageKey, Template, Verb};
+use super::{ArtifactFetch, ArtifactRule, CacheRule, Concurrency, ReportRule, StageKey, Template, Verb};
 
 /// One stage: a node of the graph and the unit that a runner leases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,9 @@ pub struct StagePlan {
     /// Secrets given to this stage, as environment values.
     #[serde(default)]
     pub secrets: Vec<SecretUse>,
+    /// Which stages may not overlap with it, in this run and others; the group's name may be a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
     /// Containers beside the stage, reachable by their name.
     #[serde(default)]
     pub services: Vec<Service>,
@@ -84,6 +87,9 @@ pub struct StagePlan {
     /// Limits of the sandbox.
     #[serde(default)]
     pub resources: Resources,
+    /// What its sandbox can reach.
+    #[serde(default, skip_serializing_if = "Network::is_default")]
+    pub network: Network,
     /// Whether the repository is checked out into the workspace.
     pub checkout: bool,
     /// What the stage does.
@@ -122,6 +128,26 @@ impl Expressions {
     /// Whether it is the default.
     pub fn is_strict(&self) -> bool {
         *self == Self::Strict
+    }
+}
+
+/// What a sandbox can reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Nothing but itself.
+    None,
+    /// The stage's own services.
+    Services,
+    /// The services, and whatever the runner's machine can reach.
+    #[default]
+    Internet,
+}
+
+impl Network {
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -126,6 +126,8 @@ pub fn all_ended_well(plan: &Plan, event: &Event) -> Context {
             ("image", "app@sha256:bb"),
             ("kind", "release"),
             ("count", "3"),
+            ("label", "v1"),
+            ("version", "1.2.3"),
         ];
         let outputs = outputs.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let facts = StageFacts { status: "succeeded".into(), outputs: outputs.into() };

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use tidegate_pipelines::{
-    Compiled, Context, EnvironmentFacts, Setting, SourceFile, StageFacts, compile, condition,
+    Compiled, Context, EnvironmentFacts, Setting, SourceFile, StageFacts, StepFacts, StepResult, compile,
+    condition,
     event::Event,
     plan::{Does, Driver, Plan, StageKey, StagePlan, Template, Verb},
-    render_template, resolve,
+    render_template, resolve, stage_outputs, step_condition, step_env,
 };
 
 use crate::events::{self, SHA};
@@ -204,4 +205,67 @@ fn nothing_of_an_event_reaches_a_script() {
     let Does::Run(script) = &run.steps[0].does else { panic!() };
     assert_eq!(script.script, "echo \"$TITLE\"");
     assert_eq!(resolved.env["TITLE"].as_str(), "$(touch /pwned)");
+}
+
+/// A stage whose steps read each other and the event.
+fn stepped() -> (StagePlan, Context) {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/settings.yml")).unwrap();
+    let mut event = events::push("main");
+    event.git.sha = "it's ${{ steps.version.outputs.secret }}".to_owned();
+    let plan = plan(&text, &event);
+    let context = Context::new(&plan, &event);
+    (resolve(stage(&plan, "test (v=1)"), &context).unwrap(), context)
+}
+
+fn steps_facts(outcome: &str, version: &str) -> StepFacts {
+    let result = StepResult {
+        outcome: outcome.to_owned(),
+        outputs: [("version".to_owned(), version.to_owned())].into(),
+    };
+    StepFacts {
+        steps: [("version".to_owned(), result)].into(),
+        failed: outcome == "failed",
+        cancelled: false,
+    }
+}
+
+#[test]
+fn steps_read_what_came_before_and_nothing_else_is_needed() {
+    let (stage, _) = stepped();
+    let Verb::Run(run) = &stage.verb else { panic!() };
+    let condition = run.steps[1].condition.as_deref().unwrap();
+    assert_eq!(condition, "steps.version.outputs.version != '' && true");
+    assert_eq!(step_condition(condition, &steps_facts("succeeded", "1.2")), Ok(true));
+    assert_eq!(step_condition(condition, &steps_facts("succeeded", "")), Ok(false));
+    assert_eq!(step_condition(condition, &steps_facts("failed", "1.2")), Ok(false), "success is implied");
+    let blame = run.steps[2].condition.as_deref().unwrap();
+    assert_eq!(step_condition(blame, &steps_facts("failed", "")), Ok(true));
+    let cancelled = StepFacts { cancelled: true, ..steps_facts("failed", "") };
+    assert_eq!(step_condition(blame, &cancelled), Ok(false));
+    assert_eq!(step_condition("cancelled()", &cancelled), Ok(true));
+    let env = step_env(&run.steps[1], &steps_facts("succeeded", "1.2")).unwrap();
+    assert_eq!(env.into_iter().collect::<Vec<_>>(), [("VERSION".to_owned(), "v1.2".to_owned())]);
+    assert_eq!(stage.concurrency.as_ref().unwrap().group, "db-1");
+}
+
+/// Text of an event or of a step never becomes an expression.
+#[test]
+fn values_are_not_looked_through_for_expressions() {
+    let (stage, _) = stepped();
+    let facts = steps_facts("succeeded", "${{ git.sha }} '}}");
+    let Verb::Run(run) = &stage.verb else { panic!() };
+    assert_eq!(run.steps[1].env["SHA"].as_str(), "it's ${{ steps.version.outputs.secret }}");
+    assert_eq!(step_env(&run.steps[1], &facts).unwrap()["VERSION"], "v${{ git.sha }} '}}");
+    let outputs = stage_outputs(&stage, &facts).unwrap().unwrap();
+    assert_eq!(outputs["label"], "{succeeded} it's main");
+    assert_eq!(outputs["version"], "${{ git.sha }} '}}");
+    let event = events::push("main");
+    let plan = plan("on: push\nstages: {a: {image: \"debian:12\", run: x}}\n", &event);
+    let mut quoting = plan.stages[0].clone();
+    quoting.outputs.insert("x".to_owned(), "${{ format('{0}{1}', git.sha, steps.version.outcome) }}".into());
+    let mut context = Context::new(&plan, &event);
+    context.git.sha = "it's ${{ '}}".to_owned();
+    let filled = resolve(&quoting, &context).unwrap();
+    assert_eq!(stage_outputs(&filled, &facts).unwrap().unwrap()["x"], "it's ${{ '}}succeeded");
 }

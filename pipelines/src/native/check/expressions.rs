@@ -1,12 +1,14 @@
 //! Every expression of the file: read, names and types checked, faults shown at their place in the file.
 
+use std::collections::HashMap;
+
 use crate::{
     InputKind, codes,
     diagnostic::{Place, Problems},
     expressions::{self, Finding, Names, Part, StageName, Type},
     native::{
         check::Graph,
-        file::{Pipeline, Stage, Verb},
+        file::{Pipeline, Stage, Step, Verb},
         reader::{Role, Use},
     },
 };
@@ -29,8 +31,9 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
     let stage = item.stage.and_then(|index| pipeline.stages.get(index));
     let about_environment =
         stage.is_some_and(|stage| matches!(stage.verb, Some(Verb::Deploy(_) | Verb::Smoke(_))));
-    names.environment = about_environment && item.role == Role::Template;
+    names.environment = about_environment && matches!(item.role, Role::Template | Role::Condition);
     names.condition = item.role == Role::Condition;
+    names.step = item.step.or((item.role == Role::Output).then_some(usize::MAX));
     if item.role == Role::Condition {
         let base = source(problems, item.text.place).and_then(|source| source.find(text));
         let locate = locator(item.text.place, base);
@@ -49,6 +52,15 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
             return;
         }
     };
+    // Where a template is read between steps it becomes one expression, which has a limit too.
+    if names.step.is_some()
+        && let Ok(whole) = expressions::expression_of(text)
+        && parts.len() > 1
+        && let Err(fault) = expressions::parse(&whole)
+        && whole.len() > expressions::MAX_LENGTH
+    {
+        problems.report(codes::BAD_EXPRESSION, item.text.place, fault.message);
+    }
     let inner = parts.iter().filter_map(|part| match part {
         Part::Expression(range) => Some(&text[range.clone()]),
         Part::Text(_) => None,
@@ -110,8 +122,21 @@ fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, stage: Option<usize>) -> Nam
         inputs,
         matrix: matrix_names(pipeline.stages.get(index)),
         stages: Some(stages),
+        steps: step_names(pipeline.stages.get(index)),
         ..Names::default()
     }
+}
+
+/// The steps of a stage that have an id.
+fn step_names<'s>(stage: Option<&'s Stage>) -> HashMap<&'s str, usize> {
+    let steps = match stage.and_then(|stage| stage.verb.as_ref()) {
+        Some(Verb::Run(steps)) => Some(steps),
+        Some(Verb::Deploy(deploy)) => deploy.command.as_ref().map(|commands| &commands.run),
+        Some(Verb::Smoke(smoke)) => smoke.commands.as_ref().map(|commands| &commands.run),
+        Some(Verb::Build(_) | Verb::Push(_)) | None => None,
+    };
+    let named = |step: &'s Step| Some((step.id.as_ref()?.value.as_str(), step.index));
+    steps.into_iter().flatten().filter_map(named).collect()
 }
 
 fn type_of(kind: InputKind) -> Type {
@@ -129,10 +154,11 @@ fn matrix_names(stage: Option<&Stage>) -> Option<Vec<&str>> {
 }
 
 fn stage_name(stage: &Stage, upstream: bool) -> StageName<'_> {
-    let outputs: Option<&'static [&'static str]> = match &stage.verb {
-        Some(Verb::Build(_)) => Some(&["image_id"]),
-        Some(Verb::Push(_)) => Some(&["digest", "image"]),
-        _ => None,
+    let outputs = match &stage.verb {
+        Some(Verb::Build(_)) => Some(vec!["image_id"]),
+        Some(Verb::Push(_)) => Some(vec!["digest", "image"]),
+        _ if stage.outputs.is_empty() => None,
+        _ => Some(stage.outputs.iter().map(|(name, _)| name.value.as_str()).collect()),
     };
     StageName { name: &stage.name.value, upstream, matrix: stage.matrix.is_some(), outputs }
 }

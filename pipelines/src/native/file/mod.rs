@@ -15,8 +15,8 @@ pub(crate) use pipeline::{
     Upstream,
 };
 pub(crate) use stage::{
-    Artifact, Cache, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage, Step,
-    Thresholds,
+    Artifact, Cache, Coverage, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage,
+    Step, Thresholds,
 };
 pub(crate) use values::{Duration, Env, Size};
 pub(crate) use verbs::{Build, Check, Commands, Compose, Deploy, PushImage, Smoke, Verb};
@@ -47,6 +47,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("Artifact", Artifact::KEYS),
     ("Cache", Cache::KEYS),
     ("Report", Report::KEYS),
+    ("Coverage", Coverage::KEYS),
     ("Thresholds", Thresholds::KEYS),
     ("Resources", Resources::KEYS),
     ("Build", Build::KEYS),

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::{Duration, Env, Stage, shape};
-use crate::{InputKind, diagnostic::Spanned};
+use crate::{InputKind, diagnostic::Spanned, plan::Network};
 
 /// A pipeline: what starts it, and its stages.
 #[derive(Debug, Clone, JsonSchema)]
@@ -236,10 +236,19 @@ pub(crate) struct Defaults {
     /// The shell of all scripts.
     #[schemars(with = "Option<shape::Shell>")]
     pub shell: Option<Vec<String>>,
+    /// The folder of the workspace that scripts run in.
+    pub working_directory: Option<Spanned<String>>,
     /// Limits of the sandboxes.
     pub resources: Option<super::Resources>,
+    /// What the sandboxes can reach.
+    #[schemars(with = "Option<shape::Network>")]
+    pub network: Option<Spanned<Network>>,
+    /// When and how often a failed attempt is tried again. Not for `deploy`.
+    #[schemars(with = "Option<shape::RetryForm>")]
+    pub retry: Option<super::Retry>,
 }
 
 impl Defaults {
-    pub(crate) const KEYS: &'static [&'static str] = &["image", "timeout", "runs_on", "shell", "resources"];
+    pub(crate) const KEYS: &'static [&'static str] =
+        &["image", "timeout", "runs_on", "shell", "working_directory", "resources", "network", "retry"];
 }

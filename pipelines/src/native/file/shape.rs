@@ -285,6 +285,35 @@ pub(crate) enum Level {
     Error,
 }
 
+/// How bad a finding is for security.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum Risk {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// Whose entries a cache reads and writes: those of the `branch`, those of the branch by the same `pipeline`, or
+/// those of all trusted runs of the `repository`.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum CacheScope {
+    Branch,
+    Pipeline,
+    Repository,
+}
+
+/// What a sandbox can reach: nothing (`none`), its own `services`, or the `internet` too.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum Network {
+    None,
+    Services,
+    Internet,
+}
+
 /// What values an input takes.
 #[derive(JsonSchema)]
 #[schemars(rename_all = "snake_case")]

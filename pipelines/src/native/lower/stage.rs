@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::{
-    pipeline::LONGEST_HOURS,
+    pipeline::{LONGEST_HOURS, concurrency},
     results::{artifact, cache, fetch, report},
-    services::{resources, service},
+    services::{network, resources, service},
+    steps::shell,
     verbs::verb,
 };
 use crate::{
@@ -29,6 +30,18 @@ pub(super) fn stage(r: &mut Reader<'_, '_>, entry: &Entry) -> Stage {
     stage.condition = fields.read("if", r, condition);
     stage.image = fields.read("image", r, Reader::template);
     stage.matrix = fields.entry("matrix").and_then(|entry| matrix(r, entry));
+    let count = |r: &mut Reader<'_, '_>, node: &Node| {
+        r.integer(node, 1, 256).and_then(|count| u32::try_from(count).ok())
+    };
+    stage.max_parallel = fields.read("max_parallel", r, count);
+    stage.fail_fast = fields.read("fail_fast", r, Reader::flag).unwrap_or_default();
+    stage.concurrency = fields.read("concurrency", r, concurrency);
+    stage.shell = fields.read("shell", r, shell);
+    stage.working_directory = fields.read("working_directory", r, Reader::path);
+    stage.network = fields.read("network", r, network);
+    if let Some(node) = fields.get("outputs") {
+        stage.outputs = r.values(node, Naming::Names, Role::Output);
+    }
     stage.runs_on = fields.get("runs_on").map(|node| r.one_or_many(node, Reader::text));
     stage.env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
     stage.secrets = fields.get("secrets").map(|node| r.one_or_many(node, secret)).unwrap_or_default();
@@ -62,6 +75,13 @@ fn empty(name: Spanned<String>) -> Stage {
         condition: None,
         image: None,
         matrix: None,
+        max_parallel: None,
+        fail_fast: false,
+        concurrency: None,
+        shell: None,
+        working_directory: None,
+        network: None,
+        outputs: Vec::new(),
         runs_on: None,
         env: Vec::new(),
         secrets: Vec::new(),
@@ -110,7 +130,7 @@ fn needs(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Need> {
 }
 
 /// An expression, with or without `${{ }}` around it.
-fn condition(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<String>> {
+pub(super) fn condition(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<String>> {
     let mut text = r.raw_text(node)?;
     let inner = text.value.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
     let inner = inner.filter(|inner| !inner.contains("${{")).unwrap_or(&text.value).trim().to_owned();
@@ -154,7 +174,7 @@ pub(super) fn command_words(r: &mut Reader<'_, '_>, node: &Node) -> Option<Vec<S
     Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), text.value])
 }
 
-fn retry(r: &mut Reader<'_, '_>, node: &Node) -> Option<Retry> {
+pub(super) fn retry(r: &mut Reader<'_, '_>, node: &Node) -> Option<Retry> {
     let attempts = |r: &mut Reader<'_, '_>, node: &Node| {
         r.integer(node, 1, 10).and_then(|count| u32::try_from(count).ok())
     };
