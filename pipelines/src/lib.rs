@@ -29,7 +29,7 @@ mod yaml;
 pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts, StepResult};
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use glob::{Patterns, check as check_pattern};
-pub use native::{check, compile, json_schema, triggers};
+pub use native::{check, compile, expand_native, json_schema, triggers};
 pub use render::render;
 pub use resolve::{condition, render_template, resolve};
 pub use setting::{FileRef, Files, Machine, NoFiles, Setting};

@@ -5,6 +5,7 @@
 //! ```
 
 mod check;
+mod dynamic;
 mod expand;
 mod file;
 mod image;
@@ -15,6 +16,7 @@ mod schema;
 mod start;
 mod words;
 
+pub use dynamic::expand_native;
 pub use schema::json_schema;
 
 use sha2::{Digest, Sha256};

@@ -6,18 +6,21 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::{
     check::{Checked, Links},
     expand::{Expansion, matching},
     file::{Commands, Env, Pipeline, Resources as FileResources, Stage, Step as FileStep, Verb as FileVerb},
 };
 use crate::{
+    diagnostic::Spanned,
     event::Event,
     expressions::{self, expression_of},
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Deploy, Does, Driver, Expressions,
-        HttpCheck, Need, Network, Push, Ready, ReportRule, Resources, Retry, Run, Script, SecretUse, Service,
-        Smoke, StageKey, StagePlan, Step, Strategy, Template, Thresholds, Verb,
+        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Deploy, Does, Driver, Dynamic,
+        Expressions, HttpCheck, Need, Network, Push, Ready, ReportRule, Resources, Retry, Row, Run, Script,
+        SecretUse, Service, Smoke, StageKey, StagePlan, Step, Strategy, Template, Thresholds, Told, Verb,
     },
 };
 
@@ -69,6 +72,7 @@ impl Planner<'_> {
                 group: concurrency.group.value.clone(),
                 cancel_superseded: concurrency.cancel_superseded,
             }),
+            dynamic: dynamic(stage),
             strategy: self.strategy(index, stage, one),
             needs: self.needs(stage),
             upstream: self
@@ -116,7 +120,7 @@ impl Planner<'_> {
     fn strategy(&self, index: usize, stage: &Stage, one: &Expansion) -> Option<Strategy> {
         let all = self.checked.expansions.get(index)?;
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        (stage.max_parallel.is_some() || stage.fail_fast).then(|| Strategy {
+        (!one.open && (stage.max_parallel.is_some() || stage.fail_fast)).then(|| Strategy {
             index: number(all.iter().position(|other| other.key == one.key).unwrap_or_default()),
             total: number(all.len()),
             fail_fast: stage.fail_fast,
@@ -259,6 +263,33 @@ fn output(stage: &StageKey, name: &str) -> Template {
 fn merged(maps: &[&Env]) -> BTreeMap<String, Template> {
     let pairs = maps.iter().flat_map(|env| env.iter());
     pairs.map(|(name, value)| (name.value.clone(), Template(value.value.clone()))).collect()
+}
+
+/// A matrix that expressions tell.
+fn dynamic(stage: &Stage) -> Option<Box<Dynamic>> {
+    let matrix = &stage.matrix.as_ref().filter(|matrix| matrix.value.is_dynamic())?.value;
+    let row = |row: &Vec<(Spanned<String>, Value)>| -> Row {
+        row.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect()
+    };
+    let rows = |told: &Option<String>, known: &[Vec<(Spanned<String>, Value)>]| match told {
+        Some(expression) => Told::By(expression.clone()),
+        None => Told::Known(known.iter().map(row).collect()),
+    };
+    let axis = |(name, values): &(Spanned<String>, Vec<Value>)| {
+        let told = match matrix.told.get(&name.value) {
+            Some(expression) => Told::By(expression.clone()),
+            None => Told::Known(values.clone()),
+        };
+        (name.value.clone(), told)
+    };
+    Some(Box::new(Dynamic {
+        matrix: matrix.whole.clone(),
+        axes: matrix.axes.iter().map(axis).collect(),
+        include: rows(&matrix.told_include, &matrix.include),
+        exclude: rows(&matrix.told_exclude, &matrix.exclude),
+        max_parallel: stage.max_parallel,
+        fail_fast: stage.fail_fast,
+    }))
 }
 
 /// The template as one expression, to be evaluated between steps.

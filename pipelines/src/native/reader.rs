@@ -38,6 +38,8 @@ pub(crate) enum Role {
     Environment,
     /// The expression of an `if`, of a stage or of a step.
     Condition,
+    /// A matrix, or a list of one: nothing but one `${{ }}`, whose value is a mapping or a list.
+    Matrix,
     /// What a stage hands on: a template read after its last step.
     Output,
 }

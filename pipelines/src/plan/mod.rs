@@ -5,6 +5,7 @@
 //! expanded. Strings that may still hold `${{ }}` are [`Template`]s; when they are filled in, and how, is said by
 //! [`Expressions`].
 
+mod dynamic;
 mod results;
 mod stage;
 mod steps;
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use dynamic::{Dynamic, Row, Told};
 pub use results::{
     ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, FindingLevel, ReportKind, ReportRule,
     RiskLevel, Thresholds,

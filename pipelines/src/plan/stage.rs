@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ArtifactFetch, ArtifactRule, CacheRule, Concurrency, ReportRule, StageKey, Template, Verb};
+use super::{
+    ArtifactFetch, ArtifactRule, CacheRule, Concurrency, Dynamic, ReportRule, StageKey, Template, Verb,
+};
 
 /// One stage: a node of the graph and the unit that a runner leases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,10 @@ pub struct StagePlan {
     /// This stage's matrix values; empty without a matrix.
     #[serde(default)]
     pub matrix: BTreeMap<String, Value>,
+    /// Its matrix, where that is known only once its needs have ended: it stands for all stages that
+    /// [`crate::expand_native`] makes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic: Option<Box<Dynamic>>,
     /// Its place in its matrix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,

@@ -128,6 +128,8 @@ pub fn all_ended_well(plan: &Plan, event: &Event) -> Context {
             ("count", "3"),
             ("label", "v1"),
             ("version", "1.2.3"),
+            ("targets", r#"[{"os": "debian", "arch": "arm64"}, {"os": "alpine"}]"#),
+            ("services", r#"["api", "web"]"#),
         ];
         let outputs = outputs.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let facts = StageFacts { status: "succeeded".into(), outputs: outputs.into() };

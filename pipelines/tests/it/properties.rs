@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs};
 use proptest::prelude::*;
 use serde_json::Value;
 use tidegate_pipelines::{
-    Compiled, Context, Setting, SourceFile, check, compile, condition,
+    Compiled, Context, Setting, SourceFile, check, compile, condition, expand_native,
     plan::{Plan, StagePlan, Template, Verb},
     render, resolve, triggers,
 };
@@ -184,7 +184,9 @@ fn resolving_leaves_no_expression() {
             continue;
         };
         let context = events::all_ended_well(&plan, &event);
-        for stage in &plan.stages {
+        for stage in
+            &plan.stages.iter().flat_map(|stage| expand_native(stage, &context).unwrap()).collect::<Vec<_>>()
+        {
             let mut resolved = resolve(stage, &context).unwrap();
             // What is read between steps is all that may be left, and reads nothing but steps.
             let left = resolved.outputs.values().chain(late_env(&resolved)).cloned().collect::<Vec<_>>();

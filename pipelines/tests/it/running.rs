@@ -6,6 +6,7 @@ use tidegate_pipelines::{
     Compiled, Context, EnvironmentFacts, Setting, SourceFile, StageFacts, StepFacts, StepResult, compile,
     condition,
     event::Event,
+    expand_native,
     plan::{Does, Driver, Plan, StageKey, StagePlan, Template, Verb},
     render_template, resolve, stage_outputs, step_condition, step_env,
 };
@@ -268,4 +269,46 @@ fn values_are_not_looked_through_for_expressions() {
     context.git.sha = "it's ${{ '}}".to_owned();
     let filled = resolve(&quoting, &context).unwrap();
     assert_eq!(stage_outputs(&filled, &facts).unwrap().unwrap()["x"], "it's ${{ '}}succeeded");
+}
+
+fn expanded(told: &str) -> Result<Vec<String>, String> {
+    let text = "on: push\ndefaults: {image: \"debian:12\"}\nstages:\n  list: {run: x}\n  t: {needs: [list], matrix: \"${{ fromJSON(stages.list.outputs.x) }}\", run: x}\n";
+    let event = events::push("main");
+    let plan = plan(text, &event);
+    let mut context = Context::new(&plan, &event);
+    ended(&mut context, "list", "succeeded", &[("x", told)]);
+    let stages = expand_native(stage(&plan, "t"), &context).map_err(|error| error.message)?;
+    assert!(stages.iter().all(|stage| stage.dynamic.is_none()));
+    Ok(stages.into_iter().map(|stage| stage.key.0).collect())
+}
+
+#[test]
+fn a_matrix_may_be_told_by_an_earlier_stage() {
+    for (told, keys) in [
+        (r#"["a", 2, true]"#, vec!["t (value=a)", "t (value=2)", "t (value=true)"]),
+        (r#"[{"os": "x", "n": 1}, {"os": "y"}]"#, vec!["t (n=1, os=x)", "t (os=y)"]),
+        (r#"{"a": [1, 2], "exclude": [{"a": 1}], "include": [{"a": 2, "b": 3}]}"#, vec!["t (a=2, b=3)"]),
+        ("[]", vec![]),
+        ("{}", vec![]),
+    ] {
+        assert_eq!(expanded(told).unwrap(), keys, "{told}");
+    }
+    let many = serde_json::to_string(&(0..300).collect::<Vec<_>>()).unwrap();
+    let wide = format!("{{\"a\": {many}, \"b\": {many}, \"c\": {many}}}");
+    for (told, message) in [
+        ("3", "a matrix is a mapping or list, and this is a number"),
+        ("[[1]]", "a value of a matrix is text, a number or a boolean, not a list"),
+        ("[1, {}]", "a value of a matrix is text, a number or a boolean, not a mapping"),
+        ("[{}]", "mappings with values are expected, and here is a mapping"),
+        (r#"{"a b": [1]}"#, "`a b` is no name for a value of a matrix"),
+        (r#"["a\nb"]"#, "a value of a matrix has 1 to 100 characters, on one line"),
+        ("[1, 1]", "the matrix makes `t (value=1)` twice"),
+        (r#"{"a": 1}"#, "a list of plain values is expected, and this is a number"),
+        (many.as_str(), "the matrix makes more than 256 stages"),
+        (wide.as_str(), "the matrix makes more than 256 stages"),
+        ("nonsense", "`fromJSON` was given text that is not JSON"),
+    ] {
+        let found = expanded(told).unwrap_err();
+        assert!(found.starts_with(message), "{found}");
+    }
 }

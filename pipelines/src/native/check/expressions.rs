@@ -17,6 +17,13 @@ pub(super) fn check(pipeline: &Pipeline, graph: &Graph, uses: &[Use], problems: 
     let mut names_of: Option<(Option<usize>, Names<'_>)> = None;
     for item in uses {
         // Uses come stage by stage, so the names of the last one usually serve again.
+        if item.role == Role::Matrix {
+            // What makes the matrix cannot read it.
+            let own = names(pipeline, graph, item.stage);
+            let mut own = Names { matrix: None, open_matrix: false, ..own };
+            check_use(pipeline, item, &mut own, problems);
+            continue;
+        }
         let mut names = match names_of.take() {
             Some((stage, names)) if stage == item.stage => names,
             _ => names(pipeline, graph, item.stage),
@@ -52,6 +59,12 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
             return;
         }
     };
+    if item.role == Role::Matrix && parts.len() != 1 {
+        let message = "a matrix is told by one expression with nothing beside it";
+        let report = problems.report(codes::BAD_MATRIX, item.text.place, message);
+        report.help("write `${{ fromJSON(stages.list.outputs.targets) }}`, or a list of values");
+        return;
+    }
     // Where a template is read between steps it becomes one expression, which has a limit too.
     if names.step.is_some()
         && let Ok(whole) = expressions::expression_of(text)
@@ -75,7 +88,14 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
         if let Some(base) = base {
             searched = base + expression.len();
         }
-        check_expression(expression, names, &locator(item.text.place, base), problems);
+        let kind = check_expression(expression, names, &locator(item.text.place, base), problems);
+        if item.role == Role::Matrix
+            && let Some(kind) = kind.filter(|kind| !matches!(kind, Type::List | Type::Map | Type::Any))
+        {
+            let message = format!("a matrix is a mapping or list, and this is {}", kind.describe());
+            let report = problems.report(codes::TYPE_MISMATCH, item.text.place, message);
+            report.help("`fromJSON` makes a list of text: `${{ fromJSON(stages.list.outputs.targets) }}`");
+        }
     }
 }
 
@@ -121,6 +141,11 @@ fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, stage: Option<usize>) -> Nam
     Names {
         inputs,
         matrix: matrix_names(pipeline.stages.get(index)),
+        open_matrix: pipeline
+            .stages
+            .get(index)
+            .and_then(|stage| stage.matrix.as_ref())
+            .is_some_and(|matrix| matrix.value.is_open()),
         stages: Some(stages),
         steps: step_names(pipeline.stages.get(index)),
         ..Names::default()

@@ -235,15 +235,31 @@ impl ExitCodes {
     pub(crate) const KEYS: &'static [&'static str] = &["exit_codes"];
 }
 
+/// Lists of values by name, or one expression (`${{ fromJSON(…) }}`) that tells all of it.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum MatrixForm {
+    Told(String),
+    Lists(Box<Matrix>),
+}
+
+/// Values, or an expression that tells them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum ToldList<T> {
+    Told(String),
+    Values(Vec<T>),
+}
+
 /// Lists of values by name, beside `include` and `exclude`.
 #[derive(JsonSchema)]
 pub(crate) struct Matrix {
     /// Combinations to add, or values to add to combinations.
-    pub include: Option<Vec<BTreeMap<String, Scalar>>>,
+    pub include: Option<ToldList<BTreeMap<String, Scalar>>>,
     /// Combinations to leave out.
-    pub exclude: Option<Vec<BTreeMap<String, Scalar>>>,
+    pub exclude: Option<ToldList<BTreeMap<String, Scalar>>>,
     #[schemars(flatten)]
-    pub values: BTreeMap<String, Vec<Scalar>>,
+    pub values: BTreeMap<String, ToldList<Scalar>>,
 }
 
 /// When a step runs, or an artifact is kept: after `success`, after `failure`, or `always`.

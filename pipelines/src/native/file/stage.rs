@@ -1,5 +1,7 @@
 //! A stage and everything in it but its verb.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde_json::Value;
 
@@ -30,7 +32,7 @@ pub(crate) struct Stage {
     /// The image that the commands run in.
     pub image: Option<Spanned<String>>,
     /// Makes a stage of every combination of values.
-    #[schemars(with = "Option<shape::Matrix>")]
+    #[schemars(with = "Option<shape::MatrixForm>")]
     pub matrix: Option<Spanned<Matrix>>,
     /// How many stages of the matrix run at once; absent: all.
     pub max_parallel: Option<u32>,
@@ -136,14 +138,37 @@ pub(crate) struct Need {
     pub accepts: NeedState,
 }
 
-/// A stage for every combination of values.
+/// A stage for every combination of values. Expressions stand without `${{ }}`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Matrix {
+    /// All of it as one expression.
+    pub whole: Option<String>,
+    /// The lists that an expression tells, by name; they are in `axes` too, without values.
+    pub told: BTreeMap<String, String>,
+    /// An expression for `include`.
+    pub told_include: Option<String>,
+    /// An expression for `exclude`.
+    pub told_exclude: Option<String>,
     /// A value could not be read, so what the matrix makes is not known.
     pub broken: bool,
     pub axes: Vec<(Spanned<String>, Vec<Value>)>,
     pub include: Vec<Vec<(Spanned<String>, Value)>>,
     pub exclude: Vec<Vec<(Spanned<String>, Value)>>,
+}
+
+impl Matrix {
+    /// Whether what it makes is known only when the stage's turn has come.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        self.whole.is_some()
+            || !self.told.is_empty()
+            || self.told_include.is_some()
+            || self.told_exclude.is_some()
+    }
+
+    /// Whether it may have names that the file does not tell.
+    pub(crate) fn is_open(&self) -> bool {
+        self.whole.is_some() || self.told_include.is_some()
+    }
 }
 
 /// A secret that commands get.

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     codes,
     diagnostic::{Place, Spanned},
+    expressions::holds_expression,
     native::{
         file::{Duration, Matrix, Need, Retry, Secret, Stage, shape::ExitCodes},
         reader::{Reader, Role},
@@ -212,6 +213,10 @@ fn retry_when(r: &mut Reader<'_, '_>, node: &Node) -> Option<RetryWhen> {
 }
 
 fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
+    if let Some(whole) = told(r, &entry.value) {
+        let matrix = Matrix { broken: whole.is_none(), whole, ..Matrix::default() };
+        return Some(Spanned::new(matrix, entry.key.place));
+    }
     let Kind::Map(entries) = &entry.value.kind else {
         r.wrong_type(&entry.value, "a mapping from names to lists of values");
         return None;
@@ -219,6 +224,19 @@ fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
     let mut matrix = Matrix::default();
     let written = |node: &Node| if let Kind::List(items) = &node.kind { items.len() } else { 1 };
     for Entry { key, value } in entries {
+        if let Some(expression) = told(r, value) {
+            matrix.broken |= expression.is_none();
+            match key.value.as_str() {
+                "include" => matrix.told_include = expression,
+                "exclude" => matrix.told_exclude = expression,
+                name => {
+                    axis_name(r, name, key.place);
+                    matrix.axes.push((key.clone(), Vec::new()));
+                    matrix.told.extend(expression.map(|expression| (name.to_owned(), expression)));
+                }
+            }
+            continue;
+        }
         match key.value.as_str() {
             "include" => {
                 matrix.include = r.list(value, "a list of mappings", combination);
@@ -237,6 +255,18 @@ fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
         }
     }
     Some(Spanned::new(matrix, entry.key.place))
+}
+
+/// The expression that tells a matrix or a list of one, if the value is one: some, and in it what could be read.
+fn told(r: &mut Reader<'_, '_>, node: &Node) -> Option<Option<String>> {
+    let Kind::Scalar(scalar) = &node.kind else { return None };
+    if !holds_expression(&scalar.text) {
+        return None;
+    }
+    let text = Spanned::new(scalar.text.clone(), node.place);
+    r.note(&text, Role::Matrix);
+    let inner = text.value.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
+    Some(inner.map(|inner| inner.trim().to_owned()))
 }
 
 fn axis_name(r: &mut Reader<'_, '_>, name: &str, place: Place) {
