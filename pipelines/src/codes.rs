@@ -49,6 +49,8 @@ codes! {
     REPEATED Error "TG0210" "The same name is given twice in a list whose names must differ."
     BAD_REGEX Error "TG0211" "A regular expression that cannot be read, or is too large. Look-around and back-references do not exist: matching takes linear time."
 
+    EXCLUSIVE Error "TG0212" "Two keys exclude each other: one of them says all."
+
     NO_STAGES Error "TG0301" "A pipeline needs at least one stage."
     NO_VERB Error "TG0302" "A stage does exactly one thing: it has one of the keys `run`, `build`, `push`, `deploy`, `smoke`."
     MANY_VERBS Error "TG0303" "A stage does exactly one thing. Make a stage of each verb and order them by `needs`."

@@ -58,6 +58,26 @@ pub struct StageFacts {
     pub outputs: BTreeMap<String, String>,
 }
 
+/// What the steps of a stage came to so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepFacts {
+    /// Those that have an id, by it.
+    pub steps: BTreeMap<String, StepResult>,
+    /// A step that may not fail did.
+    pub failed: bool,
+    /// The stage is being stopped.
+    pub cancelled: bool,
+}
+
+/// What a step came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StepResult {
+    /// `succeeded`, `failed`, `skipped` or `cancelled`; `failed` also when it may fail.
+    pub outcome: String,
+    /// Its outputs.
+    pub outputs: BTreeMap<String, String>,
+}
+
 /// A template or condition that cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{expression}`: {message}")]

@@ -40,6 +40,64 @@ pub struct Event {
     pub trusted: bool,
 }
 
+impl Event {
+    /// What happened to the thing that the event is about: [`Event::activity`], else what the forge said.
+    pub fn action(&self) -> Option<&str> {
+        let told = || self.payload.as_ref()?.get("action")?.as_str();
+        let pull_request = || self.pull_request.as_ref().map(|facts| facts.action.as_str());
+        self.activity.as_deref().or_else(pull_request).or_else(told)
+    }
+
+    /// Facts of a release, as far as the forge told them.
+    pub fn release(&self) -> Option<ReleaseFacts> {
+        let release = self.payload_of(EventKind::Release)?.get("release")?;
+        let flag = |key: &str| release.get(key).and_then(Value::as_bool).unwrap_or_default();
+        Some(ReleaseFacts {
+            action: self.action().unwrap_or_default().to_owned(),
+            tag: text(release, "tag_name").or_else(|| self.git.tag.clone()).unwrap_or_default(),
+            name: text(release, "name"),
+            draft: flag("draft"),
+            prerelease: flag("prerelease"),
+        })
+    }
+
+    /// Facts of a program's request.
+    pub fn dispatch(&self) -> Option<DispatchFacts> {
+        let payload = self.payload_of(EventKind::Dispatch)?;
+        Some(DispatchFacts {
+            kind: self.action().unwrap_or_default().to_owned(),
+            payload: payload.get("client_payload").cloned().unwrap_or_default(),
+        })
+    }
+
+    /// Facts of the run whose end the event is; read from the payload's `workflow_run`, which has the shape that
+    /// GitHub gives it.
+    pub fn upstream(&self) -> Option<UpstreamFacts> {
+        let run = self.payload_of(EventKind::Upstream)?.get("workflow_run")?;
+        let status = match text(run, "conclusion").as_deref() {
+            Some("success") => "succeeded",
+            Some("cancelled") => "cancelled",
+            Some("skipped") => "skipped",
+            _ => "failed",
+        };
+        Some(UpstreamFacts {
+            pipeline: text(run, "name").unwrap_or_default(),
+            status: status.to_owned(),
+            branch: text(run, "head_branch"),
+            sha: text(run, "head_sha").unwrap_or_default(),
+            run_number: run.get("run_number").and_then(Value::as_u64).unwrap_or_default(),
+        })
+    }
+
+    fn payload_of(&self, kind: EventKind) -> Option<&Value> {
+        self.payload.as_ref().filter(|_| self.kind == kind)
+    }
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    value.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -123,4 +181,44 @@ pub struct PullRequestFacts {
     pub head_branch: String,
     /// Whether it comes from another repository.
     pub from_fork: bool,
+}
+
+/// Facts of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseFacts {
+    /// What happened to it: `published`, `created`, ….
+    pub action: String,
+    /// Its tag.
+    pub tag: String,
+    /// Its title.
+    pub name: Option<String>,
+    /// Whether only its makers see it.
+    pub draft: bool,
+    /// Whether it is marked as not ready for everybody.
+    pub prerelease: bool,
+}
+
+/// Facts of a program's request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DispatchFacts {
+    /// What the program calls it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the program sends along.
+    pub payload: Value,
+}
+
+/// Facts of the run of another pipeline that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct UpstreamFacts {
+    /// The other pipeline's name.
+    pub pipeline: String,
+    /// How its run ended: `succeeded`, `failed`, `cancelled` or `skipped`.
+    pub status: String,
+    /// The branch that it was about.
+    pub branch: Option<String>,
+    /// The commit that it was about.
+    pub sha: String,
+    /// The run's number.
+    pub run_number: u64,
 }

@@ -29,16 +29,18 @@ mod resolve;
 pub mod sample;
 mod schedule;
 mod setting;
+mod steps;
 mod trigger;
 mod yaml;
 
-pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts};
+pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts, StepResult};
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use glob::{Patterns, check as check_pattern};
-pub use native::{check, compile, json_schema, triggers};
+pub use native::{check, compile, expand_native, json_schema, triggers};
 pub use render::render;
 pub use resolve::{condition, render_template, resolve};
 pub use setting::{FileRef, Files, Machine, NoFiles, Setting};
+pub use steps::{stage_outputs, step_condition, step_env};
 pub use trigger::{InputKind, InputSpec, Schedule, Triggers};
 
 /// A pipeline file.
@@ -68,5 +70,8 @@ pub enum Compiled {
     NotTriggered {
         /// Why not, in one sentence.
         reason: String,
+        /// The event would start it, were it not for the paths that it changed: whoever waits for the pipeline's
+        /// status is to be told that it was skipped, and why.
+        filtered: bool,
     },
 }

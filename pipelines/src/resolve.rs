@@ -4,7 +4,9 @@ use serde_json::Value;
 
 use crate::{
     context::{Context, ResolveError},
-    expressions::{self, Ended, Lenient, MAX_TEXT, Part, Scope, evaluate, kind_name, parse, split, to_text},
+    expressions::{
+        self, Ended, Lenient, MAX_TEXT, Part, Scope, evaluate, fold, kind_name, parse, split, to_text,
+    },
     lenient,
     plan::{Deploy, Driver, Expressions, HttpCheck, Run, Service, Smoke, StagePlan, Template, Verb},
 };
@@ -21,7 +23,60 @@ pub fn resolve(stage: &StagePlan, context: &Context) -> Result<StagePlan, Resolv
         template.0 = text_of(&template.0, &scope)?;
         Ok(())
     })?;
+    if let Some(concurrency) = &mut resolved.concurrency {
+        concurrency.group = text_of(&concurrency.group, &scope)?;
+    }
+    // A condition asks; what it names need not be there.
+    let asking = Scope::of_condition(context, stage);
+    for_each_late(&mut resolved, &mut |late| match late {
+        Late::Condition(text) => {
+            *text = fold_into(text, text, &asking)?;
+            Ok(())
+        }
+        Late::Template(template) => {
+            let inner = template.0.strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
+            let inner = inner.unwrap_or(&template.0);
+            template.0 = format!("${{{{ {} }}}}", fold_into(inner, &template.0, &scope)?);
+            Ok(())
+        }
+    })?;
     Ok(resolved)
+}
+
+/// What is evaluated only between the steps of a stage.
+enum Late<'a> {
+    Condition(&'a mut String),
+    Template(&'a mut Template),
+}
+
+/// The expression with all facts filled in that are known before the first step.
+fn fold_into(expression: &str, whole: &str, scope: &Scope<'_>) -> Result<String, ResolveError> {
+    fold(expression, scope)
+        .map(|text| text.trim().to_owned())
+        .map_err(|fault| ResolveError { expression: whole.to_owned(), message: fault.message })
+}
+
+/// Visits what steps of a stage with strict expressions evaluate themselves.
+fn for_each_late<E>(
+    stage: &mut StagePlan,
+    visit: &mut dyn FnMut(Late<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    if !stage.expressions.is_strict() {
+        return Ok(());
+    }
+    let run = match &mut stage.verb {
+        Verb::Run(run) => Some(run),
+        Verb::Deploy(Deploy { driver: Driver::Command(run), .. }) => Some(run),
+        Verb::Smoke(Smoke { commands, .. }) => commands.as_mut(),
+        Verb::Build(_) | Verb::Push(_) | Verb::Deploy(_) => None,
+    };
+    for step in run.into_iter().flat_map(|run| &mut run.steps) {
+        if let Some(condition) = &mut step.condition {
+            visit(Late::Condition(condition))?;
+        }
+        step.late_env.values_mut().try_for_each(|template| visit(Late::Template(template)))?;
+    }
+    stage.outputs.values_mut().try_for_each(|template| visit(Late::Template(template)))
 }
 
 /// Whether a stage's condition holds, once its needs have ended. An expression that does not ask how they ended

@@ -12,6 +12,15 @@ pub struct Triggers {
     pub tag: bool,
     /// Starts on pull requests.
     pub pull_request: bool,
+    /// Starts on (some) releases.
+    #[serde(default)]
+    pub release: bool,
+    /// Starts when a program asks for it through the forge.
+    #[serde(default)]
+    pub repository_dispatch: bool,
+    /// Starts when runs of these pipelines of the repository end.
+    #[serde(default)]
+    pub pipelines: Vec<String>,
     /// Starts at these times.
     pub schedules: Vec<Schedule>,
     /// May be started by a person, who gives these inputs.

@@ -259,9 +259,12 @@ mod tests {
             inputs: vec![("level", Type::Text)],
             choices: vec![("level", vec!["major", "minor"])],
             matrix: Some(vec!["node"]),
+            open_matrix: false,
+            steps: [("first", 0), ("third", 2)].into(),
+            step: Some(1),
             environment: false,
             stages: Some(vec![
-                stage("push-it", true, false, Some(&["digest", "image"])),
+                stage("push-it", true, false, Some(vec!["digest", "image"])),
                 stage("test", true, true, None),
                 stage("later", false, false, None),
             ]),
@@ -288,6 +291,8 @@ mod tests {
             "(git.tag || git.branch) == 'v1'",
             "event.kind == 'push' || event.kind == 'tag'",
             "git.branch == 'main' && git.branch == 'main' && git.tag == 'v1'",
+            "steps.first.outcome == 'failed' && steps.first.outputs.x != 'y'",
+            "event.kind != 'push'",
         ] {
             assert_eq!(findings(text), Vec::<String>::new(), "{text}");
         }
@@ -327,6 +332,9 @@ mod tests {
             ),
             ("secrets.TOKEN == 'x'", vec!["TG0502 secrets are never part of an expression"]),
             ("environment.url == 'x'", vec!["TG0502 `environment` is known only in deploy and smoke stages"]),
+            ("steps.frist.outcome == 'x'", vec!["TG0502 no step of this stage has the id `frist`"]),
+            ("steps.third.outcome == 'failed'", vec!["TG0502 step `third` does not come before this one"]),
+            ("steps.first.output.x == 'a'", vec!["TG0502 `steps.first` has no property `output`"]),
             ("git.sha.x == 'y'", vec!["TG0502 `git.sha` is text, it has no property `x`"]),
         ] {
             assert_eq!(findings(text), expected, "{text}");

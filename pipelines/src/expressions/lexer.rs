@@ -4,7 +4,7 @@
 //! a strict one where the next character cannot belong to it, a lenient one only before a sign or a blank, so that
 //! `a@b` is one word that cannot be read.
 
-use super::{Comparison, Fault, Logic, MAX_TOKENS, lenient, max_length};
+use super::{Comparison, Fault, Logic, MAX_TOKENS, lenient};
 use crate::{
     diagnostic::{Place, Spanned},
     plan::Expressions,
@@ -66,8 +66,9 @@ const SIGNS: [(&str, Token); 15] = [
     ("]", Token::CloseBracket),
 ];
 
-pub(super) fn tokens(text: &str, rules: Expressions) -> Result<Vec<Spanned<Token>>, Fault> {
-    check_length(text, rules)?;
+/// The tokens of an expression that is at most so long.
+pub(super) fn tokens(text: &str, rules: Expressions, limit: usize) -> Result<Vec<Spanned<Token>>, Fault> {
+    check_length(text, rules, limit)?;
     let mut list: Vec<Spanned<Token>> = Vec::new();
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
@@ -91,8 +92,7 @@ pub(super) fn tokens(text: &str, rules: Expressions) -> Result<Vec<Spanned<Token
     Ok(list)
 }
 
-fn check_length(text: &str, rules: Expressions) -> Result<(), Fault> {
-    let limit = max_length(rules);
+fn check_length(text: &str, rules: Expressions, limit: usize) -> Result<(), Fault> {
     let (length, unit) = match rules {
         Expressions::Strict => (text.len(), "bytes"),
         // Bytes are never fewer, so most texts need not be counted.
@@ -221,6 +221,11 @@ fn length_while(text: &str, test: impl Fn(char) -> bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expressions::max_length;
+
+    fn tokens(text: &str, rules: Expressions) -> Result<Vec<Spanned<Token>>, Fault> {
+        super::tokens(text, rules, max_length(rules))
+    }
 
     fn kinds(text: &str, rules: Expressions) -> Vec<Token> {
         tokens(text, rules).unwrap().into_iter().map(|token| token.value).collect()

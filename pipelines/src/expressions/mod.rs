@@ -14,6 +14,7 @@
 
 mod check;
 mod evaluate;
+mod fold;
 mod functions;
 mod lenient;
 mod lexer;
@@ -24,12 +25,13 @@ mod strict;
 mod template;
 
 pub(crate) use check::{Finding, Type, check};
+pub(crate) use fold::{expression_of, fold};
 pub(crate) use functions::compile_regex;
 #[allow(unused_imports, reason = "until the front end of workflows calls it")]
 pub(crate) use lenient::check_lenient;
 pub(crate) use lenient::{Ended, Lenient, MAX_MEMORY, Value as LenientValue, unknown};
 pub(crate) use names::{Names, StageName};
-pub(crate) use parser::{json_number, parse, parse_lenient};
+pub(crate) use parser::{json_number, parse, parse_filled, parse_lenient};
 pub(crate) use scope::Scope;
 pub(crate) use strict::{evaluate, kind_name, to_text};
 pub(crate) use template::{Part, holds_expression, split, split_lenient};
@@ -193,6 +195,14 @@ impl Expression {
         for part in self.parts() {
             part.walk(visit);
         }
+    }
+
+    /// Whether a strict one reads what earlier steps left, or asks how they ended: what is known only between two
+    /// steps.
+    pub(crate) fn is_late(&self) -> bool {
+        let mut late = self.asks_for_status(Expressions::Strict);
+        self.walk(&mut |part| late |= matches!(&part.kind, Kind::Name(name) if name == "steps"));
+        late
     }
 
     /// Whether it asks how all that comes before has ended, so that success is not implied.

@@ -1,5 +1,7 @@
 //! The names that expressions may use: contexts, their properties, and the stages of the pipeline.
 
+use std::collections::HashMap;
+
 use super::{
     Expression, Kind, Literal,
     check::{Checker, Type},
@@ -18,8 +20,8 @@ pub(crate) struct StageName<'a> {
     pub upstream: bool,
     /// Is several stages, so that its outputs have no single value.
     pub matrix: bool,
-    /// The outputs that its verb makes; None: whatever its commands write.
-    pub outputs: Option<&'static [&'static str]>,
+    /// The outputs that it makes; None: whatever its commands write.
+    pub outputs: Option<Vec<&'a str>>,
 }
 
 /// What an expression may name where it stands.
@@ -31,6 +33,12 @@ pub(crate) struct Names<'a> {
     pub choices: Vec<(&'a str, Vec<&'a str>)>,
     /// The names of the stage's matrix; None: it has none.
     pub matrix: Option<Vec<&'a str>>,
+    /// The matrix may have names beside these: it is known only when the stage's turn has come.
+    pub open_matrix: bool,
+    /// The steps of the stage that have an id, with their places in it.
+    pub steps: HashMap<&'a str, usize>,
+    /// The steps before this one are known; None: it is read before any of them runs.
+    pub step: Option<usize>,
     /// Stands in a deploy or smoke stage.
     pub environment: bool,
     /// The pipeline's stages; None: outside of stages.
@@ -47,12 +55,19 @@ impl Checker<'_> {
             "git" => self.fixed("git", GIT, rest),
             "event" => match rest {
                 [("pull_request", _), rest @ ..] => self.fixed("event.pull_request", PULL_REQUEST, rest),
+                [("release", _), rest @ ..] => self.fixed("event.release", RELEASE, rest),
+                [("dispatch", _), rest @ ..] => self.fixed("event.dispatch", DISPATCH, rest),
+                [("upstream", _), rest @ ..] => self.fixed("event.upstream", UPSTREAM, rest),
                 _ => self.fixed("event", EVENT, rest),
             },
             "inputs" => {
                 let inputs = self.names.inputs.clone();
                 self.named("inputs", &inputs, rest, "`on.manual.inputs` declares no input")
             }
+            "matrix" if self.names.open_matrix => match rest {
+                [] => Type::Map,
+                _ => Type::Any,
+            },
             "matrix" => match &self.names.matrix {
                 Some(axes) => {
                     let axes: Vec<_> = axes.iter().map(|name| (*name, Type::Any)).collect();
@@ -74,6 +89,7 @@ impl Checker<'_> {
                 self.find(codes::UNKNOWN_NAME, *place, message, None)
             }
             "stages" => self.stage(*place, rest),
+            "steps" => self.step(*place, rest),
             "secrets" => {
                 let message = "secrets are never part of an expression".to_owned();
                 let help = "name the secret under the stage's `secrets`; its commands read it as a variable";
@@ -86,7 +102,7 @@ impl Checker<'_> {
                 self.find(codes::UNKNOWN_NAME, *place, message, Some(help.to_owned()))
             }
             unknown => {
-                let known = ["git", "event", "inputs", "matrix", "environment", "stages"];
+                let known = ["git", "event", "inputs", "matrix", "environment", "stages", "steps"];
                 let help = did_you_mean(unknown, known)
                     .unwrap_or_else(|| format!("the contexts are {}; text stands in quotes", listed(known)));
                 self.find(codes::UNKNOWN_NAME, *place, format!("there is no context `{unknown}`"), Some(help))
@@ -164,7 +180,7 @@ impl Checker<'_> {
             let help = Some(format!("add `{base}` to `needs`"));
             return self.find(codes::NOT_UPSTREAM, *name_place, message, help);
         }
-        let (outputs, matrix) = (stage.outputs, stage.matrix && !one_of_matrix);
+        let (outputs, matrix) = (stage.outputs.clone(), stage.matrix && !one_of_matrix);
         match rest {
             [] => Type::Map,
             [("status", _)] => Type::Text,
@@ -176,7 +192,7 @@ impl Checker<'_> {
             [("outputs", _)] => Type::Map,
             [("outputs", _), output @ ..] => match outputs {
                 Some(outputs) => {
-                    let known: Vec<_> = outputs.iter().map(|name| (*name, Type::Text)).collect();
+                    let known: Vec<_> = outputs.into_iter().map(|name| (name, Type::Text)).collect();
                     self.named(&format!("stages.{base}.outputs"), &known, output, "this stage has no output")
                 }
                 None => Type::Text,
@@ -184,6 +200,39 @@ impl Checker<'_> {
             _ => {
                 let known = [("status", Type::Text), ("outputs", Type::Map)];
                 self.fixed(&format!("stages.{base}"), &known, rest)
+            }
+        }
+    }
+}
+
+impl Checker<'_> {
+    fn step(&mut self, place: Place, rest: &[(&str, Place)]) -> Type {
+        let Some(before) = self.names.step else {
+            let message =
+                "`steps` is known only in later steps of the stage, and in its `outputs`".to_owned();
+            return self.find(codes::UNKNOWN_NAME, place, message, None);
+        };
+        let [(name, name_place), rest @ ..] = rest else { return Type::Map };
+        let steps = &self.names.steps;
+        let found = steps.get(name).copied();
+        if found.is_none_or(|index| index >= before) {
+            let words: Vec<_> =
+                steps.iter().filter(|(_, index)| **index < before).map(|(id, _)| *id).collect();
+            let (message, help) = match found {
+                Some(_) => (format!("step `{name}` does not come before this one"), None),
+                None => (
+                    format!("no step of this stage has the id `{name}`"),
+                    did_you_mean(name, words.iter().copied())
+                        .or_else(|| words.is_empty().then(|| "give an earlier step an `id`".to_owned())),
+                ),
+            };
+            return self.find(codes::UNKNOWN_NAME, *name_place, message, help);
+        }
+        match rest {
+            [("outputs", _), _, deeper @ ..] if deeper.is_empty() => Type::Text,
+            _ => {
+                let known = [("outcome", Type::Text), ("outputs", Type::Map)];
+                self.fixed(&format!("steps.{name}"), &known, rest)
             }
         }
     }
@@ -203,10 +252,14 @@ const EVENT: &[(&str, Type)] = &[
     ("kind", Type::Text),
     ("repository", Type::Text),
     ("default_branch", Type::Text),
+    ("action", Type::Text),
     ("actor", Type::Text),
     ("trusted", Type::Bool),
     ("changed_paths", Type::List),
     ("pull_request", Type::Map),
+    ("release", Type::Map),
+    ("dispatch", Type::Map),
+    ("upstream", Type::Map),
 ];
 const PULL_REQUEST: &[(&str, Type)] = &[
     ("number", Type::Number),
@@ -231,6 +284,21 @@ const KINDS: &[&str] = &[
 ];
 /// How a stage can have ended.
 const STATES: &[&str] = &["succeeded", "warned", "failed", "skipped", "cancelled", "unknown"];
+const RELEASE: &[(&str, Type)] = &[
+    ("action", Type::Text),
+    ("tag", Type::Text),
+    ("name", Type::Text),
+    ("draft", Type::Bool),
+    ("prerelease", Type::Bool),
+];
+const DISPATCH: &[(&str, Type)] = &[("type", Type::Text), ("payload", Type::Any)];
+const UPSTREAM: &[(&str, Type)] = &[
+    ("pipeline", Type::Text),
+    ("status", Type::Text),
+    ("branch", Type::Text),
+    ("sha", Type::Text),
+    ("run_number", Type::Number),
+];
 const ENVIRONMENT: &[(&str, Type)] = &[("name", Type::Text), ("url", Type::Text)];
 
 /// `a.b['c']` as its parts, when all of them are known.

@@ -8,9 +8,9 @@
 use serde_json::{Number, Value};
 
 use super::{
-    Comparison, Expression, Fault, Kind, Literal, Logic,
+    Comparison, Expression, Fault, Kind, Literal, Logic, MAX_TEXT,
     lexer::{Token, tokens},
-    max_height, max_nesting,
+    max_height, max_length, max_nesting,
 };
 use crate::{
     diagnostic::{Place, Spanned},
@@ -19,12 +19,17 @@ use crate::{
 
 /// Reads one whole strict expression.
 pub(crate) fn parse(text: &str) -> Result<Expression, Fault> {
-    Parser::new(text, Expressions::Strict)?.whole()
+    Parser::new(text, Expressions::Strict, max_length(Expressions::Strict))?.whole()
+}
+
+/// Reads a strict expression into which values were put by [`super::fold`].
+pub(crate) fn parse_filled(text: &str) -> Result<Expression, Fault> {
+    Parser::new(text, Expressions::Strict, MAX_TEXT)?.whole()
 }
 
 /// Reads one whole lenient expression; of nothing at all it is null.
 pub(crate) fn parse_lenient(text: &str) -> Result<Expression, Fault> {
-    let mut parser = Parser::new(text, Expressions::Lenient)?;
+    let mut parser = Parser::new(text, Expressions::Lenient, max_length(Expressions::Lenient))?;
     if parser.tokens.is_empty() {
         return parser.node(Kind::Literal(Literal::Null), Place::new(0, text.len()));
     }
@@ -40,8 +45,8 @@ struct Parser {
 }
 
 impl Parser {
-    fn new(text: &str, rules: Expressions) -> Result<Self, Fault> {
-        Ok(Self { tokens: tokens(text, rules)?, next: 0, end: text.len(), depth: 0, rules })
+    fn new(text: &str, rules: Expressions, limit: usize) -> Result<Self, Fault> {
+        Ok(Self { tokens: tokens(text, rules, limit)?, next: 0, end: text.len(), depth: 0, rules })
     }
 
     fn whole(&mut self) -> Result<Expression, Fault> {

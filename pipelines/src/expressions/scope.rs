@@ -4,14 +4,17 @@ use serde_json::{Map, Value, json};
 
 use super::functions;
 use crate::{
-    context::{Context, StageFacts},
+    context::{Context, StageFacts, StepFacts, StepResult},
     plan::{NeedState, StagePlan},
 };
 
 /// The names of an evaluation.
 pub(crate) struct Scope<'a> {
-    context: &'a Context,
+    /// What is known of the run; None between steps, where all of it is filled in already.
+    context: Option<&'a Context>,
     stage: Option<&'a StagePlan>,
+    /// What the stage's steps came to so far.
+    steps: Option<&'a StepFacts>,
     /// Whether an output that is not there is a fault (in a template, whose text would silently be wrong) or null
     /// (in a condition, which may ask).
     strict: bool,
@@ -20,29 +23,43 @@ pub(crate) struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// For the templates of a stage, or of the pipeline itself.
     pub(crate) fn of_template(context: &'a Context, stage: Option<&'a StagePlan>) -> Self {
-        Self { context, stage, strict: true }
+        Self { context: Some(context), stage, steps: None, strict: true }
     }
 
     /// For a stage's condition.
     pub(crate) fn of_condition(context: &'a Context, stage: &'a StagePlan) -> Self {
-        Self { context, stage: Some(stage), strict: false }
+        Self { context: Some(context), stage: Some(stage), steps: None, strict: false }
+    }
+
+    /// For what is read between the steps of a stage.
+    pub(crate) fn of_steps(steps: &'a StepFacts) -> Self {
+        Self { context: None, stage: None, steps: Some(steps), strict: false }
     }
 
     /// A whole context.
     pub(super) fn whole(&self, name: &str) -> Result<Value, String> {
+        if name == "steps" {
+            return match self.steps {
+                Some(facts) => Ok(steps(facts)),
+                None => Err("`steps` is known only once the stage's steps run".to_owned()),
+            };
+        }
+        let Some(context) = self.context else {
+            return Err(format!("`{name}` is not known between steps"));
+        };
         match name {
-            "git" => Ok(self.git()),
-            "event" => Ok(self.event()),
-            "inputs" => Ok(self.context.inputs.clone().into_iter().collect::<Map<_, _>>().into()),
+            "git" => Ok(git(context)),
+            "event" => Ok(event(context)),
+            "inputs" => Ok(context.inputs.clone().into_iter().collect::<Map<_, _>>().into()),
             "matrix" => {
                 let values = self.stage.map(|stage| stage.matrix.clone()).unwrap_or_default();
                 Ok(values.into_iter().collect::<Map<_, _>>().into())
             }
-            "environment" => match &self.context.environment {
+            "environment" => match &context.environment {
                 Some(facts) => Ok(json!({ "name": facts.name, "url": facts.url })),
                 None => Err("`environment` is known only in deploy and smoke stages".to_owned()),
             },
-            "stages" => Ok(self.stages()),
+            "stages" => Ok(stages(context)),
             _ => Err(format!("there is no context `{name}`")),
         }
     }
@@ -70,10 +87,18 @@ impl<'a> Scope<'a> {
     /// The functions about how earlier stages ended.
     pub(crate) fn status(&self, function: &str) -> Result<bool, String> {
         debug_assert!(functions::is_status(function));
-        let Some(stage) = self.stage else {
+        if let Some(facts) = self.steps {
+            return Ok(match function {
+                "always" => true,
+                "failure" => facts.failed && !facts.cancelled,
+                "cancelled" => facts.cancelled,
+                _ => !facts.failed && !facts.cancelled,
+            });
+        }
+        let (Some(stage), Some(context)) = (self.stage, self.context) else {
             return Err(format!("`{function}()` is known only in a stage"));
         };
-        let status_of = |key| self.context.stages.get(key).map(|facts| facts.status.as_str());
+        let status_of = |key| context.stages.get(key).map(|facts| facts.status.as_str());
         Ok(match function {
             "always" => true,
             "failure" => {
@@ -86,50 +111,62 @@ impl<'a> Scope<'a> {
                 .all(|need| status_of(&need.stage).is_some_and(|s| accepts(need.accepts, s))),
         })
     }
+}
 
-    fn git(&self) -> Value {
-        let git = &self.context.git;
-        json!({
-            "sha": git.sha,
-            "short_sha": git.sha.get(..12).unwrap_or(&git.sha),
-            "reference": git.reference,
-            "branch": git.branch,
-            "tag": git.tag,
-            "before": git.before,
-            "message": git.message,
-            "author": git.author,
-        })
-    }
+fn git(context: &Context) -> Value {
+    let git = &context.git;
+    json!({
+        "sha": git.sha,
+        "short_sha": git.sha.get(..12).unwrap_or(&git.sha),
+        "reference": git.reference,
+        "branch": git.branch,
+        "tag": git.tag,
+        "before": git.before,
+        "message": git.message,
+        "author": git.author,
+    })
+}
 
-    fn event(&self) -> Value {
-        let event = &self.context.event;
-        json!({
-            "kind": event.kind.as_str(),
-            "repository": event.repository,
-            "default_branch": event.default_branch,
-            "actor": event.actor,
-            "trusted": event.trusted,
-            "changed_paths": event.changed_paths,
-            "pull_request": event.pull_request,
-        })
-    }
+fn event(context: &Context) -> Value {
+    let event = &context.event;
+    json!({
+        "kind": event.kind.as_str(),
+        "repository": event.repository,
+        "default_branch": event.default_branch,
+        "action": event.action(),
+        "actor": event.actor,
+        "trusted": event.trusted,
+        "changed_paths": event.changed_paths,
+        "pull_request": event.pull_request,
+        "release": event.release(),
+        "dispatch": event.dispatch(),
+        "upstream": event.upstream(),
+    })
+}
 
-    /// Stages by key; the stages of one matrix also under their common name, with the worst of their states.
-    fn stages(&self) -> Value {
-        let mut all = Map::new();
-        for (key, facts) in &self.context.stages {
-            if let Some((name, _)) = key.0.split_once(" (") {
-                let worst = match all.get(name).and_then(|group| group["status"].as_str()) {
-                    Some(so_far) if badness(so_far) >= badness(&facts.status) => so_far.to_owned(),
-                    _ => facts.status.clone(),
-                };
-                all.insert(name.to_owned(), json!({ "status": worst, "outputs": {} }));
-            }
-            let StageFacts { status, outputs } = facts;
-            all.insert(key.0.clone(), json!({ "status": status, "outputs": outputs }));
+/// Stages by key; the stages of one matrix also under their common name, with the worst of their states.
+fn stages(context: &Context) -> Value {
+    let mut all = Map::new();
+    for (key, facts) in &context.stages {
+        if let Some((name, _)) = key.0.split_once(" (") {
+            let worst = match all.get(name).and_then(|group| group["status"].as_str()) {
+                Some(so_far) if badness(so_far) >= badness(&facts.status) => so_far.to_owned(),
+                _ => facts.status.clone(),
+            };
+            all.insert(name.to_owned(), json!({ "status": worst, "outputs": {} }));
         }
-        Value::Object(all)
+        let StageFacts { status, outputs } = facts;
+        all.insert(key.0.clone(), json!({ "status": status, "outputs": outputs }));
     }
+    Value::Object(all)
+}
+
+/// Steps by their ids.
+fn steps(facts: &StepFacts) -> Value {
+    let step = |(id, result): (&String, &StepResult)| {
+        (id.clone(), json!({ "outcome": result.outcome, "outputs": result.outputs }))
+    };
+    Value::Object(facts.steps.iter().map(step).collect())
 }
 
 /// Whether a stage that ended so satisfies a need.

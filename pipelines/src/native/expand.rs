@@ -7,14 +7,14 @@ use serde_json::Value;
 use super::file::{Matrix, Pipeline};
 use crate::{
     codes,
-    diagnostic::{Place, Problems, Spanned},
+    diagnostic::{Problems, Spanned},
     expressions::to_text,
     nearest::{did_you_mean, listed},
-    plan::StageKey,
+    plan::{Row, StageKey},
 };
 
 /// The most stages of one matrix.
-const MAX_MATRIX: usize = 256;
+pub(crate) const MAX_MATRIX: usize = 256;
 /// The most stages of a pipeline.
 const MAX_STAGES: usize = 1000;
 
@@ -23,9 +23,9 @@ const MAX_STAGES: usize = 1000;
 pub(crate) struct Expansion {
     pub key: StageKey,
     pub values: BTreeMap<String, Value>,
+    /// Stands for stages that are known only when its turn has come.
+    pub open: bool,
 }
-
-type Combination = Vec<(String, Value)>;
 
 /// The stages of every matrix, by stage of the file.
 pub(crate) fn expand(pipeline: &Pipeline, problems: &mut Problems<'_>) -> Vec<Vec<Expansion>> {
@@ -34,7 +34,7 @@ pub(crate) fn expand(pipeline: &Pipeline, problems: &mut Problems<'_>) -> Vec<Ve
     for stage in &pipeline.stages {
         let name = &stage.name.value;
         let expansions = match &stage.matrix {
-            None => vec![Expansion { key: StageKey(name.clone()), values: BTreeMap::new() }],
+            None => vec![Expansion { key: StageKey(name.clone()), values: BTreeMap::new(), open: false }],
             Some(matrix) => expansions(name, matrix, problems),
         };
         total += expansions.len();
@@ -60,55 +60,87 @@ pub(crate) fn matching<'e>(one: &Expansion, others: &'e [Expansion]) -> Vec<&'e 
 fn expansions(name: &str, matrix: &Spanned<Matrix>, problems: &mut Problems<'_>) -> Vec<Expansion> {
     let place = matrix.place;
     let matrix = &matrix.value;
-    let product =
-        matrix.axes.iter().try_fold(1_usize, |product, (_, values)| product.checked_mul(values.len()));
-    if product.is_none_or(|product| product > MAX_MATRIX * 16) {
-        too_many(place, problems);
-        return Vec::new();
-    }
-    let mut combinations = product_of(&matrix.axes);
     for exclude in &matrix.exclude {
         check_exclude(matrix, exclude, problems);
-        combinations.retain(|combination| {
-            !exclude.iter().all(|(name, value)| holds(combination, &name.value, value))
-        });
     }
-    for include in &matrix.include {
-        add(&mut combinations, matrix, include);
+    if matrix.is_dynamic() {
+        return vec![Expansion { key: StageKey(name.to_owned()), values: BTreeMap::new(), open: true }];
     }
-    if combinations.len() > MAX_MATRIX {
-        too_many(place, problems);
-        return Vec::new();
-    }
+    let row = |row: &Vec<(Spanned<String>, Value)>| {
+        row.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect()
+    };
+    let lists = Lists {
+        axes: matrix.axes.iter().map(|(name, values)| (name.value.clone(), values.clone())).collect(),
+        include: matrix.include.iter().map(row).collect(),
+        exclude: matrix.exclude.iter().map(row).collect(),
+    };
+    let combinations = match combine(&lists) {
+        Ok(combinations) => combinations,
+        Err(message) => {
+            problems.report(codes::TOO_MANY_STAGES, place, message);
+            return Vec::new();
+        }
+    };
     if combinations.is_empty() && !matrix.broken {
         let report = problems.report(codes::EMPTY_MATRIX, place, "the matrix makes no stage at all");
         report.help("give it a list with values, or `include`");
     }
     let mut expansions: Vec<Expansion> = Vec::new();
     for combination in combinations {
-        let key = StageKey(format!("{name} ({})", describe(&combination)));
+        let key = key(name, &combination);
         if expansions.iter().any(|other| other.key == key) {
             problems.report(codes::BAD_MATRIX, place, format!("the matrix makes `{key}` twice"));
             continue;
         }
-        expansions.push(Expansion { key, values: combination.into_iter().collect() });
+        expansions.push(Expansion { key, values: combination.into_iter().collect(), open: false });
     }
     expansions
 }
 
-fn too_many(place: Place, problems: &mut Problems<'_>) {
-    let message = format!("the matrix makes more than {MAX_MATRIX} stages");
-    problems.report(codes::TOO_MANY_STAGES, place, message);
+/// The key of one stage of a matrix.
+pub(crate) fn key(name: &str, combination: &Row) -> StageKey {
+    let pairs = combination.iter().map(|(name, value)| format!("{name}={}", to_text(value)));
+    StageKey(format!("{name} ({})", pairs.collect::<Vec<_>>().join(", ")))
 }
 
-fn product_of(axes: &[(Spanned<String>, Vec<Value>)]) -> Vec<Combination> {
+/// A matrix all of whose values are known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lists {
+    pub axes: Vec<(String, Vec<Value>)>,
+    pub include: Vec<Row>,
+    pub exclude: Vec<Row>,
+}
+
+/// Every combination, or that they are too many.
+pub(crate) fn combine(lists: &Lists) -> Result<Vec<Row>, String> {
+    let too_many = || format!("the matrix makes more than {MAX_MATRIX} stages");
+    let axes = &lists.axes;
+    let product = axes.iter().try_fold(1_usize, |product, (_, values)| product.checked_mul(values.len()));
+    if product.is_none_or(|product| product > MAX_MATRIX * 16) || lists.include.len() > MAX_MATRIX * 16 {
+        return Err(too_many());
+    }
+    let mut combinations = product_of(axes);
+    for exclude in &lists.exclude {
+        combinations
+            .retain(|combination| !exclude.iter().all(|(name, value)| holds(combination, name, value)));
+    }
+    for include in &lists.include {
+        add(&mut combinations, axes, include);
+    }
+    if combinations.len() > MAX_MATRIX {
+        return Err(too_many());
+    }
+    Ok(combinations)
+}
+
+fn product_of(axes: &[(String, Vec<Value>)]) -> Vec<Row> {
     if axes.is_empty() {
         return Vec::new();
     }
     axes.iter().fold(vec![Vec::new()], |combinations, (name, values)| {
-        let with = |combination: &Combination, value: &Value| {
+        let with = |combination: &Row, value: &Value| {
             let mut longer = combination.clone();
-            longer.push((name.value.clone(), value.clone()));
+            longer.push((name.clone(), value.clone()));
             longer
         };
         combinations
@@ -118,33 +150,29 @@ fn product_of(axes: &[(Spanned<String>, Vec<Value>)]) -> Vec<Combination> {
     })
 }
 
-fn holds(combination: &Combination, name: &str, value: &Value) -> bool {
+fn holds(combination: &Row, name: &str, value: &Value) -> bool {
     combination.iter().any(|(key, found)| key == name && found == value)
 }
 
 /// An `include` adds its other values to every combination that has its values of the matrix' own names; if there
 /// is none, it is a combination of its own.
-fn add(combinations: &mut Vec<Combination>, matrix: &Matrix, include: &[(Spanned<String>, Value)]) {
-    let is_axis = |name: &str| matrix.axes.iter().any(|(axis, _)| axis.value == name);
-    let (own, other): (Vec<_>, Vec<_>) = include.iter().partition(|(name, _)| is_axis(&name.value));
+fn add(combinations: &mut Vec<Row>, axes: &[(String, Vec<Value>)], include: &Row) {
+    let is_axis = |name: &str| axes.iter().any(|(axis, _)| axis == name);
+    let (own, other): (Vec<_>, Vec<_>) = include.iter().partition(|(name, _)| is_axis(name));
     let mut found = false;
     for combination in combinations.iter_mut() {
         // Only combinations of the matrix itself are added to, not those of earlier includes.
-        let of_matrix =
-            matrix.axes.iter().all(|(axis, _)| combination.iter().any(|(name, _)| *name == axis.value));
-        if of_matrix
-            && !matrix.axes.is_empty()
-            && own.iter().all(|(name, value)| holds(combination, &name.value, value))
-        {
+        let of_matrix = axes.iter().all(|(axis, _)| combination.iter().any(|(name, _)| name == axis));
+        if of_matrix && !axes.is_empty() && own.iter().all(|(name, value)| holds(combination, name, value)) {
             found = true;
             for (name, value) in &other {
-                combination.retain(|(key, _)| *key != name.value);
-                combination.push((name.value.clone(), value.clone()));
+                combination.retain(|(key, _)| key != name);
+                combination.push((name.clone(), value.clone()));
             }
         }
     }
     if !found {
-        combinations.push(include.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect());
+        combinations.push(include.clone());
     }
 }
 
@@ -152,12 +180,15 @@ fn check_exclude(matrix: &Matrix, exclude: &[(Spanned<String>, Value)], problems
     for (name, value) in exclude {
         let axes = matrix.axes.iter().map(|(axis, _)| axis.value.as_str());
         match matrix.axes.iter().find(|(axis, _)| axis.value == name.value) {
+            None if matrix.is_open() => {}
             None => {
                 let help = did_you_mean(&name.value, axes.clone())
                     .unwrap_or_else(|| format!("the lists of the matrix are {}", listed(axes)));
                 let message = format!("the matrix has no list `{}`", name.value);
                 problems.report(codes::BAD_MATRIX, name.place, message).help(help);
             }
+            // What an expression tells is not known yet.
+            Some(_) if matrix.told.contains_key(&name.value) => {}
             Some((_, values)) if !values.contains(value) => {
                 let message = format!("`{}` is never {value}, so this leaves nothing out", name.value);
                 problems.report(codes::BAD_MATRIX, name.place, message);
@@ -165,9 +196,4 @@ fn check_exclude(matrix: &Matrix, exclude: &[(Spanned<String>, Value)], problems
             Some(_) => {}
         }
     }
-}
-
-fn describe(combination: &Combination) -> String {
-    let pairs = combination.iter().map(|(name, value)| format!("{name}={}", to_text(value)));
-    pairs.collect::<Vec<_>>().join(", ")
 }

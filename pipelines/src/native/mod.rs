@@ -5,6 +5,7 @@
 //! ```
 
 mod check;
+mod dynamic;
 mod expand;
 mod file;
 mod image;
@@ -15,6 +16,7 @@ mod schema;
 mod start;
 mod words;
 
+pub use dynamic::expand_native;
 pub use schema::json_schema;
 pub(crate) use words::{is_name, is_variable};
 
@@ -40,7 +42,7 @@ struct Source {
 
 fn read(problems: &mut Problems<'_>) -> Option<Source> {
     let tree = yaml::parse(problems)?;
-    let mut reader = Reader { problems, uses: Vec::new(), stage: None };
+    let mut reader = Reader { problems, uses: Vec::new(), stage: None, step: None };
     let pipeline = lower::pipeline(&mut reader, &tree)?;
     let uses = std::mem::take(&mut reader.uses);
     let checked = check::check(&pipeline, &uses, problems);
@@ -66,10 +68,12 @@ fn result(
     problems: &mut Problems<'_>,
 ) -> Option<Compiled> {
     let Source { pipeline, checked } = source;
-    let started = start::starts(&pipeline.on, event).and_then(|()| start::inputs(&pipeline.on, event));
-    let inputs = match started {
+    let inputs = start::inputs(&pipeline.on, event).map_err(start::Refusal::from);
+    let inputs = match start::starts(&pipeline.on, event).and(inputs) {
         Ok(inputs) => inputs,
-        Err(reason) => return Some(Compiled::NotTriggered { reason }),
+        Err(start::Refusal { reason, filtered }) => {
+            return Some(Compiled::NotTriggered { reason, filtered });
+        }
     };
     let mut plan = Plan {
         version: PLAN_VERSION,
@@ -134,6 +138,9 @@ pub fn triggers(file: &SourceFile<'_>) -> Triggers {
         push: on.push.is_some(),
         tag: on.tag.is_some(),
         pull_request: on.pull_request.is_some(),
+        release: on.release.is_some(),
+        repository_dispatch: on.repository_dispatch.is_some(),
+        pipelines: on.pipeline.iter().flat_map(|one| &one.names).map(|name| name.value.clone()).collect(),
         schedules: on.schedule.into_iter().map(schedule).collect(),
         manual_inputs: on.manual.map(|manual| manual.inputs.into_iter().map(input).collect()),
     }

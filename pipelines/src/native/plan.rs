@@ -6,17 +6,21 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::{
     check::{Checked, Links},
     expand::{Expansion, matching},
     file::{Commands, Env, Pipeline, Resources as FileResources, Stage, Step as FileStep, Verb as FileVerb},
 };
 use crate::{
+    diagnostic::Spanned,
     event::Event,
+    expressions::{self, expression_of},
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Deploy, Does, Driver, Expressions, HttpCheck, Need,
-        Push, Ready, ReportRule, Resources, Retry, Run, Script, SecretUse, Service, Smoke, StageKey,
-        StagePlan, Step, Template, Thresholds, Verb,
+        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Deploy, Does, Driver, Dynamic,
+        Expressions, HttpCheck, Need, Network, Push, Ready, ReportRule, Resources, Retry, Row, Run, Script,
+        SecretUse, Service, Smoke, StageKey, StagePlan, Step, Strategy, Template, Thresholds, Told, Verb,
     },
 };
 
@@ -50,6 +54,8 @@ impl Planner<'_> {
         let runs_on = stage.runs_on.as_ref().or(defaults.and_then(|defaults| defaults.runs_on.as_ref()));
         let resources =
             stage.resources.as_ref().or(defaults.and_then(|defaults| defaults.resources.as_ref()));
+        let network = stage.network.as_ref().or(defaults.and_then(|defaults| defaults.network.as_ref()));
+        let default_retry = defaults.and_then(|defaults| defaults.retry.as_ref());
         let has_env = matches!(verb, Verb::Run(_) | Verb::Deploy(_) | Verb::Smoke(_));
         let checkout = match &verb {
             Verb::Run(_) | Verb::Build(_) | Verb::Deploy(_) => true,
@@ -62,7 +68,12 @@ impl Planner<'_> {
             title: None,
             expressions: Expressions::Strict,
             matrix: one.values.clone(),
-            strategy: None,
+            concurrency: stage.concurrency.as_ref().map(|concurrency| Concurrency {
+                group: concurrency.group.value.clone(),
+                cancel_superseded: concurrency.cancel_superseded,
+            }),
+            dynamic: dynamic(stage),
+            strategy: self.strategy(index, stage, one),
             needs: self.needs(stage),
             upstream: self
                 .checked
@@ -80,21 +91,40 @@ impl Planner<'_> {
                 .collect(),
             same_runner_as: links.build.and_then(|build| self.partner(build, one)),
             timeout_seconds: timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.value.seconds()),
-            retry: retry(stage, &verb),
+            retry: retry(stage.retry.as_ref().or(default_retry), &verb),
             continue_on_error: stage.continue_on_error,
             environment: None,
-            outputs: BTreeMap::new(),
+            outputs: stage
+                .outputs
+                .iter()
+                .map(|(name, value)| (name.value.clone(), late(&value.value)))
+                .collect(),
             env: if has_env { merged(&[&self.pipeline.env, &stage.env]) } else { BTreeMap::new() },
             secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
-            concurrency: None,
             services: stage.services.iter().map(service).collect(),
             artifacts: stage.artifacts.iter().map(artifact).collect(),
             fetch: self.fetch(stage, links, one),
             caches: stage.cache.iter().map(cache).collect(),
             reports: stage.reports.iter().map(report).collect(),
             resources: resources.map(limits).unwrap_or_default(),
+            network: match &verb {
+                Verb::Run(_) => network.map(|network| network.value).unwrap_or_default(),
+                _ => Network::default(),
+            },
             checkout: stage.checkout.unwrap_or(checkout),
             verb,
+        })
+    }
+
+    /// Only said where the file asks for something.
+    fn strategy(&self, index: usize, stage: &Stage, one: &Expansion) -> Option<Strategy> {
+        let all = self.checked.expansions.get(index)?;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        (!one.open && (stage.max_parallel.is_some() || stage.fail_fast)).then(|| Strategy {
+            index: number(all.iter().position(|other| other.key == one.key).unwrap_or_default()),
+            total: number(all.len()),
+            fail_fast: stage.fail_fast,
+            max_parallel: stage.max_parallel,
         })
     }
 
@@ -149,7 +179,7 @@ impl Planner<'_> {
     fn verb(&self, stage: &Stage, links: &Links, one: &Expansion) -> Option<Verb> {
         Some(match stage.verb.as_ref()? {
             FileVerb::Run(steps) => {
-                Verb::Run(self.run(stage.image.as_ref().map(|image| image.value.as_str()), steps))
+                Verb::Run(self.run(stage, stage.image.as_ref().map(|image| image.value.as_str()), steps))
             }
             FileVerb::Build(build) => Verb::Build(Build {
                 context: build.context.clone(),
@@ -187,14 +217,14 @@ impl Planner<'_> {
                         host: compose.host.as_ref().map(|host| Template(host.value.clone())),
                         wait_seconds: compose.wait.seconds(),
                     },
-                    (None, command) => Driver::Command(self.commands(command.as_ref()?)),
+                    (None, command) => Driver::Command(self.commands(stage, command.as_ref()?)),
                 },
             }),
             FileVerb::Smoke(smoke) => Verb::Smoke(Smoke {
                 environment: Template(smoke.environment.value.clone()),
                 deploy: self.partner(links.deploy?, one)?,
                 checks: smoke.checks.iter().map(check).collect(),
-                commands: smoke.commands.as_ref().map(|commands| self.commands(commands)),
+                commands: smoke.commands.as_ref().map(|commands| self.commands(stage, commands)),
             }),
         })
     }
@@ -206,18 +236,21 @@ impl Planner<'_> {
         Template(format!("{}-{environment}", repository.trim_matches('-')))
     }
 
-    fn commands(&self, commands: &Commands) -> Run {
-        self.run(commands.image.as_ref().map(|image| image.value.as_str()), &commands.run)
+    fn commands(&self, stage: &Stage, commands: &Commands) -> Run {
+        self.run(stage, commands.image.as_ref().map(|image| image.value.as_str()), &commands.run)
     }
 
-    fn run(&self, image: Option<&str>, steps: &[FileStep]) -> Run {
+    fn run(&self, stage: &Stage, image: Option<&str>, steps: &[FileStep]) -> Run {
         let defaults = self.pipeline.defaults.as_ref();
         let default_image =
             defaults.and_then(|defaults| defaults.image.as_ref()).map(|image| image.value.as_str());
-        let default_shell = defaults.and_then(|defaults| defaults.shell.clone());
-        let shell = default_shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-e".to_owned()]);
+        let shell = stage.shell.clone().or_else(|| defaults.and_then(|defaults| defaults.shell.clone()));
+        let shell = shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-e".to_owned()]);
+        let folder = stage.working_directory.as_ref();
+        let folder = folder.or(defaults.and_then(|defaults| defaults.working_directory.as_ref()));
+        let folder = folder.map(|folder| folder.value.as_str());
         let image = Template::from(image.or(default_image).unwrap_or_default());
-        Run { image, steps: steps.iter().map(|one| step(one, &shell)).collect() }
+        Run { image, steps: steps.iter().map(|one| step(one, &shell, folder)).collect() }
     }
 }
 
@@ -232,16 +265,49 @@ fn merged(maps: &[&Env]) -> BTreeMap<String, Template> {
     pairs.map(|(name, value)| (name.value.clone(), Template(value.value.clone()))).collect()
 }
 
-fn retry(stage: &Stage, verb: &Verb) -> Retry {
-    match &stage.retry {
+/// A matrix that expressions tell.
+fn dynamic(stage: &Stage) -> Option<Box<Dynamic>> {
+    let matrix = &stage.matrix.as_ref().filter(|matrix| matrix.value.is_dynamic())?.value;
+    let row = |row: &Vec<(Spanned<String>, Value)>| -> Row {
+        row.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect()
+    };
+    let rows = |told: &Option<String>, known: &[Vec<(Spanned<String>, Value)>]| match told {
+        Some(expression) => Told::By(expression.clone()),
+        None => Told::Known(known.iter().map(row).collect()),
+    };
+    let axis = |(name, values): &(Spanned<String>, Vec<Value>)| {
+        let told = match matrix.told.get(&name.value) {
+            Some(expression) => Told::By(expression.clone()),
+            None => Told::Known(values.clone()),
+        };
+        (name.value.clone(), told)
+    };
+    Some(Box::new(Dynamic {
+        matrix: matrix.whole.clone(),
+        axes: matrix.axes.iter().map(axis).collect(),
+        include: rows(&matrix.told_include, &matrix.include),
+        exclude: rows(&matrix.told_exclude, &matrix.exclude),
+        max_parallel: stage.max_parallel,
+        fail_fast: stage.fail_fast,
+    }))
+}
+
+/// The template as one expression, to be evaluated between steps.
+fn late(template: &str) -> Template {
+    let expression = expression_of(template).unwrap_or_default();
+    Template(format!("${{{{ {expression} }}}}"))
+}
+
+fn retry(retry: Option<&super::file::Retry>, verb: &Verb) -> Retry {
+    match retry {
+        _ if matches!(verb, Verb::Deploy(_)) => {
+            Retry { max_attempts: 1, when: Vec::new(), backoff_seconds: 0 }
+        }
         Some(retry) => Retry {
             max_attempts: retry.max,
             when: retry.when.clone(),
             backoff_seconds: retry.backoff.seconds(),
         },
-        None if matches!(verb, Verb::Deploy(_)) => {
-            Retry { max_attempts: 1, when: Vec::new(), backoff_seconds: 0 }
-        }
         None => Retry::default(),
     }
 }
@@ -284,6 +350,7 @@ fn cache(rule: &super::file::Cache) -> CacheRule {
         key: Template(rule.key.value.clone()),
         restore_keys: rule.restore_keys.iter().map(|key| Template(key.value.clone())).collect(),
         paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
+        scope: rule.scope,
     }
 }
 
@@ -294,6 +361,7 @@ fn report(rule: &super::file::Report) -> ReportRule {
         fail_on: Thresholds {
             coverage_below: rule.fail_on.coverage_below,
             findings_at: rule.fail_on.findings_at,
+            new_findings: rule.fail_on.new_findings,
             failed_tests: rule.fail_on.failed_tests.unwrap_or_default(),
         },
     }
@@ -307,7 +375,9 @@ fn limits(resources: &FileResources) -> Resources {
     }
 }
 
-fn step(step: &FileStep, default_shell: &[String]) -> Step {
+fn step(step: &FileStep, default_shell: &[String], default_folder: Option<&str>) -> Step {
+    // Values that read earlier steps are made between steps, all others before a runner has the stage.
+    let (late_env, env): (Vec<_>, Vec<_>) = step.env.iter().partition(|(_, value)| reads_steps(&value.value));
     let first_line = || {
         let line =
             step.run.value.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
@@ -324,16 +394,34 @@ fn step(step: &FileStep, default_shell: &[String]) -> Step {
         does: Does::Run(Script {
             script: step.run.value.clone(),
             shell: step.shell.clone().unwrap_or_else(|| default_shell.to_vec()),
-            working_directory: step.working_directory.as_ref().map(|path| Template(path.value.clone())),
+            working_directory: step
+                .working_directory
+                .as_ref()
+                .map(|path| path.value.as_str())
+                .or(default_folder)
+                .map(Template::from),
         }),
-        env: merged(&[&step.env]),
-        condition: None,
+        env: env
+            .into_iter()
+            .map(|(name, value)| (name.value.clone(), Template(value.value.clone())))
+            .collect(),
+        late_env: late_env
+            .into_iter()
+            .map(|(name, value)| (name.value.clone(), late(&value.value)))
+            .collect(),
+        condition: step.condition.as_ref().map(|condition| condition.value.clone()),
         timeout_seconds: step.timeout.as_ref().map(|timeout| timeout.value.seconds()),
         timeout_minutes: None,
         when: step.when,
         continue_on_error: step.continue_on_error,
         may_fail: None,
     }
+}
+
+fn reads_steps(template: &str) -> bool {
+    expression_of(template)
+        .and_then(|expression| expressions::parse(&expression))
+        .is_ok_and(|expression| expression.is_late())
 }
 
 fn check(check: &super::file::Check) -> HttpCheck {

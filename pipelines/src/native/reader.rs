@@ -25,6 +25,8 @@ pub(crate) struct Use {
     /// The stage it belongs to, by index; None: the pipeline.
     pub stage: Option<usize>,
     pub role: Role,
+    /// The step it belongs to, by its place in the stage.
+    pub step: Option<usize>,
 }
 
 /// What a text with expressions is for.
@@ -34,8 +36,12 @@ pub(crate) enum Role {
     Template,
     /// The name of an environment: a template that cannot read `environment` itself.
     Environment,
-    /// The expression of an `if`.
+    /// The expression of an `if`, of a stage or of a step.
     Condition,
+    /// A matrix, or a list of one: nothing but one `${{ }}`, whose value is a mapping or a list.
+    Matrix,
+    /// What a stage hands on: a template read after its last step.
+    Output,
 }
 
 pub(crate) struct Reader<'p, 'a> {
@@ -43,6 +49,8 @@ pub(crate) struct Reader<'p, 'a> {
     pub uses: Vec<Use>,
     /// The stage being read.
     pub stage: Option<usize>,
+    /// The step being read.
+    pub step: Option<usize>,
 }
 
 /// A mapping with fixed keys.
@@ -176,7 +184,7 @@ impl Reader<'_, '_> {
 
     pub(crate) fn note(&mut self, text: &Spanned<String>, role: Role) {
         if role == Role::Condition || holds_expression(&text.value) {
-            self.uses.push(Use { text: text.clone(), stage: self.stage, role });
+            self.uses.push(Use { text: text.clone(), stage: self.stage, role, step: self.step });
         }
     }
 
@@ -311,6 +319,11 @@ impl Reader<'_, '_> {
 
     /// Names and values that may hold expressions. A value is kept as it is written; nothing is empty text.
     pub(crate) fn env(&mut self, node: &Node, names: Naming) -> Env {
+        self.values(node, names, Role::Template)
+    }
+
+    /// As [`Self::env`], for templates of another role.
+    pub(crate) fn values(&mut self, node: &Node, names: Naming, role: Role) -> Env {
         let mut list = Vec::new();
         for entry in self.entries(node, "a mapping from names to values") {
             let (good, what, help) = match names {
@@ -318,6 +331,11 @@ impl Reader<'_, '_> {
                     is_variable(&entry.key.value),
                     "a variable",
                     "a variable's name has letters, digits and `_`, and does not begin with a digit",
+                ),
+                Naming::Names => (
+                    is_name(&entry.key.value),
+                    "an output",
+                    "such a name has letters, digits, `-` and `_`, and begins with a letter or digit",
                 ),
                 Naming::Labels => (
                     is_label(&entry.key.value),
@@ -336,7 +354,7 @@ impl Reader<'_, '_> {
             };
             let text = if scalar.is_null() { String::new() } else { scalar.text.clone() };
             let text = Spanned::new(text, entry.value.place);
-            self.note(&text, Role::Template);
+            self.note(&text, role);
             list.push((entry.key.clone(), text));
         }
         list

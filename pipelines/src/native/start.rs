@@ -4,34 +4,49 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::file::{Input, On};
+use super::file::{Input, On, Upstream};
 use crate::{
     InputKind,
     diagnostic::Spanned,
-    event::{Event, EventKind},
+    event::{Event, EventKind, UpstreamFacts},
     expressions::kind_name,
     glob::Patterns,
     nearest::{did_you_mean, listed},
 };
 
-/// Nothing, or why the event starts nothing, in one sentence.
-pub(crate) fn starts(on: &On, event: &Event) -> Result<(), String> {
-    match event.kind {
+/// Why an event starts nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// In one sentence.
+    pub reason: String,
+    /// Only the paths that the event changed are in the way.
+    pub filtered: bool,
+}
+
+impl From<String> for Refusal {
+    fn from(reason: String) -> Self {
+        Self { reason, filtered: false }
+    }
+}
+
+/// Nothing, or why the event starts nothing.
+pub(crate) fn starts(on: &On, event: &Event) -> Result<(), Refusal> {
+    let filters = match event.kind {
         EventKind::Push => {
             let Some(push) = &on.push else { return Err(no_trigger("push", "a push")) };
             let branch = event.git.branch.as_deref().unwrap_or(&event.git.reference);
             if !patterns(&push.branches).matches(branch) {
-                return Err(format!("push to `{branch}` matches none of on.push.branches"));
+                return Err(format!("push to `{branch}` matches none of on.push.branches").into());
             }
-            paths("on.push", &push.paths, &push.paths_ignore, event)
+            Some(("on.push", &push.paths, &push.paths_ignore))
         }
         EventKind::Tag => {
             let Some(list) = &on.tag else { return Err(no_trigger("tag", "a tag")) };
             let tag = event.git.tag.as_deref().unwrap_or(&event.git.reference);
             if !patterns(list).matches(tag) {
-                return Err(format!("tag `{tag}` matches none of on.tag"));
+                return Err(format!("tag `{tag}` matches none of on.tag").into());
             }
-            Ok(())
+            None
         }
         EventKind::PullRequest => {
             let Some(trigger) = &on.pull_request else {
@@ -40,22 +55,90 @@ pub(crate) fn starts(on: &On, event: &Event) -> Result<(), String> {
             let facts = event.pull_request.as_ref();
             let base = facts.map_or(event.default_branch.as_str(), |facts| facts.base_branch.as_str());
             if !patterns(&trigger.value.branches).matches(base) {
-                return Err(format!("pull request into `{base}` matches none of on.pull_request.branches"));
+                let reason = format!("pull request into `{base}` matches none of on.pull_request.branches");
+                return Err(reason.into());
             }
-            paths("on.pull_request", &trigger.value.paths, &trigger.value.paths_ignore, event)
+            one_of("a pull request", "on.pull_request.types", &trigger.value.types, event)?;
+            Some(("on.pull_request", &trigger.value.paths, &trigger.value.paths_ignore))
         }
-        EventKind::Schedule if on.schedule.is_empty() => Err(no_trigger("schedule", "a schedule")),
-        EventKind::Manual if on.manual.is_none() => Err(no_trigger("manual", "a person")),
-        EventKind::Release | EventKind::Dispatch | EventKind::Upstream | EventKind::Forge => {
+        EventKind::Release => {
+            let Some(types) = &on.release else { return Err(no_trigger("release", "a release")) };
+            one_of("a release", "on.release.types", types, event)?;
+            None
+        }
+        EventKind::Dispatch => {
+            let Some(types) = &on.repository_dispatch else {
+                return Err(no_trigger("repository_dispatch", "a program"));
+            };
+            let kind = event.action().unwrap_or_default();
+            if !patterns(types).matches(kind) {
+                let reason =
+                    format!("a request of type `{kind}` matches none of on.repository_dispatch.types");
+                return Err(reason.into());
+            }
+            None
+        }
+        EventKind::Upstream => {
+            upstream(&on.pipeline, event)?;
+            None
+        }
+        EventKind::Schedule if on.schedule.is_empty() => return Err(no_trigger("schedule", "a schedule")),
+        EventKind::Manual if on.manual.is_none() => return Err(no_trigger("manual", "a person")),
+        EventKind::Forge => {
             let name = event.name.as_deref().unwrap_or(event.kind.as_str());
-            Err(format!("an event `{name}` does not start this pipeline: `on` has no such trigger"))
+            let reason = format!("an event `{name}` does not start this pipeline: `on` has no such trigger");
+            return Err(reason.into());
         }
-        EventKind::Schedule | EventKind::Manual | EventKind::Rollback => Ok(()),
+        EventKind::Schedule | EventKind::Manual | EventKind::Rollback => None,
+    };
+    let Some((key, wanted, ignored)) = filters else { return Ok(()) };
+    // A tag, a release, a person: those ask for this very commit, whatever its message says.
+    if let Some(mark) = SKIP_MARKS.iter().find(|mark| event.git.message.contains(*mark)) {
+        return Err(format!("the commit's message asks for no run: it has `{mark}`").into());
+    }
+    paths(key, wanted, ignored, event).map_err(|reason| Refusal { reason, filtered: true })
+}
+
+/// What in a commit's message asks for no run.
+const SKIP_MARKS: [&str; 3] = ["[skip ci]", "[ci skip]", "[no ci]"];
+
+fn no_trigger(key: &str, who: &str) -> Refusal {
+    format!("{who} does not start this pipeline: it has no on.{key}").into()
+}
+
+/// What happened must be one of `types`. What the forge does not say is let through.
+fn one_of(what: &str, key: &str, types: &[&str], event: &Event) -> Result<(), Refusal> {
+    match event.action() {
+        Some(action) if !types.contains(&action) => {
+            Err(format!("{what} that was `{action}` is none of {key}: {}", listed(types.iter().copied()))
+                .into())
+        }
+        _ => Ok(()),
     }
 }
 
-fn no_trigger(key: &str, who: &str) -> String {
-    format!("{who} does not start this pipeline: it has no on.{key}")
+/// One of the upstreams must be meant.
+fn upstream(list: &[Upstream], event: &Event) -> Result<(), Refusal> {
+    if list.is_empty() {
+        return Err(no_trigger("pipeline", "another pipeline"));
+    }
+    let Some(facts) = event.upstream() else {
+        return Err("it is not said which pipeline ended".to_owned().into());
+    };
+    let named = |one: &&Upstream| one.names.iter().any(|name| name.value == facts.pipeline);
+    let branch = facts.branch.as_deref().unwrap_or_default();
+    let UpstreamFacts { pipeline, status, .. } = &facts;
+    let mut reason = format!("the pipeline `{pipeline}` is none of on.pipeline.names");
+    for one in list.iter().filter(named) {
+        if !one.statuses.contains(&status.as_str()) {
+            reason = format!("`{pipeline}` that ended as `{status}` is none of on.pipeline.statuses");
+        } else if !patterns(&one.branches).matches(branch) {
+            reason = format!("`{pipeline}` on `{branch}` matches none of on.pipeline.branches");
+        } else {
+            return Ok(());
+        }
+    }
+    Err(reason.into())
 }
 
 fn patterns(list: &[Spanned<String>]) -> Patterns {
@@ -74,11 +157,10 @@ fn paths(
         return Ok(());
     }
     let (wanted, ignored, ignores) = (patterns(wanted), patterns(ignored), !ignored.is_empty());
-    let (asked, rest): (Vec<_>, Vec<_>) = changed.iter().partition(|path| wanted.matches(path));
+    let asked: Vec<_> = changed.iter().filter(|path| wanted.matches(path)).collect();
     if asked.iter().any(|path| !(ignores && ignored.matches(path))) {
         return Ok(());
     }
-    debug_assert_eq!(asked.len() + rest.len(), changed.len());
     let count = changed.len();
     Err(if asked.is_empty() {
         format!("none of the {count} changed paths matches {key}.paths")

@@ -19,6 +19,8 @@ pub(crate) fn is_variable(text: &str) -> bool {
 pub(crate) enum Naming {
     /// Of environment values and build arguments.
     Variables,
+    /// Of outputs.
+    Names,
     /// Of image labels and HTTP headers.
     Labels,
 }

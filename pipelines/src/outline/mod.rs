@@ -143,7 +143,7 @@ pub fn outline(file: &SourceFile<'_>, triggers: Triggers, compilation: Compilati
             outline.concurrency = plan.concurrency;
             outline.inputs = plan.inputs;
         }
-        Some(Compiled::NotTriggered { reason }) => outline.reason = Some(reason),
+        Some(Compiled::NotTriggered { reason, .. }) => outline.reason = Some(reason),
         None => outline.reason = Some("the file has errors".to_owned()),
     }
     outline

@@ -5,6 +5,7 @@
 //! expanded. Strings that may still hold `${{ }}` are [`Template`]s; when they are filled in, and how, is said by
 //! [`Expressions`].
 
+mod dynamic;
 mod results;
 mod stage;
 mod steps;
@@ -15,12 +16,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use dynamic::{Dynamic, Row, Told};
 pub use results::{
-    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, FindingLevel, ReportKind, ReportRule, Thresholds,
+    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, FindingLevel, ReportKind, ReportRule,
+    RiskLevel, Thresholds,
 };
 pub use stage::{
-    Expressions, Need, NeedState, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse, Service,
-    StagePlan, Strategy,
+    Expressions, Need, NeedState, Network, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse,
+    Service, StagePlan, Strategy,
 };
 pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen};
 pub use verbs::{Build, Deploy, Driver, HttpCheck, Push, Smoke, Verb};

@@ -51,6 +51,29 @@ pub struct CacheRule {
     pub restore_keys: Vec<Template>,
     /// Paths to keep: below the workspace, or absolute in the sandbox below `/root` or `/tmp`.
     pub paths: Vec<String>,
+    /// Whose entries it reads and writes.
+    #[serde(default, skip_serializing_if = "CacheScope::is_default")]
+    pub scope: CacheScope,
+}
+
+/// Whose entries a cache reads and writes. An untrusted run writes to a scope of its own, whatever is said here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CacheScope {
+    /// Those of its branch or tag; reads those of the default branch too.
+    #[default]
+    Branch,
+    /// As `branch`, and only runs of the same pipeline.
+    Pipeline,
+    /// All trusted runs of the repository.
+    Repository,
+}
+
+impl CacheScope {
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A report that the server reads.
@@ -92,6 +115,9 @@ pub struct Thresholds {
     /// A finding at or above this level.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub findings_at: Option<FindingLevel>,
+    /// A finding at or above this level that the branch it is compared with does not have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_findings: Option<RiskLevel>,
     /// A failed test, even when the command ended with 0.
     #[serde(default)]
     pub failed_tests: bool,
@@ -107,4 +133,53 @@ pub enum FindingLevel {
     Warning,
     /// `error`.
     Error,
+}
+
+/// How bad a finding is for security.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RiskLevel {
+    /// Worth a look.
+    Low,
+    /// To be mended some time.
+    Medium,
+    /// To be mended soon.
+    High,
+    /// To be mended now.
+    Critical,
+}
+
+impl RiskLevel {
+    /// The level of a finding with this `security-severity` (0 to 10, as in CVSS), as SARIF's readers have it.
+    pub fn of_score(score: f64) -> Self {
+        match score {
+            score if score >= 9.0 => Self::Critical,
+            score if score >= 7.0 => Self::High,
+            score if score >= 4.0 => Self::Medium,
+            _ => Self::Low,
+        }
+    }
+
+    /// The level of a finding that has only a level in SARIF's terms.
+    pub fn of_level(level: FindingLevel) -> Self {
+        match level {
+            FindingLevel::Note => Self::Low,
+            FindingLevel::Warning => Self::Medium,
+            FindingLevel::Error => Self::High,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_of_scores() {
+        let levels = [0.0, 3.9, 4.0, 6.9, 7.0, 8.9, 9.0, 10.0].map(RiskLevel::of_score);
+        use RiskLevel::{Critical, High, Low, Medium};
+        assert_eq!(levels, [Low, Low, Medium, Medium, High, High, Critical, Critical]);
+        assert!(Low < Critical && RiskLevel::of_level(FindingLevel::Error) == High);
+        assert_eq!(RiskLevel::of_score(f64::NAN), Low);
+    }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ArtifactFetch, ArtifactRule, CacheRule, Concurrency, ReportRule, StageKey, Template, Verb};
+use super::{
+    ArtifactFetch, ArtifactRule, CacheRule, Concurrency, Dynamic, ReportRule, StageKey, Template, Verb,
+};
 
 /// One stage: a node of the graph and the unit that a runner leases.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,10 @@ pub struct StagePlan {
     /// This stage's matrix values; empty without a matrix.
     #[serde(default)]
     pub matrix: BTreeMap<String, Value>,
+    /// Its matrix, where that is known only once its needs have ended: it stands for all stages that
+    /// [`crate::expand_native`] makes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dynamic: Option<Box<Dynamic>>,
     /// Its place in its matrix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
@@ -87,6 +93,9 @@ pub struct StagePlan {
     /// Limits of the sandbox.
     #[serde(default)]
     pub resources: Resources,
+    /// What its sandbox can reach.
+    #[serde(default, skip_serializing_if = "Network::is_default")]
+    pub network: Network,
     /// Whether the repository is checked out into the workspace.
     pub checkout: bool,
     /// What the stage does.
@@ -125,6 +134,26 @@ impl Expressions {
     /// Whether it is the default.
     pub fn is_strict(&self) -> bool {
         *self == Self::Strict
+    }
+}
+
+/// What a sandbox can reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Network {
+    /// Nothing but itself.
+    None,
+    /// The stage's own services.
+    Services,
+    /// The services, and whatever the runner's machine can reach.
+    #[default]
+    Internet,
+}
+
+impl Network {
+    /// Whether it is the default.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

@@ -29,6 +29,10 @@ pub struct Step {
     /// Environment values beside the stage's.
     #[serde(default)]
     pub env: BTreeMap<String, Template>,
+    /// Environment values that read what earlier steps left, where expressions are strict: exactly one `${{ }}` each.
+    /// [`crate::resolve`] puts all other facts into it; [`crate::step_env`] makes the value when its turn has come.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub late_env: BTreeMap<String, Template>,
     /// The `if` expression, without `${{ }}`, evaluated when its turn has come; absent: [`Step::when`] decides alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,

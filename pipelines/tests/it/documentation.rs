@@ -1,7 +1,8 @@
 //! docs/language.md says what is so.
 
 use tidegate_pipelines::{
-    Compiled, Setting, SourceFile, check, codes, compile, condition, json_schema, render, resolve,
+    Compiled, Setting, SourceFile, check, codes, compile, condition, expand_native, json_schema, render,
+    resolve,
 };
 
 use crate::events;
@@ -29,7 +30,9 @@ fn every_example_is_a_pipeline() {
         let result = compile(&file, &event, Setting::default()).result;
         let Some(Compiled::Plan(plan)) = result else { panic!("{result:?} of\n{example}") };
         let context = events::all_ended_well(&plan, &event);
-        for stage in &plan.stages {
+        let expanded =
+            |stage| expand_native(stage, &context).unwrap_or_else(|error| panic!("{error} in\n{example}"));
+        for stage in &plan.stages.iter().flat_map(expanded).collect::<Vec<_>>() {
             resolve(stage, &context).unwrap_or_else(|error| panic!("{error} in\n{example}"));
             if let Some(expression) = &stage.condition {
                 condition(expression, stage, &context)

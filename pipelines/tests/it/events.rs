@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::json;
 use tidegate_pipelines::{
     Context, EnvironmentFacts, StageFacts,
     event::{Event, EventKind, GitFacts, PullRequestFacts},
@@ -71,6 +72,41 @@ pub fn fork() -> Event {
     event
 }
 
+/// A release of a tag.
+pub fn release(action: &str, tag_name: &str) -> Event {
+    let mut event = tag(tag_name);
+    event.kind = EventKind::Release;
+    event.name = Some("release".to_owned());
+    event.activity = Some(action.to_owned());
+    event.payload = Some(json!({
+        "action": action,
+        "release": { "tag_name": tag_name, "name": "One", "draft": false, "prerelease": true },
+    }));
+    event
+}
+
+/// A program's request.
+pub fn dispatch(kind: &str, payload: serde_json::Value) -> Event {
+    let mut event = push("main");
+    event.kind = EventKind::Dispatch;
+    event.name = Some("repository_dispatch".to_owned());
+    event.payload = Some(json!({ "action": kind, "client_payload": payload }));
+    event
+}
+
+/// The end of a run of another pipeline.
+pub fn upstream(pipeline: &str, conclusion: &str) -> Event {
+    let mut event = push("main");
+    event.kind = EventKind::Upstream;
+    event.payload = Some(json!({
+        "action": "completed",
+        "workflow_run": {
+            "name": pipeline, "conclusion": conclusion, "head_branch": "main", "head_sha": SHA, "run_number": 12,
+        },
+    }));
+    event
+}
+
 /// A person's request, with inputs as JSON.
 pub fn manual(inputs: serde_json::Value) -> Event {
     let mut event = push("main");
@@ -90,6 +126,10 @@ pub fn all_ended_well(plan: &Plan, event: &Event) -> Context {
             ("image", "app@sha256:bb"),
             ("kind", "release"),
             ("count", "3"),
+            ("label", "v1"),
+            ("version", "1.2.3"),
+            ("targets", r#"[{"os": "debian", "arch": "arm64"}, {"os": "alpine"}]"#),
+            ("services", r#"["api", "web"]"#),
         ];
         let outputs = outputs.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let facts = StageFacts { status: "succeeded".into(), outputs: outputs.into() };
@@ -107,6 +147,20 @@ pub fn named(text: &str) -> Event {
         "tag" => tag(rest),
         "pull_request" => pull_request(rest),
         "fork" => fork(),
+        "paths" => {
+            let mut event = push("main");
+            event.changed_paths = Some(rest.split(' ').map(str::to_owned).collect());
+            event
+        }
+        "release" => release(rest, "v1.2.0"),
+        "dispatch" => {
+            let (kind, payload) = rest.split_once(' ').unwrap_or((rest, "null"));
+            dispatch(kind, serde_json::from_str(payload).unwrap())
+        }
+        "upstream" => {
+            let (pipeline, conclusion) = rest.split_once(' ').unwrap();
+            upstream(pipeline, conclusion)
+        }
         "manual" => manual(serde_json::from_str(rest).unwrap()),
         other => panic!("no event `{other}`"),
     }

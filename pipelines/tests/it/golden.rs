@@ -43,7 +43,9 @@ fn every_file_gives_what_it_gave() {
         let result = compilation.result.map(|result| {
             let mut value = match result {
                 Compiled::Plan(plan) => serde_json::to_value(plan).unwrap(),
-                Compiled::NotTriggered { reason } => json!({ "not_triggered": reason }),
+                Compiled::NotTriggered { reason, filtered } => {
+                    json!({ "not_triggered": reason, "filtered": filtered })
+                }
             };
             value.sort_all_objects();
             serde_json::to_string_pretty(&value).unwrap() + "\n"

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use tidegate_pipelines::{
-    Compiled, Context, EnvironmentFacts, Setting, SourceFile, StageFacts, compile, condition,
+    Compiled, Context, EnvironmentFacts, Setting, SourceFile, StageFacts, StepFacts, StepResult, compile,
+    condition,
     event::Event,
+    expand_native,
     plan::{Does, Driver, Plan, StageKey, StagePlan, Template, Verb},
-    render_template, resolve,
+    render_template, resolve, stage_outputs, step_condition, step_env,
 };
 
 use crate::events::{self, SHA};
@@ -204,4 +206,109 @@ fn nothing_of_an_event_reaches_a_script() {
     let Does::Run(script) = &run.steps[0].does else { panic!() };
     assert_eq!(script.script, "echo \"$TITLE\"");
     assert_eq!(resolved.env["TITLE"].as_str(), "$(touch /pwned)");
+}
+
+/// A stage whose steps read each other and the event.
+fn stepped() -> (StagePlan, Context) {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/settings.yml")).unwrap();
+    let mut event = events::push("main");
+    event.git.sha = "it's ${{ steps.version.outputs.secret }}".to_owned();
+    let plan = plan(&text, &event);
+    let context = Context::new(&plan, &event);
+    (resolve(stage(&plan, "test (v=1)"), &context).unwrap(), context)
+}
+
+fn steps_facts(outcome: &str, version: &str) -> StepFacts {
+    let result = StepResult {
+        outcome: outcome.to_owned(),
+        outputs: [("version".to_owned(), version.to_owned())].into(),
+    };
+    StepFacts {
+        steps: [("version".to_owned(), result)].into(),
+        failed: outcome == "failed",
+        cancelled: false,
+    }
+}
+
+#[test]
+fn steps_read_what_came_before_and_nothing_else_is_needed() {
+    let (stage, _) = stepped();
+    let Verb::Run(run) = &stage.verb else { panic!() };
+    let condition = run.steps[1].condition.as_deref().unwrap();
+    assert_eq!(condition, "steps.version.outputs.version != '' && true");
+    assert_eq!(step_condition(condition, &steps_facts("succeeded", "1.2")), Ok(true));
+    assert_eq!(step_condition(condition, &steps_facts("succeeded", "")), Ok(false));
+    assert_eq!(step_condition(condition, &steps_facts("failed", "1.2")), Ok(false), "success is implied");
+    let blame = run.steps[2].condition.as_deref().unwrap();
+    assert_eq!(step_condition(blame, &steps_facts("failed", "")), Ok(true));
+    let cancelled = StepFacts { cancelled: true, ..steps_facts("failed", "") };
+    assert_eq!(step_condition(blame, &cancelled), Ok(false));
+    assert_eq!(step_condition("cancelled()", &cancelled), Ok(true));
+    let env = step_env(&run.steps[1], &steps_facts("succeeded", "1.2")).unwrap();
+    assert_eq!(env.into_iter().collect::<Vec<_>>(), [("VERSION".to_owned(), "v1.2".to_owned())]);
+    assert_eq!(stage.concurrency.as_ref().unwrap().group, "db-1");
+}
+
+/// Text of an event or of a step never becomes an expression.
+#[test]
+fn values_are_not_looked_through_for_expressions() {
+    let (stage, _) = stepped();
+    let facts = steps_facts("succeeded", "${{ git.sha }} '}}");
+    let Verb::Run(run) = &stage.verb else { panic!() };
+    assert_eq!(run.steps[1].env["SHA"].as_str(), "it's ${{ steps.version.outputs.secret }}");
+    assert_eq!(step_env(&run.steps[1], &facts).unwrap()["VERSION"], "v${{ git.sha }} '}}");
+    let outputs = stage_outputs(&stage, &facts).unwrap().unwrap();
+    assert_eq!(outputs["label"], "{succeeded} it's main");
+    assert_eq!(outputs["version"], "${{ git.sha }} '}}");
+    let event = events::push("main");
+    let plan = plan("on: push\nstages: {a: {image: \"debian:12\", run: x}}\n", &event);
+    let mut quoting = plan.stages[0].clone();
+    quoting.outputs.insert("x".to_owned(), "${{ format('{0}{1}', git.sha, steps.version.outcome) }}".into());
+    let mut context = Context::new(&plan, &event);
+    context.git.sha = "it's ${{ '}}".to_owned();
+    let filled = resolve(&quoting, &context).unwrap();
+    assert_eq!(stage_outputs(&filled, &facts).unwrap().unwrap()["x"], "it's ${{ '}}succeeded");
+}
+
+fn expanded(told: &str) -> Result<Vec<String>, String> {
+    let text = "on: push\ndefaults: {image: \"debian:12\"}\nstages:\n  list: {run: x}\n  t: {needs: [list], matrix: \"${{ fromJSON(stages.list.outputs.x) }}\", run: x}\n";
+    let event = events::push("main");
+    let plan = plan(text, &event);
+    let mut context = Context::new(&plan, &event);
+    ended(&mut context, "list", "succeeded", &[("x", told)]);
+    let stages = expand_native(stage(&plan, "t"), &context).map_err(|error| error.message)?;
+    assert!(stages.iter().all(|stage| stage.dynamic.is_none()));
+    Ok(stages.into_iter().map(|stage| stage.key.0).collect())
+}
+
+#[test]
+fn a_matrix_may_be_told_by_an_earlier_stage() {
+    for (told, keys) in [
+        (r#"["a", 2, true]"#, vec!["t (value=a)", "t (value=2)", "t (value=true)"]),
+        (r#"[{"os": "x", "n": 1}, {"os": "y"}]"#, vec!["t (os=x, n=1)", "t (os=y)"]),
+        (r#"{"a": [1, 2], "exclude": [{"a": 1}], "include": [{"a": 2, "b": 3}]}"#, vec!["t (a=2, b=3)"]),
+        ("[]", vec![]),
+        ("{}", vec![]),
+    ] {
+        assert_eq!(expanded(told).unwrap(), keys, "{told}");
+    }
+    let many = serde_json::to_string(&(0..300).collect::<Vec<_>>()).unwrap();
+    let wide = format!("{{\"a\": {many}, \"b\": {many}, \"c\": {many}}}");
+    for (told, message) in [
+        ("3", "a matrix is a mapping or list, and this is a number"),
+        ("[[1]]", "a value of a matrix is text, a number or a boolean, not a list"),
+        ("[1, {}]", "a value of a matrix is text, a number or a boolean, not a mapping"),
+        ("[{}]", "mappings with values are expected, and here is a mapping"),
+        (r#"{"a b": [1]}"#, "`a b` is no name for a value of a matrix"),
+        (r#"["a\nb"]"#, "a value of a matrix has 1 to 100 characters, on one line"),
+        ("[1, 1]", "the matrix makes `t (value=1)` twice"),
+        (r#"{"a": 1}"#, "a list of plain values is expected, and this is a number"),
+        (many.as_str(), "the matrix makes more than 256 stages"),
+        (wide.as_str(), "the matrix makes more than 256 stages"),
+        ("nonsense", "`fromJSON` was given text that is not JSON"),
+    ] {
+        let found = expanded(told).unwrap_err();
+        assert!(found.starts_with(message), "{found}");
+    }
 }

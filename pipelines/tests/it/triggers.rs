@@ -5,7 +5,7 @@ use tidegate_pipelines::{
     Compiled, InputKind, Setting, SourceFile, compile, event::Event, plan::Plan, triggers,
 };
 
-use crate::events::{fork, manual, pull_request, push, tag};
+use crate::events::{dispatch, fork, manual, pull_request, push, release, tag, upstream};
 
 const STAGES: &str = "\nstages: {a: {image: \"debian:12\", run: echo}}\n";
 
@@ -19,14 +19,14 @@ fn compiled(on: &str, event: &Event) -> Compiled {
 fn plan(on: &str, event: &Event) -> Plan {
     match compiled(on, event) {
         Compiled::Plan(plan) => plan,
-        Compiled::NotTriggered { reason } => panic!("{on}: {reason}"),
+        Compiled::NotTriggered { reason, .. } => panic!("{on}: {reason}"),
     }
 }
 
 fn refusal(on: &str, event: &Event) -> String {
     match compiled(on, event) {
         Compiled::Plan(_) => panic!("{on} started"),
-        Compiled::NotTriggered { reason } => reason,
+        Compiled::NotTriggered { reason, .. } => reason,
     }
 }
 
@@ -77,6 +77,71 @@ fn tags_and_pull_requests() {
         "pull request into `next` matches none of on.pull_request.branches"
     );
     plan("[push, pull_request]", &fork());
+}
+
+#[test]
+fn types_of_pull_requests() {
+    let with = |action: &str| {
+        let mut event = pull_request("main");
+        event.pull_request.as_mut().unwrap().action = action.to_owned();
+        event
+    };
+    plan("pull_request", &with("synchronize"));
+    assert_eq!(
+        refusal("pull_request", &with("labeled")),
+        "a pull request that was `labeled` is none of on.pull_request.types: `opened`, `reopened` and `synchronize`"
+    );
+    plan("{pull_request: {types: [labeled, closed]}}", &with("labeled"));
+    refusal("{pull_request: {types: labeled}}", &with("opened"));
+}
+
+#[test]
+fn releases_programs_and_other_pipelines() {
+    plan("release", &release("published", "v1"));
+    refusal("release", &release("created", "v1"));
+    plan("{release: {types: [created]}}", &release("created", "v1"));
+    plan("repository_dispatch", &dispatch("anything", json!(null)));
+    assert_eq!(
+        refusal("{repository_dispatch: {types: [deploy-*]}}", &dispatch("other", json!(null))),
+        "a request of type `other` matches none of on.repository_dispatch.types"
+    );
+    plan("{repository_dispatch: {types: [deploy-*]}}", &dispatch("deploy-x", json!(null)));
+    let on = "{pipeline: [{names: build, branches: [main]}, {names: [build, lint], statuses: [failed, cancelled]}]}";
+    plan(on, &upstream("build", "success"));
+    plan(on, &upstream("lint", "cancelled"));
+    assert_eq!(
+        refusal(on, &upstream("lint", "success")),
+        "`lint` that ended as `succeeded` is none of on.pipeline.statuses"
+    );
+    assert_eq!(refusal(on, &upstream("x", "success")), "the pipeline `x` is none of on.pipeline.names");
+    refusal("push", &upstream("build", "success"));
+    refusal("push", &release("published", "v1"));
+}
+
+/// Only what the paths exclude is reported as a success; a message is not, or it would open every gate.
+#[test]
+fn what_only_paths_exclude_is_said() {
+    let filtered = |on: &str, event: &Event| match compiled(on, event) {
+        Compiled::Plan(_) => panic!("{on} started"),
+        Compiled::NotTriggered { filtered, .. } => filtered,
+    };
+    let on = "{push: {branches: [main], paths_ignore: [docs/**]}, pull_request: {paths: [src/**]}}";
+    let mut docs = push("main");
+    docs.changed_paths = Some(vec!["docs/x".to_owned()]);
+    assert!(filtered(on, &docs));
+    let mut elsewhere = push("next");
+    elsewhere.changed_paths = docs.changed_paths.clone();
+    assert!(!filtered(on, &elsewhere));
+    let mut request = pull_request("main");
+    request.changed_paths = docs.changed_paths.clone();
+    assert!(filtered(on, &request));
+    let mut asked = push("main");
+    asked.git.message = "Fix a typo [skip ci]".to_owned();
+    assert_eq!(refusal(on, &asked), "the commit's message asks for no run: it has `[skip ci]`");
+    assert!(!filtered(on, &asked));
+    let mut release = tag("v1");
+    release.git.message = asked.git.message.clone();
+    plan("tag", &release);
 }
 
 #[test]

@@ -195,6 +195,8 @@ fn absolute(path: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use tidegate_pipelines::plan::CacheScope;
+
     use super::*;
 
     #[test]
@@ -212,6 +214,7 @@ mod tests {
             key: "k".into(),
             restore_keys: Vec::new(),
             paths: vec!["./node_modules/".to_owned(), "/root/.npm".to_owned()],
+            scope: CacheScope::default(),
         };
         assert_eq!(
             cache_globs(&rule),

@@ -151,7 +151,7 @@ impl Run {
                     show(&file, &compilation.diagnostics)?;
                     return Ok((plan, event));
                 }
-                Some(Compiled::NotTriggered { reason }) => {
+                Some(Compiled::NotTriggered { reason, .. }) => {
                     reasons.push(format!("{}: {reason}", kind.as_str()))
                 }
                 None => {

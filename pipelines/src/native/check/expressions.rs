@@ -1,20 +1,30 @@
 //! Every expression of the file: read, names and types checked, faults shown at their place in the file.
 
+use std::collections::HashMap;
+
 use crate::{
     InputKind, codes,
     diagnostic::{Place, Problems},
     expressions::{self, Finding, Names, Part, StageName, Type},
     native::{
         check::Graph,
-        file::{Pipeline, Stage, Verb},
+        file::{Pipeline, Stage, Step, Verb},
         reader::{Role, Use},
     },
+    plan::Expressions,
 };
 
 pub(super) fn check(pipeline: &Pipeline, graph: &Graph, uses: &[Use], problems: &mut Problems<'_>) {
     let mut names_of: Option<(Option<usize>, Names<'_>)> = None;
     for item in uses {
         // Uses come stage by stage, so the names of the last one usually serve again.
+        if item.role == Role::Matrix {
+            // What makes the matrix cannot read it.
+            let own = names(pipeline, graph, item.stage);
+            let mut own = Names { matrix: None, open_matrix: false, ..own };
+            check_use(pipeline, item, &mut own, problems);
+            continue;
+        }
         let mut names = match names_of.take() {
             Some((stage, names)) if stage == item.stage => names,
             _ => names(pipeline, graph, item.stage),
@@ -29,8 +39,9 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
     let stage = item.stage.and_then(|index| pipeline.stages.get(index));
     let about_environment =
         stage.is_some_and(|stage| matches!(stage.verb, Some(Verb::Deploy(_) | Verb::Smoke(_))));
-    names.environment = about_environment && item.role == Role::Template;
+    names.environment = about_environment && matches!(item.role, Role::Template | Role::Condition);
     names.condition = item.role == Role::Condition;
+    names.step = item.step.or((item.role == Role::Output).then_some(usize::MAX));
     if item.role == Role::Condition {
         let base = source(problems, item.text.place).and_then(|source| source.find(text));
         let locate = locator(item.text.place, base);
@@ -49,6 +60,21 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
             return;
         }
     };
+    if item.role == Role::Matrix && parts.len() != 1 {
+        let message = "a matrix is told by one expression with nothing beside it";
+        let report = problems.report(codes::BAD_MATRIX, item.text.place, message);
+        report.help("write `${{ fromJSON(stages.list.outputs.targets) }}`, or a list of values");
+        return;
+    }
+    // Where a template is read between steps it becomes one expression, which has a limit too.
+    if names.step.is_some()
+        && let Ok(whole) = expressions::expression_of(text)
+        && parts.len() > 1
+        && let Err(fault) = expressions::parse(&whole)
+        && whole.len() > expressions::max_length(Expressions::Strict)
+    {
+        problems.report(codes::BAD_EXPRESSION, item.text.place, fault.message);
+    }
     let inner = parts.iter().filter_map(|part| match part {
         Part::Expression(range) => Some(&text[range.clone()]),
         Part::Text(_) => None,
@@ -63,7 +89,14 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
         if let Some(base) = base {
             searched = base + expression.len();
         }
-        check_expression(expression, names, &locator(item.text.place, base), problems);
+        let kind = check_expression(expression, names, &locator(item.text.place, base), problems);
+        if item.role == Role::Matrix
+            && let Some(kind) = kind.filter(|kind| !matches!(kind, Type::List | Type::Map | Type::Any))
+        {
+            let message = format!("a matrix is a mapping or list, and this is {}", kind.describe());
+            let report = problems.report(codes::TYPE_MISMATCH, item.text.place, message);
+            report.help("`fromJSON` makes a list of text: `${{ fromJSON(stages.list.outputs.targets) }}`");
+        }
     }
 }
 
@@ -114,9 +147,27 @@ fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, stage: Option<usize>) -> Nam
         inputs,
         choices,
         matrix: matrix_names(pipeline.stages.get(index)),
+        open_matrix: pipeline
+            .stages
+            .get(index)
+            .and_then(|stage| stage.matrix.as_ref())
+            .is_some_and(|matrix| matrix.value.is_open()),
         stages: Some(stages),
+        steps: step_names(pipeline.stages.get(index)),
         ..Names::default()
     }
+}
+
+/// The steps of a stage that have an id.
+fn step_names<'s>(stage: Option<&'s Stage>) -> HashMap<&'s str, usize> {
+    let steps = match stage.and_then(|stage| stage.verb.as_ref()) {
+        Some(Verb::Run(steps)) => Some(steps),
+        Some(Verb::Deploy(deploy)) => deploy.command.as_ref().map(|commands| &commands.run),
+        Some(Verb::Smoke(smoke)) => smoke.commands.as_ref().map(|commands| &commands.run),
+        Some(Verb::Build(_) | Verb::Push(_)) | None => None,
+    };
+    let named = |step: &'s Step| Some((step.id.as_ref()?.value.as_str(), step.index));
+    steps.into_iter().flatten().filter_map(named).collect()
 }
 
 fn type_of(kind: InputKind) -> Type {
@@ -134,10 +185,11 @@ fn matrix_names(stage: Option<&Stage>) -> Option<Vec<&str>> {
 }
 
 fn stage_name(stage: &Stage, upstream: bool) -> StageName<'_> {
-    let outputs: Option<&'static [&'static str]> = match &stage.verb {
-        Some(Verb::Build(_)) => Some(&["image_id"]),
-        Some(Verb::Push(_)) => Some(&["digest", "image"]),
-        _ => None,
+    let outputs = match &stage.verb {
+        Some(Verb::Build(_)) => Some(vec!["image_id"]),
+        Some(Verb::Push(_)) => Some(vec!["digest", "image"]),
+        _ if stage.outputs.is_empty() => None,
+        _ => Some(stage.outputs.iter().map(|(name, _)| name.value.as_str()).collect()),
     };
     StageName { name: &stage.name.value, upstream, matrix: stage.matrix.is_some(), outputs }
 }

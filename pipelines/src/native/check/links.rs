@@ -238,6 +238,13 @@ impl<'l> Linker<'l, '_, '_> {
         let (Some(mine), Some(theirs)) = (self.expansions.get(at), self.expansions.get(other)) else {
             return;
         };
+        if theirs.iter().any(|one| one.open) {
+            let name = self.name(other);
+            let message = format!("which stages `{name}` is made of is known only when its turn has come");
+            let report = self.problems.report(code, place, message);
+            report.help(format!("give `{name}` a matrix whose values stand in the file"));
+            return;
+        }
         if mine.iter().all(|one| matching(one, theirs).len() == 1) || theirs.is_empty() {
             return;
         }

@@ -4,14 +4,26 @@ use crate::{
     codes,
     diagnostic::{Problems, Spanned},
     native::{
-        file::{Commands, Pipeline, Stage, Verb},
+        file::{Commands, Concurrency, Pipeline, Stage, Verb},
         image,
     },
     nearest::{listed, nearest},
+    plan::Network,
 };
 
 /// Keys that every stage may have.
-const COMMON: &[&str] = &["needs", "if", "matrix", "runs_on", "timeout", "retry", "continue_on_error"];
+const COMMON: &[&str] = &[
+    "needs",
+    "if",
+    "matrix",
+    "max_parallel",
+    "fail_fast",
+    "concurrency",
+    "runs_on",
+    "timeout",
+    "retry",
+    "continue_on_error",
+];
 
 /// Keys that stages of a verb may have beside the common ones and the verb itself.
 fn own_keys(verb: &Verb) -> &'static [&'static str] {
@@ -27,11 +39,28 @@ fn own_keys(verb: &Verb) -> &'static [&'static str] {
             "reports",
             "resources",
             "checkout",
+            "shell",
+            "working_directory",
+            "network",
+            "outputs",
         ],
         Verb::Build(_) => &["fetch", "checkout"],
         Verb::Push(_) => &[],
-        Verb::Deploy(_) => &["env", "secrets", "fetch", "resources", "checkout"],
-        Verb::Smoke(_) => &["env", "secrets", "fetch", "artifacts", "reports", "resources", "checkout"],
+        Verb::Deploy(_) => {
+            &["env", "secrets", "fetch", "resources", "checkout", "shell", "working_directory", "outputs"]
+        }
+        Verb::Smoke(_) => &[
+            "env",
+            "secrets",
+            "fetch",
+            "artifacts",
+            "reports",
+            "resources",
+            "checkout",
+            "shell",
+            "working_directory",
+            "outputs",
+        ],
     }
 }
 
@@ -42,6 +71,19 @@ pub(super) fn check(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<
         let message = "a deployment is carried out at most once, so it has no `retry`";
         let report = problems.report(codes::DEPLOY_RETRY, stage.place_of("retry"), message);
         report.help("if it fails it is rolled back; if its runner is lost a person decides");
+    }
+    matrix_keys(stage, problems);
+    if let (Verb::Deploy(_), Some(Concurrency { cancel_superseded: true, .. })) = (verb, &stage.concurrency) {
+        let message = "a deployment that has begun is not stopped by a newer one";
+        let report = problems.report(codes::EXCLUSIVE, stage.place_of("concurrency"), message);
+        report.help("leave out `cancel_superseded`: the newer one waits for its turn");
+    }
+    if let Some(network) = stage.network.as_ref().filter(|network| network.value == Network::None)
+        && let Some(service) = stage.services.first()
+    {
+        let message = "the stage has services, and its network reaches nothing";
+        let report = problems.report(codes::EXCLUSIVE, network.place, message);
+        report.related(service.name.place, "a service").help("write `network: services`");
     }
     for secret in &stage.secrets {
         if let Some((name, _)) = stage.env.iter().find(|(name, _)| name.value == secret.env.value) {
@@ -70,6 +112,15 @@ pub(super) fn check(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<
     let images = stage.image.iter().chain(commands.and_then(|commands| commands.image.as_ref()));
     for name in images.chain(stage.services.iter().map(|service| &service.image)) {
         check_image(name, problems);
+    }
+}
+
+/// What is about a matrix needs one.
+fn matrix_keys(stage: &Stage, problems: &mut Problems<'_>) {
+    let key = |name: &&Spanned<String>| matches!(name.value.as_str(), "max_parallel" | "fail_fast");
+    for key in stage.keys.iter().filter(key).filter(|_| stage.matrix.is_none()) {
+        let message = format!("`{}` is about a matrix, and the stage has none", key.value);
+        problems.report(codes::BAD_MATRIX, key.place, message).help("give the stage a `matrix`");
     }
 }
 

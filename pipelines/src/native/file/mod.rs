@@ -10,10 +10,13 @@ mod stage;
 mod values;
 mod verbs;
 
-pub(crate) use pipeline::{Concurrency, Defaults, Input, Manual, On, Pipeline, PullRequest, Push, Schedule};
+pub(crate) use pipeline::{
+    Concurrency, Defaults, Dispatch, Input, Manual, On, Pipeline, PullRequest, Push, Release, Schedule,
+    Upstream,
+};
 pub(crate) use stage::{
-    Artifact, Cache, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage, Step,
-    Thresholds,
+    Artifact, Cache, Coverage, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage,
+    Step, Thresholds,
 };
 pub(crate) use values::{Duration, Env, Size};
 pub(crate) use verbs::{Build, Check, Commands, Compose, Deploy, PushImage, Smoke, Verb};
@@ -25,6 +28,9 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("On", On::KEYS),
     ("Push", Push::KEYS),
     ("PullRequest", PullRequest::KEYS),
+    ("Release", Release::KEYS),
+    ("Dispatch", Dispatch::KEYS),
+    ("Upstream", Upstream::KEYS),
     ("Schedule", Schedule::KEYS),
     ("Manual", Manual::KEYS),
     ("Input", Input::KEYS),
@@ -41,6 +47,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("Artifact", Artifact::KEYS),
     ("Cache", Cache::KEYS),
     ("Report", Report::KEYS),
+    ("Coverage", Coverage::KEYS),
     ("Thresholds", Thresholds::KEYS),
     ("Resources", Resources::KEYS),
     ("Build", Build::KEYS),

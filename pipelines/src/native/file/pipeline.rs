@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde_json::Value;
 
 use super::{Duration, Env, Stage, shape};
-use crate::{InputKind, diagnostic::Spanned};
+use crate::{InputKind, diagnostic::Spanned, plan::Network};
 
 /// A pipeline: what starts it, and its stages.
 #[derive(Debug, Clone, JsonSchema)]
@@ -45,6 +45,15 @@ pub(crate) struct On {
     /// Pull requests that are opened or changed.
     #[schemars(with = "Option<shape::OnPullRequest>")]
     pub pull_request: Option<Spanned<PullRequest>>,
+    /// Releases that are published or changed.
+    #[schemars(with = "Option<shape::OnRelease>")]
+    pub release: Option<Vec<&'static str>>,
+    /// Requests of programs, through the forge.
+    #[schemars(with = "Option<shape::OnDispatch>")]
+    pub repository_dispatch: Option<Vec<Spanned<String>>>,
+    /// Runs of other pipelines of the repository that end.
+    #[schemars(with = "Option<shape::Upstreams>")]
+    pub pipeline: Vec<Upstream>,
     /// Times.
     #[schemars(with = "Option<shape::Schedules>")]
     pub schedule: Vec<Schedule>,
@@ -54,7 +63,8 @@ pub(crate) struct On {
 }
 
 impl On {
-    pub(crate) const KEYS: &'static [&'static str] = &["push", "tag", "pull_request", "schedule", "manual"];
+    pub(crate) const KEYS: &'static [&'static str] =
+        &["push", "tag", "pull_request", "release", "repository_dispatch", "pipeline", "schedule", "manual"];
 }
 
 /// Commits that arrive on a branch.
@@ -80,6 +90,9 @@ impl Push {
 #[derive(Debug, Clone, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct PullRequest {
+    /// What happened to them; absent: `opened`, `reopened` and `synchronize` (new commits).
+    #[schemars(with = "Option<shape::PullRequestTypes>")]
+    pub types: Vec<&'static str>,
     /// Patterns of the branches that they are to be merged into; absent: all.
     #[schemars(with = "Option<shape::Texts>")]
     pub branches: Vec<Spanned<String>>,
@@ -92,7 +105,52 @@ pub(crate) struct PullRequest {
 }
 
 impl PullRequest {
-    pub(crate) const KEYS: &'static [&'static str] = &["branches", "paths", "paths_ignore"];
+    pub(crate) const KEYS: &'static [&'static str] = &["types", "branches", "paths", "paths_ignore"];
+}
+
+/// Releases that are published or changed.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "described, never made")]
+pub(crate) struct Release {
+    /// What happened to them; absent: `published`.
+    types: Option<shape::ReleaseTypes>,
+}
+
+impl Release {
+    pub(crate) const KEYS: &'static [&'static str] = &["types"];
+}
+
+/// Requests of programs, through the forge.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "described, never made")]
+pub(crate) struct Dispatch {
+    /// Patterns of what the programs call it; absent: all.
+    types: Option<shape::Texts>,
+}
+
+impl Dispatch {
+    pub(crate) const KEYS: &'static [&'static str] = &["types"];
+}
+
+/// A run of another pipeline of the repository that ends.
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Upstream {
+    /// The other pipelines' names.
+    #[schemars(with = "shape::Texts")]
+    pub names: Vec<Spanned<String>>,
+    /// How the run ended; absent: `succeeded`.
+    #[schemars(with = "Option<shape::RunEndings>")]
+    pub statuses: Vec<&'static str>,
+    /// Patterns of the branches that the run was about; absent: all.
+    #[schemars(with = "Option<shape::Texts>")]
+    pub branches: Vec<Spanned<String>>,
+}
+
+impl Upstream {
+    pub(crate) const KEYS: &'static [&'static str] = &["names", "statuses", "branches"];
 }
 
 /// A time at which the pipeline starts on the default branch, again and again.
@@ -178,10 +236,19 @@ pub(crate) struct Defaults {
     /// The shell of all scripts.
     #[schemars(with = "Option<shape::Shell>")]
     pub shell: Option<Vec<String>>,
+    /// The folder of the workspace that scripts run in.
+    pub working_directory: Option<Spanned<String>>,
     /// Limits of the sandboxes.
     pub resources: Option<super::Resources>,
+    /// What the sandboxes can reach.
+    #[schemars(with = "Option<shape::Network>")]
+    pub network: Option<Spanned<Network>>,
+    /// When and how often a failed attempt is tried again. Not for `deploy`.
+    #[schemars(with = "Option<shape::RetryForm>")]
+    pub retry: Option<super::Retry>,
 }
 
 impl Defaults {
-    pub(crate) const KEYS: &'static [&'static str] = &["image", "timeout", "runs_on", "shell", "resources"];
+    pub(crate) const KEYS: &'static [&'static str] =
+        &["image", "timeout", "runs_on", "shell", "working_directory", "resources", "network", "retry"];
 }

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 
-use super::{Commands, Manual, On, PullRequest, Push, Retry, Schedule, Secret, Step};
+use super::{
+    Commands, Dispatch, Manual, On, PullRequest, Push, Release, Retry, Schedule, Secret, Step, Upstream,
+};
 
 /// Text, or a number or boolean taken as it is written.
 #[derive(JsonSchema)]
@@ -43,8 +45,71 @@ pub(crate) enum TriggerName {
     Push,
     Tag,
     PullRequest,
+    Release,
+    RepositoryDispatch,
     Manual,
 }
+
+/// What happens to a pull request.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum PullRequestType {
+    Opened,
+    Reopened,
+    Synchronize,
+    Closed,
+    Edited,
+    Labeled,
+    Unlabeled,
+    Assigned,
+    Unassigned,
+    ReadyForReview,
+    ConvertedToDraft,
+    ReviewRequested,
+    ReviewRequestRemoved,
+    Locked,
+    Unlocked,
+    Milestoned,
+    Demilestoned,
+    Enqueued,
+    Dequeued,
+    AutoMergeEnabled,
+    AutoMergeDisabled,
+}
+
+/// What happens to a release.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum ReleaseType {
+    Published,
+    Unpublished,
+    Created,
+    Edited,
+    Deleted,
+    Prereleased,
+    Released,
+}
+
+/// How a run ends.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum RunEnding {
+    Succeeded,
+    Failed,
+    Cancelled,
+}
+
+/// One word or a list of them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum Words<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+pub(crate) type PullRequestTypes = Words<PullRequestType>;
+pub(crate) type ReleaseTypes = Words<ReleaseType>;
+pub(crate) type RunEndings = Words<RunEnding>;
 
 /// Nothing (always), or settings.
 #[derive(JsonSchema)]
@@ -58,6 +123,16 @@ pub(crate) type OnPush = OrNothing<Push>;
 pub(crate) type OnTag = OrNothing<Texts>;
 pub(crate) type OnPullRequest = OrNothing<PullRequest>;
 pub(crate) type OnManual = OrNothing<Manual>;
+pub(crate) type OnRelease = OrNothing<Release>;
+pub(crate) type OnDispatch = OrNothing<Dispatch>;
+
+/// One upstream or a list of them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum Upstreams {
+    One(Upstream),
+    Many(Vec<Upstream>),
+}
 
 /// One schedule or a list of them.
 #[derive(JsonSchema)]
@@ -160,15 +235,31 @@ impl ExitCodes {
     pub(crate) const KEYS: &'static [&'static str] = &["exit_codes"];
 }
 
+/// Lists of values by name, or one expression (`${{ fromJSON(…) }}`) that tells all of it.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum MatrixForm {
+    Told(String),
+    Lists(Box<Matrix>),
+}
+
+/// Values, or an expression that tells them.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum ToldList<T> {
+    Told(String),
+    Values(Vec<T>),
+}
+
 /// Lists of values by name, beside `include` and `exclude`.
 #[derive(JsonSchema)]
 pub(crate) struct Matrix {
     /// Combinations to add, or values to add to combinations.
-    pub include: Option<Vec<BTreeMap<String, Scalar>>>,
+    pub include: Option<ToldList<BTreeMap<String, Scalar>>>,
     /// Combinations to leave out.
-    pub exclude: Option<Vec<BTreeMap<String, Scalar>>>,
+    pub exclude: Option<ToldList<BTreeMap<String, Scalar>>>,
     #[schemars(flatten)]
-    pub values: BTreeMap<String, Vec<Scalar>>,
+    pub values: BTreeMap<String, ToldList<Scalar>>,
 }
 
 /// When a step runs, or an artifact is kept: after `success`, after `failure`, or `always`.
@@ -208,6 +299,35 @@ pub(crate) enum Level {
     Note,
     Warning,
     Error,
+}
+
+/// How bad a finding is for security.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum Risk {
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// Whose entries a cache reads and writes: those of the `branch`, those of the branch by the same `pipeline`, or
+/// those of all trusted runs of the `repository`.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum CacheScope {
+    Branch,
+    Pipeline,
+    Repository,
+}
+
+/// What a sandbox can reach: nothing (`none`), its own `services`, or the `internet` too.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub(crate) enum Network {
+    None,
+    Services,
+    Internet,
 }
 
 /// What values an input takes.

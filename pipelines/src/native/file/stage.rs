@@ -1,12 +1,17 @@
 //! A stage and everything in it but its verb.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::{Duration, Env, Size, Verb, shape};
+use super::{Concurrency, Duration, Env, Size, Verb, shape};
 use crate::{
     diagnostic::{Place, Spanned},
-    plan::{ArtifactWhen, FindingLevel, NeedState, ReadyProbe, ReportKind, RetryWhen, StepWhen},
+    plan::{
+        ArtifactWhen, CacheScope, FindingLevel, NeedState, Network, ReadyProbe, ReportKind, RetryWhen,
+        RiskLevel, StepWhen,
+    },
 };
 
 /// A stage: what must come before, and one verb.
@@ -27,11 +32,29 @@ pub(crate) struct Stage {
     /// The image that the commands run in.
     pub image: Option<Spanned<String>>,
     /// Makes a stage of every combination of values.
-    #[schemars(with = "Option<shape::Matrix>")]
+    #[schemars(with = "Option<shape::MatrixForm>")]
     pub matrix: Option<Spanned<Matrix>>,
+    /// How many stages of the matrix run at once; absent: all.
+    pub max_parallel: Option<u32>,
+    /// The failure of one stage of the matrix stops the others.
+    #[schemars(with = "Option<bool>")]
+    pub fail_fast: bool,
+    /// Which stages may not overlap, those of other runs included.
+    pub concurrency: Option<Concurrency>,
     /// Labels that a runner must carry.
     #[schemars(with = "Option<shape::Texts>")]
     pub runs_on: Option<Vec<Spanned<String>>>,
+    /// The program that runs scripts.
+    #[schemars(with = "Option<shape::Shell>")]
+    pub shell: Option<Vec<String>>,
+    /// The folder of the workspace that scripts run in.
+    pub working_directory: Option<Spanned<String>>,
+    /// What the sandbox can reach.
+    #[schemars(with = "Option<shape::Network>")]
+    pub network: Option<Spanned<Network>>,
+    /// What the stage hands on, by name; absent: all outputs of its steps.
+    #[schemars(with = "Option<shape::Env>")]
+    pub outputs: Env,
     /// Environment values of the commands.
     #[schemars(with = "Option<shape::Env>")]
     pub env: Env,
@@ -75,7 +98,14 @@ impl Stage {
         "if",
         "image",
         "matrix",
+        "max_parallel",
+        "fail_fast",
+        "concurrency",
         "runs_on",
+        "shell",
+        "working_directory",
+        "network",
+        "outputs",
         "env",
         "secrets",
         "services",
@@ -108,14 +138,37 @@ pub(crate) struct Need {
     pub accepts: NeedState,
 }
 
-/// A stage for every combination of values.
+/// A stage for every combination of values. Expressions stand without `${{ }}`.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Matrix {
+    /// All of it as one expression.
+    pub whole: Option<String>,
+    /// The lists that an expression tells, by name; they are in `axes` too, without values.
+    pub told: BTreeMap<String, String>,
+    /// An expression for `include`.
+    pub told_include: Option<String>,
+    /// An expression for `exclude`.
+    pub told_exclude: Option<String>,
     /// A value could not be read, so what the matrix makes is not known.
     pub broken: bool,
     pub axes: Vec<(Spanned<String>, Vec<Value>)>,
     pub include: Vec<Vec<(Spanned<String>, Value)>>,
     pub exclude: Vec<Vec<(Spanned<String>, Value)>>,
+}
+
+impl Matrix {
+    /// Whether what it makes is known only when the stage's turn has come.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        self.whole.is_some()
+            || !self.told.is_empty()
+            || self.told_include.is_some()
+            || self.told_exclude.is_some()
+    }
+
+    /// Whether it may have names that the file does not tell.
+    pub(crate) fn is_open(&self) -> bool {
+        self.whole.is_some() || self.told_include.is_some()
+    }
 }
 
 /// A secret that commands get.
@@ -200,12 +253,18 @@ impl JsonSchema for Ready {
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Step {
+    /// Its place in the list.
+    #[schemars(skip)]
+    pub index: usize,
     /// The script. It never holds expressions; values reach it as variables.
     pub run: Spanned<String>,
     /// What the page shows; absent: the script's first line.
     pub name: Option<Spanned<String>>,
     /// A name for the step's outputs.
     pub id: Option<Spanned<String>>,
+    /// An expression; the step is skipped when it is false.
+    #[schemars(rename = "if")]
+    pub condition: Option<Spanned<String>>,
     /// Environment values beside the stage's.
     #[schemars(with = "Option<shape::Env>")]
     pub env: Env,
@@ -225,8 +284,18 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    pub(crate) const KEYS: &'static [&'static str] =
-        &["run", "name", "id", "env", "working_directory", "timeout", "when", "continue_on_error", "shell"];
+    pub(crate) const KEYS: &'static [&'static str] = &[
+        "run",
+        "name",
+        "id",
+        "if",
+        "env",
+        "working_directory",
+        "timeout",
+        "when",
+        "continue_on_error",
+        "shell",
+    ];
 }
 
 /// When and how often a failed attempt is tried again.
@@ -286,10 +355,13 @@ pub(crate) struct Cache {
     /// Folders and files: of the workspace, or below `/root` or `/tmp` of the sandbox.
     #[schemars(with = "shape::Texts")]
     pub paths: Vec<Spanned<String>>,
+    /// Whose entries it reads and writes; absent: those of the branch.
+    #[schemars(with = "Option<shape::CacheScope>")]
+    pub scope: CacheScope,
 }
 
 impl Cache {
-    pub(crate) const KEYS: &'static [&'static str] = &["key", "restore_keys", "paths"];
+    pub(crate) const KEYS: &'static [&'static str] = &["key", "restore_keys", "paths", "scope"];
 }
 
 /// A machine-readable result.
@@ -301,24 +373,44 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(crate) const KEYS: &'static [&'static str] = &["junit", "cobertura", "lcov", "sarif", "fail_on"];
+    pub(crate) const KEYS: &'static [&'static str] =
+        &["junit", "tap", "coverage", "cobertura", "lcov", "sarif", "fail_on"];
 }
 
-/// Only for the schema: one of `junit`, `cobertura`, `lcov`, `sarif` with patterns of files.
+/// Only for the schema: one of `junit`, `tap`, `coverage`, `sarif` with patterns of files.
 #[derive(JsonSchema)]
 #[schemars(rename = "Report", deny_unknown_fields)]
 #[allow(dead_code, reason = "described, never made")]
 struct ReportShape {
     /// Patterns of JUnit XML files.
     junit: Option<shape::Texts>,
-    /// Patterns of Cobertura XML files.
+    /// Patterns of TAP files (Test Anything Protocol).
+    tap: Option<shape::Texts>,
+    /// Coverage, by its format.
+    coverage: Option<Coverage>,
+    /// Patterns of Cobertura XML files; short for `coverage: {cobertura: …}`.
     cobertura: Option<shape::Texts>,
-    /// Patterns of LCOV trace files.
+    /// Patterns of LCOV trace files; short for `coverage: {lcov: …}`.
     lcov: Option<shape::Texts>,
     /// Patterns of SARIF 2.1.0 files.
     sarif: Option<shape::Texts>,
     /// What fails the stage.
     fail_on: Option<Thresholds>,
+}
+
+/// Coverage: one of `cobertura` and `lcov`.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[allow(dead_code, reason = "described, never made")]
+pub(crate) struct Coverage {
+    /// Patterns of Cobertura XML files.
+    cobertura: Option<shape::Texts>,
+    /// Patterns of LCOV trace files.
+    lcov: Option<shape::Texts>,
+}
+
+impl Coverage {
+    pub(crate) const KEYS: &'static [&'static str] = &["cobertura", "lcov"];
 }
 
 impl JsonSchema for Report {
@@ -342,10 +434,14 @@ pub(crate) struct Thresholds {
     /// A finding at or above this level.
     #[schemars(with = "Option<shape::Level>")]
     pub findings_at: Option<FindingLevel>,
+    /// A finding at or above this level that the branch it is compared with does not have.
+    #[schemars(with = "Option<shape::Risk>")]
+    pub new_findings: Option<RiskLevel>,
 }
 
 impl Thresholds {
-    pub(crate) const KEYS: &'static [&'static str] = &["failed_tests", "coverage_below", "findings_at"];
+    pub(crate) const KEYS: &'static [&'static str] =
+        &["failed_tests", "coverage_below", "findings_at", "new_findings"];
 }
 
 /// Limits of the sandbox.

@@ -1,6 +1,11 @@
 //! The top of the file.
 
-use super::{services::resources, stage::stage, steps::shell, triggers::on};
+use super::{
+    services::{network, resources},
+    stage::{retry, stage},
+    steps::shell,
+    triggers::on,
+};
 use crate::{
     codes,
     native::{
@@ -50,11 +55,14 @@ fn defaults(r: &mut Reader<'_, '_>, node: &Node) -> Option<Defaults> {
         timeout: fields.read("timeout", r, |r, node| r.positive_duration(node, LONGEST_HOURS)),
         runs_on: fields.get("runs_on").map(|node| r.one_or_many(node, Reader::text)),
         shell: fields.read("shell", r, shell),
+        working_directory: fields.read("working_directory", r, Reader::path),
         resources: fields.read("resources", r, resources),
+        network: fields.read("network", r, network),
+        retry: fields.read("retry", r, retry),
     })
 }
 
-fn concurrency(r: &mut Reader<'_, '_>, node: &Node) -> Option<Concurrency> {
+pub(super) fn concurrency(r: &mut Reader<'_, '_>, node: &Node) -> Option<Concurrency> {
     let fields = r.fields(node, "`concurrency`", Concurrency::KEYS)?;
     let cancel_superseded = fields.read("cancel_superseded", r, Reader::flag).unwrap_or_default();
     Some(Concurrency { group: fields.require("group", r, Reader::template)?, cancel_superseded })

@@ -10,7 +10,7 @@ use crate::{
         reader::Reader,
         words::Naming,
     },
-    plan::ReadyProbe,
+    plan::{Network, ReadyProbe},
     yaml::{Entry, Kind, Node},
 };
 
@@ -95,4 +95,9 @@ pub(super) fn resources(r: &mut Reader<'_, '_>, node: &Node) -> Option<Resources
         memory: fields.read("memory", r, Reader::size),
         pids: pids.and_then(|pids| u32::try_from(pids).ok()),
     })
+}
+
+pub(super) fn network(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<Network>> {
+    let words = [("none", Network::None), ("services", Network::Services), ("internet", Network::Internet)];
+    r.word(node, &words).map(|network| Spanned::new(network, node.place))
 }

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use super::{
-    pipeline::LONGEST_HOURS,
+    pipeline::{LONGEST_HOURS, concurrency},
     results::{artifact, cache, fetch, report},
-    services::{resources, service},
+    services::{network, resources, service},
+    steps::shell,
     verbs::verb,
 };
 use crate::{
     codes,
     diagnostic::{Place, Spanned},
+    expressions::holds_expression,
     native::{
         file::{Duration, Matrix, Need, Retry, Secret, Stage, shape::ExitCodes},
         reader::{Reader, Role},
@@ -31,6 +33,18 @@ pub(super) fn stage(r: &mut Reader<'_, '_>, entry: &Entry) -> Stage {
     stage.condition = fields.read("if", r, condition);
     stage.image = fields.read("image", r, Reader::template);
     stage.matrix = fields.entry("matrix").and_then(|entry| matrix(r, entry));
+    let count = |r: &mut Reader<'_, '_>, node: &Node| {
+        r.integer(node, 1, 256).and_then(|count| u32::try_from(count).ok())
+    };
+    stage.max_parallel = fields.read("max_parallel", r, count);
+    stage.fail_fast = fields.read("fail_fast", r, Reader::flag).unwrap_or_default();
+    stage.concurrency = fields.read("concurrency", r, concurrency);
+    stage.shell = fields.read("shell", r, shell);
+    stage.working_directory = fields.read("working_directory", r, Reader::path);
+    stage.network = fields.read("network", r, network);
+    if let Some(node) = fields.get("outputs") {
+        stage.outputs = r.values(node, Naming::Names, Role::Output);
+    }
     stage.runs_on = fields.get("runs_on").map(|node| r.one_or_many(node, Reader::text));
     stage.env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
     stage.secrets = fields.get("secrets").map(|node| r.one_or_many(node, secret)).unwrap_or_default();
@@ -64,6 +78,13 @@ fn empty(name: Spanned<String>) -> Stage {
         condition: None,
         image: None,
         matrix: None,
+        max_parallel: None,
+        fail_fast: false,
+        concurrency: None,
+        shell: None,
+        working_directory: None,
+        network: None,
+        outputs: Vec::new(),
         runs_on: None,
         env: Vec::new(),
         secrets: Vec::new(),
@@ -115,7 +136,7 @@ fn needs(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Need> {
 }
 
 /// An expression, with or without `${{ }}` around it.
-fn condition(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<String>> {
+pub(super) fn condition(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<String>> {
     let mut text = r.raw_text(node)?;
     let inner = text.value.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
     let inner = inner.filter(|inner| !inner.contains("${{")).unwrap_or(&text.value).trim().to_owned();
@@ -159,7 +180,7 @@ pub(super) fn command_words(r: &mut Reader<'_, '_>, node: &Node) -> Option<Vec<S
     Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), text.value])
 }
 
-fn retry(r: &mut Reader<'_, '_>, node: &Node) -> Option<Retry> {
+pub(super) fn retry(r: &mut Reader<'_, '_>, node: &Node) -> Option<Retry> {
     let attempts = |r: &mut Reader<'_, '_>, node: &Node| {
         r.integer(node, 1, 10).and_then(|count| u32::try_from(count).ok())
     };
@@ -197,6 +218,10 @@ fn retry_when(r: &mut Reader<'_, '_>, node: &Node) -> Option<RetryWhen> {
 }
 
 fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
+    if let Some(whole) = told(r, &entry.value) {
+        let matrix = Matrix { broken: whole.is_none(), whole, ..Matrix::default() };
+        return Some(Spanned::new(matrix, entry.key.place));
+    }
     let Kind::Map(entries) = &entry.value.kind else {
         r.wrong_type(&entry.value, "a mapping from names to lists of values");
         return None;
@@ -204,6 +229,19 @@ fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
     let mut matrix = Matrix::default();
     let written = |node: &Node| if let Kind::List(items) = &node.kind { items.len() } else { 1 };
     for Entry { key, value } in entries {
+        if let Some(expression) = told(r, value) {
+            matrix.broken |= expression.is_none();
+            match key.value.as_str() {
+                "include" => matrix.told_include = expression,
+                "exclude" => matrix.told_exclude = expression,
+                name => {
+                    axis_name(r, name, key.place);
+                    matrix.axes.push((key.clone(), Vec::new()));
+                    matrix.told.extend(expression.map(|expression| (name.to_owned(), expression)));
+                }
+            }
+            continue;
+        }
         match key.value.as_str() {
             "include" => {
                 matrix.include = r.list(value, "a list of mappings", combination);
@@ -222,6 +260,18 @@ fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
         }
     }
     Some(Spanned::new(matrix, entry.key.place))
+}
+
+/// The expression that tells a matrix or a list of one, if the value is one: some, and in it what could be read.
+fn told(r: &mut Reader<'_, '_>, node: &Node) -> Option<Option<String>> {
+    let Kind::Scalar(scalar) = &node.kind else { return None };
+    if !holds_expression(&scalar.text) {
+        return None;
+    }
+    let text = Spanned::new(scalar.text.clone(), node.place);
+    r.note(&text, Role::Matrix);
+    let inner = text.value.trim().strip_prefix("${{").and_then(|rest| rest.strip_suffix("}}"));
+    Some(inner.map(|inner| inner.trim().to_owned()))
 }
 
 fn axis_name(r: &mut Reader<'_, '_>, name: &str, place: Place) {

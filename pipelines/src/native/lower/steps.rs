@@ -15,17 +15,28 @@ use crate::{
     yaml::{Kind, Node},
 };
 
-use super::{pipeline::LONGEST_HOURS, stage::command_words};
+use super::{
+    pipeline::LONGEST_HOURS,
+    stage::{command_words, condition},
+};
 
 /// A script, or a list of scripts and steps.
 pub(super) fn steps(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Step> {
     let steps = match &node.kind {
-        Kind::Map(_) => step(r, node).into_iter().collect(),
         Kind::List(items) if items.is_empty() => {
             r.problems.report(codes::BAD_VALUE, node.place, "the list of steps is empty");
             Vec::new()
         }
-        _ => r.one_or_many(node, step),
+        _ => {
+            let mut index = 0;
+            r.one_or_many(node, |r, node| {
+                r.step = Some(index);
+                index += 1;
+                let read = step(r, node, index - 1);
+                r.step = None;
+                read
+            })
+        }
     };
     let mut seen: HashMap<&str, Place> = HashMap::new();
     for id in steps.iter().filter_map(|step| step.id.as_ref()) {
@@ -39,9 +50,11 @@ pub(super) fn steps(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Step> {
     steps
 }
 
-fn step(r: &mut Reader<'_, '_>, node: &Node) -> Option<Step> {
+fn step(r: &mut Reader<'_, '_>, node: &Node, index: usize) -> Option<Step> {
     if !matches!(node.kind, Kind::Map(_)) {
         return Some(Step {
+            index,
+            condition: None,
             run: script(r, node)?,
             name: None,
             id: None,
@@ -59,7 +72,16 @@ fn step(r: &mut Reader<'_, '_>, node: &Node) -> Option<Step> {
     let id = id.filter(|id| r.name(id, "a step"));
     let words =
         [("success", StepWhen::Success), ("failure", StepWhen::Failure), ("always", StepWhen::Always)];
+    if let (Some(when), Some(condition)) = (fields.entry("when"), fields.entry("if")) {
+        let message = "a step has `when` or `if`, not both";
+        let report = r.problems.report(codes::EXCLUSIVE, when.key.place, message);
+        report
+            .related(condition.key.place, "the condition")
+            .help("ask in the condition: `always() && …`, `failure() && …`");
+    }
     let step = Step {
+        index,
+        condition: fields.read("if", r, condition),
         run: Spanned::new(String::new(), node.place),
         name: fields.read("name", r, Reader::text),
         id,

@@ -6,7 +6,7 @@ use crate::{
     InputKind, codes,
     diagnostic::{Place, Spanned},
     native::{
-        file::{Input, Manual, On, PullRequest, Push, Schedule},
+        file::{Dispatch, Input, Manual, On, PullRequest, Push, Release, Schedule, Upstream},
         reader::{Fields, Reader},
     },
     schedule,
@@ -32,15 +32,24 @@ pub(super) fn on(r: &mut Reader<'_, '_>, entry: &Entry) -> On {
 
 /// `on: push`, for triggers that need no settings.
 fn by_name(r: &mut Reader<'_, '_>, node: &Node, on: &mut On) {
-    let names = [("push", 0), ("tag", 1), ("pull_request", 2), ("manual", 3), ("schedule", 4)];
+    let names = On::KEYS.iter().map(|key| (*key, *key)).collect::<Vec<_>>();
     match r.word(node, &names) {
-        Some(0) => on.push = Some(Push::default()),
-        Some(1) => on.tag = Some(Vec::new()),
-        Some(2) => on.pull_request = Some(Spanned::new(PullRequest::default(), node.place)),
-        Some(3) => on.manual = Some(Manual::default()),
-        Some(_) => {
+        Some("push") => on.push = Some(Push::default()),
+        Some("tag") => on.tag = Some(Vec::new()),
+        Some("pull_request") => {
+            on.pull_request = Some(Spanned::new(PullRequest::of_every_branch(), node.place));
+        }
+        Some("release") => on.release = Some(vec!["published"]),
+        Some("repository_dispatch") => on.repository_dispatch = Some(Vec::new()),
+        Some("manual") => on.manual = Some(Manual::default()),
+        Some("schedule") => {
             let report = r.problems.report(codes::BAD_VALUE, node.place, "a schedule needs its time");
             report.help("write `on: {schedule: [{cron: \"0 3 * * *\"}]}`");
+        }
+        Some(_) => {
+            let message = "it must be said which pipelines are meant";
+            let report = r.problems.report(codes::BAD_VALUE, node.place, message);
+            report.help("write `on: {pipeline: {names: [build]}}`");
         }
         None => {}
     }
@@ -64,14 +73,30 @@ fn full(r: &mut Reader<'_, '_>, node: &Node, on: &mut On) {
     }
     on.pull_request = fields.entry("pull_request").and_then(|entry| {
         let value = if entry.value.is_null() {
-            PullRequest::default()
+            PullRequest::of_every_branch()
         } else {
             let fields = r.fields(&entry.value, "`on.pull_request`", PullRequest::KEYS)?;
             let [branches, paths, paths_ignore] = filters(r, &fields);
-            PullRequest { branches, paths, paths_ignore }
+            let types = words(r, &fields, "types", PULL_REQUEST_TYPES).unwrap_or(CHANGES.to_vec());
+            PullRequest { types, branches, paths, paths_ignore }
         };
         Some(Spanned::new(value, entry.key.place))
     });
+    on.release = fields.read("release", r, |r, node| {
+        if node.is_null() {
+            return Some(vec!["published"]);
+        }
+        let fields = r.fields(node, "`on.release`", Release::KEYS)?;
+        Some(words(r, &fields, "types", RELEASE_TYPES).unwrap_or(vec!["published"]))
+    });
+    on.repository_dispatch = fields.read("repository_dispatch", r, |r, node| {
+        if node.is_null() {
+            return Some(Vec::new());
+        }
+        let fields = r.fields(node, "`on.repository_dispatch`", Dispatch::KEYS)?;
+        Some(fields.get("types").map(|node| r.one_or_many(node, Reader::pattern)).unwrap_or_default())
+    });
+    on.pipeline = fields.get("pipeline").map(|node| r.one_or_many(node, upstream)).unwrap_or_default();
     on.schedule = fields.get("schedule").map(|node| r.one_or_many(node, schedule_entry)).unwrap_or_default();
     on.manual = fields.read("manual", r, |r, node| {
         if node.is_null() {
@@ -82,6 +107,65 @@ fn full(r: &mut Reader<'_, '_>, node: &Node, on: &mut On) {
         let entries = r.entries(node, "a mapping from names to inputs");
         Some(Manual { inputs: entries.iter().filter_map(|entry| input(r, entry)).collect() })
     });
+}
+
+/// What starts a pipeline on a pull request when nothing is said: there is something new to be looked at.
+const CHANGES: &[&str] = &["opened", "reopened", "synchronize"];
+const PULL_REQUEST_TYPES: &[&str] = &[
+    "opened",
+    "reopened",
+    "synchronize",
+    "closed",
+    "edited",
+    "labeled",
+    "unlabeled",
+    "assigned",
+    "unassigned",
+    "ready_for_review",
+    "converted_to_draft",
+    "review_requested",
+    "review_request_removed",
+    "locked",
+    "unlocked",
+    "milestoned",
+    "demilestoned",
+    "enqueued",
+    "dequeued",
+    "auto_merge_enabled",
+    "auto_merge_disabled",
+];
+const RELEASE_TYPES: &[&str] =
+    &["published", "unpublished", "created", "edited", "deleted", "prereleased", "released"];
+
+impl PullRequest {
+    fn of_every_branch() -> Self {
+        Self { types: CHANGES.to_vec(), ..Self::default() }
+    }
+}
+
+/// One of these words or several.
+fn words(
+    r: &mut Reader<'_, '_>,
+    fields: &Fields<'_>,
+    key: &'static str,
+    known: &'static [&'static str],
+) -> Option<Vec<&'static str>> {
+    let known: Vec<_> = known.iter().map(|word| (*word, *word)).collect();
+    fields.get(key).map(|node| r.one_or_many(node, |r, node| r.word(node, &known)))
+}
+
+/// `{names, statuses, branches}`
+fn upstream(r: &mut Reader<'_, '_>, node: &Node) -> Option<Upstream> {
+    let fields = r.fields(node, "`on.pipeline`", Upstream::KEYS)?;
+    let names = fields.require("names", r, |r, node| Some(r.one_or_many(node, Reader::text)))?;
+    if names.is_empty() {
+        r.problems.report(codes::BAD_VALUE, fields.place, "the list of names is empty");
+    }
+    let statuses = words(r, &fields, "statuses", &["succeeded", "failed", "cancelled"]);
+    let branches =
+        fields.get("branches").map(|node| r.one_or_many(node, Reader::pattern)).unwrap_or_default();
+    warn_only_negative(r, &branches);
+    Some(Upstream { names, statuses: statuses.unwrap_or(vec!["succeeded"]), branches })
 }
 
 fn filters(r: &mut Reader<'_, '_>, fields: &Fields<'_>) -> [Vec<Spanned<String>>; 3] {
