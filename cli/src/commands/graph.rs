@@ -56,7 +56,7 @@ impl Draw {
             super::show_diagnostics(&file, &made.compilation.diagnostics)?;
             match made.compilation.result {
                 Some(Compiled::Plan(plan)) => return self.print(&Graph::of(&plan)),
-                Some(Compiled::NotTriggered { reason }) => reasons.push(format!("{name}: {reason}")),
+                Some(Compiled::NotTriggered { reason, .. }) => reasons.push(format!("{name}: {reason}")),
                 None => return Err(Failure::told()),
             }
             if self.event.is_none() && reasons.len() == 1 {
