@@ -8,6 +8,7 @@
 //! | [`sandbox`] | where a stage runs: the contract, Docker, the talk with the shim |
 //! | [`journal`] | what survives a restart of this process |
 //! | [`client`] | the server's HTTP interface for runners |
+//! | [`commands`] | what a step's output says in GitHub's words |
 //! | [`logs`] | from a step's bytes to the server: mask, spool, ship |
 
 pub mod agent;
@@ -15,6 +16,7 @@ pub mod archive;
 pub mod client;
 mod clock;
 pub mod collect;
+pub mod commands;
 pub mod config;
 mod enrol;
 mod error;

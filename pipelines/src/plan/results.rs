@@ -77,6 +77,8 @@ pub enum ReportKind {
     Lcov,
     /// SARIF 2.1.0.
     Sarif,
+    /// What steps said of places in files; the runner writes it by itself, no file asks for it.
+    Annotations,
 }
 
 /// What in a report fails its stage.

@@ -76,6 +76,7 @@ fn name(kind: ReportKind) -> &'static str {
         ReportKind::Cobertura => "Cobertura",
         ReportKind::Lcov => "LCOV",
         ReportKind::Sarif => "SARIF",
+        ReportKind::Annotations => "annotations",
     }
 }
 

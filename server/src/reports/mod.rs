@@ -28,6 +28,7 @@ pub fn parse(kind: ReportKind, bytes: &[u8]) -> Result<Summary, String> {
         ReportKind::Cobertura => coverage::cobertura(bytes),
         ReportKind::Lcov => coverage::lcov(bytes),
         ReportKind::Sarif => sarif::parse(bytes),
+        ReportKind::Annotations => Err("this server does not keep annotations".to_owned()),
     }
 }
 

@@ -110,6 +110,7 @@ pub fn command(index: u32) -> StepCommand {
         timeout_ms: Some(60_000),
         grace_ms: 5_000,
         output_limit: 1 << 30,
+        ..StepCommand::default()
     }
 }
 
