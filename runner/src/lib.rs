@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`agent`] | the process: claim, execute, re-attach, shut down |
 //! | [`local`] | the same stage code without a server, for `tidegate run` |
+//! | [`actions`] | what a step with `uses` means |
 //! | [`stage`] | one stage from lease to result: an explicit state machine |
 //! | [`sandbox`] | where a stage runs: the contract, Docker, the talk with the shim |
 //! | [`journal`] | what survives a restart of this process |
@@ -11,6 +12,7 @@
 //! | [`commands`] | what a step's output says in GitHub's words |
 //! | [`logs`] | from a step's bytes to the server: mask, spool, ship |
 
+pub mod actions;
 pub mod agent;
 pub mod archive;
 pub mod client;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 use tidegate_pipelines::{
-    SourceFile, plain_yaml,
+    SourceFile, lenient, plain_yaml,
     plan::{ActionUse, Does, Script, Step, StepWhen, Template},
 };
 
@@ -108,8 +108,8 @@ impl Manifest {
 }
 
 /// Reads a manifest. `path` is for messages. The error is one sentence.
-pub fn parse(path: &str, text: &str) -> Result<Manifest, String> {
-    let root = plain_yaml(&SourceFile { path, text })?;
+pub fn parse(path: &str, source: &str) -> Result<Manifest, String> {
+    let root = plain_yaml(&SourceFile { path, text: source })?;
     let wrong = |what: String| format!("{path}: {what}");
     let root = root.as_object().ok_or_else(|| wrong("it is no mapping".to_owned()))?;
     let none = Map::new();
@@ -173,19 +173,26 @@ fn read_runs(runs: &Map<String, Value>) -> Result<Runs, String> {
             let steps = steps.iter().enumerate();
             steps.map(|(at, step)| read_step(step).map_err(|why| format!("step {}: {why}", at + 1))).collect::<Result<_, _>>().map(Runs::Composite)
         }
-        "docker" => Ok(Runs::Docker(Docker {
-            image: needed("image")?,
-            entrypoint: text(runs, "entrypoint").map(Template),
-            args: match runs.get("args") {
+        "docker" => {
+            let args = match runs.get("args") {
                 Some(Value::Array(args)) => {
                     args.iter().map(|arg| Template(arg.as_str().unwrap_or_default().to_owned())).collect()
                 }
                 _ => Vec::new(),
-            },
-            env: templates(runs.get("env")),
-            pre: hook("pre-entrypoint", "pre-if"),
-            post: hook("post-entrypoint", "post-if"),
-        })),
+            };
+            let env = templates(runs.get("env"));
+            for template in args.iter().chain(env.values()) {
+                reads_inputs_alone(template)?;
+            }
+            Ok(Runs::Docker(Docker {
+                image: needed("image")?,
+                entrypoint: text(runs, "entrypoint").map(Template),
+                args,
+                env,
+                pre: hook("pre-entrypoint", "pre-if"),
+                post: hook("post-entrypoint", "post-if"),
+            }))
+        }
         "node12" | "node16" | "node20" | "node24" => Ok(Runs::Node(Node {
             main: needed("main")?,
             pre: hook("pre", "pre-if"),
@@ -193,6 +200,15 @@ fn read_runs(runs: &Map<String, Value>) -> Result<Runs, String> {
             using,
         })),
         other => Err(format!("`runs.using: {other}` is none of composite, docker, node12, node16, node20 and node24")),
+    }
+}
+
+/// What a container action hands to its container may only be made of its inputs.
+fn reads_inputs_alone(template: &Template) -> Result<(), String> {
+    let reads = lenient::reads(&template.0, false).map_err(|error| error.to_string())?;
+    match reads.contexts.iter().find(|context| *context != "inputs") {
+        Some(context) => Err(format!("`{}` reads `{context}`; here only `inputs` can be read", template.0)),
+        None => Ok(()),
     }
 }
 

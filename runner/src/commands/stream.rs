@@ -189,6 +189,10 @@ impl Stream {
 
     /// A whole line that begins like a command.
     fn whole(&mut self, line: &[u8], tell: Tell<'_>) {
+        // A beginning that was held may have gone on otherwise.
+        if beginning(line) != Beginning::Command {
+            return self.text(line, tell);
+        }
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches(['\n', '\r']);
         let command = match &self.stopped {

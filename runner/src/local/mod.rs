@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::one_stage;
 use crate::{
+    actions::ActionSettings,
     error::RunnerError,
     sandbox::{Engine, docker::Docker, shim},
     stage::RunnerFacts,
@@ -44,6 +45,8 @@ pub struct LocalRun {
     pub data_dir: PathBuf,
     /// As in [`crate::RunnerConfig::docker_host`].
     pub docker_host: Option<String>,
+    /// As in [`crate::RunnerConfig::actions`].
+    pub actions: ActionSettings,
     /// How many stages run at once, at least 1.
     pub parallel: usize,
     /// How long a step may take to end after TERM.
@@ -133,6 +136,8 @@ pub async fn run_on(run: LocalRun, engine: Arc<dyn Engine>) -> Result<LocalOutco
             allow_file_clone: true,
             grace: run.grace,
             docker_host: run.docker_host.clone(),
+            action_mirrors: data_dir.join("actions"),
+            actions: run.actions.clone(),
         }),
         engine: engine.clone(),
         slots: Semaphore::new(parallel),

@@ -87,6 +87,11 @@ fn ask(mirror: &Repository, source: &Source, url: &Url) -> Result<Option<String>
         .connect_auth(Direction::Fetch, Some(callbacks(source, url)), None)
         .map_err(failed(source))?;
     let heads = connection.list().map_err(failed(source))?;
+    if source.reference == "HEAD" {
+        let head = heads.iter().find(|head| head.name() == "HEAD");
+        let target = head.and_then(|head| head.symref_target()).map(str::to_owned);
+        return Ok(target.filter(|target| git2::Reference::is_valid_name(target)));
+    }
     Ok(names.into_iter().find(|full| heads.iter().any(|head| head.name() == full.as_str())))
 }
 

@@ -172,10 +172,25 @@ impl StageDirs {
         self.root.join("tape")
     }
 
+    /// Where the talk with the container of one command is.
+    pub(super) fn part(&self, part: u32) -> PartDirs {
+        let root = self.root.join("parts").join(part.to_string());
+        PartDirs { channel: root.join("channel"), spool: root.join("spool") }
+    }
+
     /// For archives on their way.
     pub fn scratch(&self) -> PathBuf {
         self.root.join("scratch")
     }
+}
+
+/// Where the talk with one container is.
+#[derive(Debug, Clone)]
+pub(super) struct PartDirs {
+    /// Commands and scripts.
+    pub(super) channel: PathBuf,
+    /// The shim's frames.
+    pub(super) spool: PathBuf,
 }
 
 /// Where the workspace's files come from.

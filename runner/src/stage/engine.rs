@@ -216,7 +216,7 @@ impl<'a> Engine<'a> {
             (_, Some(_)) => StepStatus::Failed,
             (_, None) => StepStatus::Succeeded,
         };
-        let Came { outputs, exit_code, took, failure } = stepped.came;
+        let Came { outputs, exit_code, took, failure, plain: _ } = stepped.came;
         for (name, value) in outputs {
             self.outputs.insert(name, self.ctx.log.mask(&value));
         }
@@ -330,10 +330,7 @@ impl<'a> Engine<'a> {
             self.ctx.steps.rename(page, &self.ctx.log.mask(&name));
             self.ctx.steps.start(page);
         }
-        let left = match self.stopped_at {
-            None => self.ctx.remaining(),
-            Some(at) => AFTERWARDS.saturating_sub(at.elapsed()),
-        };
+        let left = self.time_left();
         let left = match scope.until {
             Some(until) => left.min(until.saturating_duration_since(Instant::now())),
             None => left,
@@ -342,7 +339,7 @@ impl<'a> Engine<'a> {
         let turn = Turn {
             page,
             until: Instant::now() + own_time.map_or(left, |own| left.min(own)),
-            afterwards: self.stopped_at.is_some(),
+            afterwards: self.is_stopped(),
             env,
             name,
             own_limit,
@@ -391,6 +388,29 @@ impl<'a> Engine<'a> {
             _ => {}
         }
         Ok(standing)
+    }
+
+    /// Whether anything can run at all.
+    pub(super) fn can_run(&mut self) -> Result<bool, Failure> {
+        Ok(self.standing()? != Standing::Over)
+    }
+
+    /// The stage was cancelled or is out of time.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped_at.is_some()
+    }
+
+    /// How long what comes next may take.
+    pub(super) fn time_left(&self) -> Duration {
+        match self.stopped_at {
+            None => self.ctx.remaining(),
+            Some(at) => AFTERWARDS.saturating_sub(at.elapsed()),
+        }
+    }
+
+    /// How many commands a step of the page had so far.
+    pub(super) fn commands_of(&self, page: u32) -> u32 {
+        self.commands.get(&page).copied().unwrap_or_default()
     }
 
     fn look(&self) -> Standing {
@@ -513,6 +533,19 @@ impl<'a> Engine<'a> {
         turn: &Turn,
         command: Command<'_>,
     ) -> Result<Finished, Failure> {
+        let (sent, reads, limit) = self.begin_command(scope, turn, command)?;
+        let mut finished = self.talk.run(sent, reads, limit, turn.afterwards).await?;
+        self.merge(turn.page, &mut finished);
+        Ok(finished)
+    }
+
+    /// What is sent for a command; its output is expected from here on.
+    pub(super) fn begin_command<'c>(
+        &mut self,
+        scope: &Scope,
+        turn: &Turn,
+        command: Command<'c>,
+    ) -> Result<(StepCommand, Reads<'c>, Duration), Failure> {
         let count = self.commands.entry(turn.page).or_default();
         if *count >= 0xffff {
             return Err(Failure::failed(format!("step `{}` runs too many commands", turn.name)));
@@ -554,12 +587,10 @@ impl<'a> Engine<'a> {
             output_limit: OUTPUT_LIMIT,
             ..StepCommand::default()
         };
-        let mut finished = self.talk.run(sent, command.reads, limit, turn.afterwards).await?;
-        self.merge(turn.page, &mut finished);
-        Ok(finished)
+        Ok((sent, command.reads, limit))
     }
 
-    fn merge(&self, page: u32, finished: &mut Finished) {
+    pub(super) fn merge(&self, page: u32, finished: &mut Finished) {
         let Some(spoken) = &self.spoken else { return };
         let heard = spoken.heard();
         // Files say more than lines, so they have the last word.

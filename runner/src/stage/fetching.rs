@@ -47,6 +47,9 @@ pub(super) struct Found {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Noted {
     commit: String,
+    /// Why its repository could not be asked.
+    #[serde(default)]
+    stale: Option<String>,
     /// The manifest's name and text; none: there is only a Dockerfile.
     manifest: Option<(String, String)>,
 }
@@ -104,24 +107,35 @@ impl Fetched {
             return Ok(found.clone());
         }
         let key = format!("action {remote}");
+        let mut fresh = false;
         let noted: Result<Noted, String> = match tape.heard(&key)? {
             Some(noted) => noted,
             None => {
+                fresh = true;
                 let noted = if self.known.len() >= MOST {
                     Err(format!("a stage may use at most {MOST} actions"))
                 } else {
-                    self.fetch(ctx, remote, page).await
+                    self.fetch(ctx, remote).await
                 };
                 tape.note(&key, &noted)?;
                 noted
             }
         };
+        // The runner's own step is not written anew after a restart; others are.
+        if let Ok(noted) = noted.as_ref()
+            && (fresh || page > 0)
+        {
+            line(&*ctx.log, page, format!("action {remote} is commit {}", noted.commit));
+            if let Some(why) = &noted.stale {
+                line(&*ctx.log, page, format!("its repository could not be asked, so it is the one of before: {why}"));
+            }
+        }
         let found = noted.and_then(|noted| found(remote, noted)).map(Arc::new);
         self.known.insert(remote.clone(), found.clone());
         Ok(found)
     }
 
-    async fn fetch(&mut self, ctx: &StageContext, remote: &Remote, page: u32) -> Result<Noted, String> {
+    async fn fetch(&mut self, ctx: &StageContext, remote: &Remote) -> Result<Noted, String> {
         let lock = self.lock(ctx).await?;
         let (action, mirrors) = (remote.clone(), ctx.runner.action_mirrors.clone());
         let mappings = ctx.runner.actions.sources.clone();
@@ -135,11 +149,7 @@ impl Fetched {
         })
         .await;
         let (manifest, fetched) = fetched.map_err(|reason| ctx.log.mask(&reason))?;
-        line(&*ctx.log, page, format!("action {remote} is commit {}", fetched.commit));
-        if let Some(why) = fetched.stale {
-            line(&*ctx.log, page, format!("its repository could not be asked, so it is the one of before: {why}"));
-        }
-        Ok(Noted { commit: fetched.commit, manifest })
+        Ok(Noted { commit: fetched.commit, stale: fetched.stale, manifest })
     }
 
     /// The repository's lock file, read once.
@@ -237,7 +247,7 @@ pub(super) fn local(paths: &Paths, path: &str, tape: &mut Tape) -> Result<Result
                 "there is no action.yml in `./{path}` of the workspace; a step with actions/checkout has to come before"
             ));
         }
-        Ok(Noted { commit: String::new(), manifest })
+        Ok(Noted { commit: String::new(), stale: None, manifest })
     })?;
     Ok(noted.and_then(|noted| {
         Ok(Found {

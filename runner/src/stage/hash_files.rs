@@ -1,7 +1,6 @@
-//! `hashFiles`: one hash over the files of the workspace that patterns select.
-//!
-//! It is the SHA-256 of the files' own SHA-256 digests, one after the other in the order of a walk that takes each
-//! folder's names as they sort. Links are left out: in a workspace they may lead anywhere on this machine.
+//! `hashFiles`: the files of the workspace that patterns mean, read and hashed; which ones and in which order is said by
+//! [`tidegate_pipelines::lenient`]. Links are left out, even where it is asked to follow them: in a workspace they may
+//! lead anywhere on this machine.
 
 use std::{
     io::Read as _,
@@ -10,7 +9,9 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::archive::{Selection, beneath::Root};
+use tidegate_pipelines::lenient::{FilePatterns, digest_of};
+
+use crate::{archive::beneath::Root, sandbox::WORKSPACE};
 
 /// The most files and folders that are looked at.
 const MOST: usize = 500_000;
@@ -19,17 +20,10 @@ const DEEPEST: usize = 100;
 
 /// The hash in lower-case hex, nothing when no file matches, or why it cannot be told.
 pub(super) fn hash(workspace: &Path, patterns: &[String]) -> Result<String, String> {
-    let patterns: Vec<String> = patterns
-        .iter()
-        .flat_map(|text| text.lines())
-        .map(str::trim)
-        .filter(|pattern| !pattern.is_empty() && !pattern.starts_with('#') && !pattern.starts_with("--"))
-        .map(below_workspace)
-        .collect();
-    let selection = Selection::new(&patterns).map_err(|error| error.to_string())?;
+    let selection = FilePatterns::new(patterns, WORKSPACE)?;
     let root = Root::open(workspace).map_err(|error| format!("the workspace cannot be read: {error}"))?;
-    let mut whole = Sha256::new();
-    let (mut seen, mut found) = (0, false);
+    let mut digests: Vec<[u8; 32]> = Vec::new();
+    let mut seen = 0;
     let mut buffer = vec![0; 256 << 10];
     // The next to look at is the last one.
     let mut open = names(&root, &PathBuf::new());
@@ -44,7 +38,7 @@ pub(super) fn hash(workspace: &Path, patterns: &[String]) -> Result<String, Stri
             if path.components().count() < DEEPEST {
                 open.extend(names(&root, &path));
             }
-        } else if data.is_file() && selection.includes(text) {
+        } else if data.is_file() && selection.matches(text) {
             let mut one = Sha256::new();
             loop {
                 match file.read(&mut buffer).map_err(|error| format!("{text} cannot be read: {error}"))? {
@@ -52,24 +46,16 @@ pub(super) fn hash(workspace: &Path, patterns: &[String]) -> Result<String, Stri
                     count => one.update(&buffer[..count]),
                 }
             }
-            whole.update(one.finalize());
-            found = true;
+            digests.push(one.finalize().into());
         }
     }
-    Ok(if found { hex::encode(whole.finalize()) } else { String::new() })
+    Ok(digest_of(digests))
 }
 
 /// A folder's entries, the first one last.
 fn names(root: &Root, folder: &Path) -> Vec<PathBuf> {
     let names = root.names(folder).unwrap_or_default();
     names.into_iter().rev().map(|name| folder.join(name)).collect()
-}
-
-/// Absolute patterns are below the workspace, as the sandbox sees it.
-fn below_workspace(pattern: &str) -> String {
-    let (sign, rest) = pattern.strip_prefix('!').map_or(("", pattern), |rest| ("!", rest));
-    let rest = rest.strip_prefix(crate::sandbox::WORKSPACE).map_or(rest, |rest| rest.trim_start_matches('/'));
-    format!("{sign}{rest}")
 }
 
 #[cfg(test)]

@@ -52,6 +52,13 @@ impl Ending {
     }
 }
 
+/// The properties of `github` that are about the action at work.
+const ACTION: [&str; 4] = ["action", "action_path", "action_ref", "action_repository"];
+
+/// What `github` says of the action at work.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Action([Option<Value>; 4]);
+
 /// Steps that see each other.
 #[derive(Debug, Clone)]
 pub(super) struct Scope {
@@ -117,9 +124,28 @@ impl Scope {
         }
     }
 
-    /// A property of `github` as text.
-    pub(super) fn github(&self, key: &str) -> &str {
-        self.contexts.get("github").and_then(|github| github.get(key)).and_then(Value::as_str).unwrap_or_default()
+    /// What `github` says of the action at work.
+    pub(super) fn action(&self) -> Action {
+        let github = self.contexts.get("github");
+        Action(ACTION.map(|key| github.and_then(|github| github.get(key)).cloned()))
+    }
+
+    /// Puts back what [`Scope::action`] gave.
+    pub(super) fn restore_action(&mut self, action: Action) {
+        let Some(github) = self.object("github") else { return };
+        for (key, value) in ACTION.into_iter().zip(action.0) {
+            match value {
+                Some(value) => github.insert(key.to_owned(), value),
+                None => github.remove(key),
+            };
+        }
+    }
+
+    /// An action is at work: its folder in the sandbox, and where it is from.
+    pub(super) fn set_action(&mut self, folder: &str, repository: &str, reference: &str) {
+        self.set_github("action_path", folder);
+        self.set_github("action_repository", repository);
+        self.set_github("action_ref", reference);
     }
 
     /// Sets what expressions read as `env` and `job.status`.

@@ -55,7 +55,7 @@ impl Shell {
 }
 
 /// Words of a command line; quotes hold words together.
-fn split(line: &str) -> Vec<String> {
+pub(super) fn split(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let (mut open, mut begun) = (None, false);

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{Failure, StageContext, sandboxed::watch_end};
+use super::{Failure, StageContext, context::PartDirs, sandboxed::watch_end};
 use crate::{
     logs::LogSink,
     sandbox::{
@@ -27,6 +27,8 @@ pub(super) struct Talk<'a> {
     session: Session,
     sandbox: Option<Arc<dyn Sandbox>>,
     ended: watch::Receiver<Option<String>>,
+    /// The command that was sent and whose end was not heard.
+    running: Option<u32>,
 }
 
 /// What a command reads.
@@ -44,10 +46,29 @@ impl<'a> Talk<'a> {
         sandbox: Option<Arc<dyn Sandbox>>,
         log: Arc<dyn LogSink>,
     ) -> Result<Self, Failure> {
-        let session = Session::open(&ctx.dirs.channel(), &ctx.dirs.spool(), log).map_err(|error| {
+        let dirs = PartDirs { channel: ctx.dirs.channel(), spool: ctx.dirs.spool() };
+        Self::open_at(ctx, &dirs, sandbox, log)
+    }
+
+    /// The same with another container of the stage.
+    pub(super) fn open_at(
+        ctx: &'a StageContext,
+        dirs: &PartDirs,
+        sandbox: Option<Arc<dyn Sandbox>>,
+        log: Arc<dyn LogSink>,
+    ) -> Result<Self, Failure> {
+        let session = Session::open(&dirs.channel, &dirs.spool, log).map_err(|error| {
             Failure::infrastructure(format!("the sandbox's channel cannot be opened: {error}"))
         })?;
-        Ok(Self { ctx, session, ended: watch_end(sandbox.clone()), sandbox })
+        Ok(Self { ctx, session, ended: watch_end(sandbox.clone()), sandbox, running: None })
+    }
+
+    /// Stops the command whose [`Talk::run`] was dropped, and waits until it has ended.
+    pub(super) async fn stop(&mut self) {
+        if let Some(index) = self.running.take() {
+            let _ = self.session.cancel(index);
+            let _ = self.wait(index, Duration::ZERO, true).await;
+        }
     }
 
     /// Whether the sandbox has ended.
@@ -74,7 +95,10 @@ impl<'a> Talk<'a> {
             Reads::Arguments => self.session.send_program(command),
         };
         sent.map_err(|error| Failure::infrastructure(format!("the step could not be sent: {error}")))?;
-        self.wait(index, limit, afterwards).await
+        self.running = Some(index);
+        let ended = self.wait(index, limit, afterwards).await;
+        self.running = None;
+        ended
     }
 
     async fn wait(&mut self, index: u32, limit: Duration, afterwards: bool) -> Result<Finished, Failure> {

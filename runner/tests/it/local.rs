@@ -107,6 +107,7 @@ impl Tree {
             environments: BTreeMap::new(),
             data_dir: self.data.path().to_owned(),
             docker_host: None,
+            actions: Default::default(),
             parallel: 2,
             grace: Duration::from_secs(5),
             sink: self.told.clone(),

@@ -4,7 +4,10 @@
 mod agent;
 mod contract;
 mod docker;
+mod conformance;
 mod faults;
+mod steps;
+mod actions;
 mod images;
 mod local;
 mod support;

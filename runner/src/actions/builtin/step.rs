@@ -9,7 +9,6 @@ use tidegate_protocol::messages::AnnotationLevel;
 
 use crate::{
     actions::inputs,
-    logs::LogSink as _,
     sandbox::shim::wire::Finished,
     stage::{Failure, Paths, StageContext},
 };
@@ -19,7 +18,7 @@ const SAID: usize = 1 << 20;
 
 /// Runs commands in the stage's sandbox for a built-in action.
 #[async_trait]
-pub trait Hands: Send {
+pub trait Hands: Send + Sync {
     /// Runs a script with `sh -e`, with these values over the step's environment. What it prints is in the step's log;
     /// what it writes to `$GITHUB_OUTPUT` is in the answer, and goes no further. The number is the command's, by which
     /// it is found again after a restart.

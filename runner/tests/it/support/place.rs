@@ -53,12 +53,14 @@ impl Place {
         let network = engine.network(&owner, untrusted).await.unwrap();
         let mut spec = SandboxSpec {
             owner: owner.clone(),
+            part: None,
             image: IMAGE.to_owned(),
             network,
             channel: at("channel"),
             spool: at("spool"),
             workspace: at("workspace"),
             mounts: Vec::new(),
+            read_only: Vec::new(),
             resources: Resources::default(),
             untrusted,
         };
