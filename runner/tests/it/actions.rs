@@ -23,6 +23,8 @@ fn uses(action: &str, inputs: Value) -> Value {
 fn files(files: &[(&str, &str)]) -> Value {
     let mut script = String::new();
     for (path, text) in files {
+        // The script is a template itself.
+        let text = text.replace("${{", "${{ '${{' }}");
         script.push_str(&format!("mkdir -p \"$(dirname {path})\"\ncat > {path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE\n"));
     }
     with(sh(&script), json!({ "name": "files" }))
@@ -186,7 +188,8 @@ async fn a_javascript_action_is_fetched_and_runs_before_in_and_after_its_step() 
         with(uses(&format!("team/tool@{sha}"), json!({})), json!({ "condition": "false" })),
         with(sh("exit 9"), json!({ "name": "bad" })),
     ]);
-    let mut leased = lease(lenient(steps));
+    let app = Origin::new(&[("a.txt", "one\n")]);
+    let mut leased = app.lease(steps);
     leased.env.insert("PATH".to_owned(), format!("{path}:{}", std::env::var("PATH").unwrap()));
     let ran = runner.run_lease(leased).await;
     let (s, k, f) = (StepStatus::Succeeded, StepStatus::Skipped, StepStatus::Failed);
@@ -248,7 +251,8 @@ async fn an_action_that_cannot_be_had_fails_its_step_alone() {
         sh("echo goes on"),
         uses("not an action", json!({})),
     ]);
-    let ran = runner.run(lenient(steps)).await;
+    let app = Origin::new(&[("a.txt", "one\n")]);
+    let ran = runner.run_lease(app.lease(steps)).await;
     assert!(ran.text(2).contains("cannot fetch v1 of team/gone"), "{}", ran.text(2));
     assert_eq!(ran.text(3), "goes on\n");
     assert!(ran.finish.reason.as_deref().unwrap().contains("is no action"));
