@@ -40,7 +40,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Up(command) => asynchronous(command.run(File::read(config)?)),
         Command::Server(command) => asynchronous(command.run(File::read(config)?)),
         Command::Runner(command) => asynchronous(command.run(File::read(config)?)),
-        Command::Run(command) => asynchronous(command.run()),
+        Command::Run(command) => asynchronous(command.run(File::read(config)?)),
         Command::Validate(command) => command.run(),
         Command::Demo(command) => asynchronous(command.run()),
         Command::Schema => print_json(&tidegate_pipelines::json_schema()),

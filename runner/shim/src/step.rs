@@ -90,8 +90,11 @@ impl Files {
     }
 
     fn variables(&self, github: bool) -> Vec<(&'static str, &Path)> {
-        let mut all: Vec<(&str, &Path)> =
-            vec![("TIDEGATE_OUTPUT", &self.output), ("TIDEGATE_ENV", &self.env), ("TIDEGATE_PATH", &self.path)];
+        let mut all: Vec<(&str, &Path)> = vec![
+            ("TIDEGATE_OUTPUT", &self.output),
+            ("TIDEGATE_ENV", &self.env),
+            ("TIDEGATE_PATH", &self.path),
+        ];
         if github {
             all.extend([
                 ("GITHUB_OUTPUT", self.output.as_path()),

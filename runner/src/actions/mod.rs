@@ -21,7 +21,8 @@ pub mod source;
 use std::path::PathBuf;
 
 /// A runner's settings for actions.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ActionSettings {
     /// Where actions are fetched from instead; the longest `from` that fits wins.
     pub sources: Vec<SourceMapping>,

@@ -71,6 +71,9 @@ pub enum Said<'a> {
     Wrong(String),
 }
 
+/// Reads a matcher file that a command names, or says why not.
+pub type Load = Box<dyn Fn(&str) -> Result<String, String> + Send>;
+
 /// The output of one step.
 pub struct Stream {
     settings: StreamSettings,
@@ -79,8 +82,7 @@ pub struct Stream {
     stopped: Option<String>,
     echo: bool,
     matchers: Matchers,
-    /// Reads a matcher file that a command names.
-    load: Box<dyn Fn(&str) -> Result<String, String> + Send>,
+    load: Load,
     /// The current line for the matchers, while there are any.
     looked_at: Vec<u8>,
 }
@@ -98,11 +100,7 @@ type Tell<'t> = &'t mut dyn FnMut(Said<'_>);
 
 impl Stream {
     /// A step's output from its beginning. `matchers` are the ones that earlier steps added.
-    pub fn new(
-        settings: StreamSettings,
-        matchers: Matchers,
-        load: Box<dyn Fn(&str) -> Result<String, String> + Send>,
-    ) -> Self {
+    pub fn new(settings: StreamSettings, matchers: Matchers, load: Load) -> Self {
         Self {
             echo: settings.debug,
             settings,
@@ -302,7 +300,9 @@ impl Stream {
 
     fn add_matchers(&mut self, path: &str) -> Result<(), String> {
         let read = (self.load)(path.trim()).and_then(|text| matchers::read(&text));
-        self.matchers.add(read.map_err(|reason| format!("the problem matchers of `{path}` cannot be used: {reason}"))?);
+        self.matchers.add(
+            read.map_err(|reason| format!("the problem matchers of `{path}` cannot be used: {reason}"))?,
+        );
         Ok(())
     }
 

@@ -9,10 +9,11 @@ mod results;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tidegate_pipelines::{
     Context, EnvironmentFacts, StageFacts, condition,
     event::Event,
-    plan::{Need, NeedState, Plan, StageKey, StagePlan},
+    plan::{Expressions, Need, NeedState, Plan, StageKey, StagePlan},
     render_template, resolve,
 };
 use tidegate_protocol::{ids::RunId, messages::StepReport, status::StageStatus};
@@ -27,12 +28,18 @@ use crate::{
     stage::RunnerFacts,
 };
 
+/// The contexts (`github`, `needs`, …) of a stage, from the facts of the stages that have ended.
+pub type LocalContexts =
+    dyn Fn(&StagePlan, &BTreeMap<StageKey, StageFacts>) -> BTreeMap<String, Value> + Send + Sync;
+
 /// What to run, and for whom.
 pub struct LocalRun {
     /// The compiled pipeline.
     pub plan: Plan,
     /// The working tree.
     pub workspace: PathBuf,
+    /// What the expressions of a stage read that fills in its templates itself, told when its turn has come.
+    pub contexts: Arc<LocalContexts>,
     /// Only the stages of this key or name, and what they need.
     pub only: Option<String>,
     /// The event that it is run for.
@@ -202,9 +209,9 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
             progress = true;
             started.push(stage.key.clone());
             match decide(shared, stage, &ended) {
-                Ok(resolved) => {
+                Ok((resolved, contexts)) => {
                     let shared = shared.clone();
-                    running.spawn(async move { one_stage(&shared, resolved).await });
+                    running.spawn(async move { one_stage(&shared, resolved, contexts).await });
                 }
                 Err((status, reason)) => {
                     shared.run.sink.stage(&stage.key, status, Some(&reason));
@@ -228,12 +235,12 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
     }
 }
 
-/// Whether a stage whose needs have ended runs, and with which values; else how it ends, and why.
+/// Whether a stage whose needs have ended runs, and with which values and contexts; else how it ends, and why.
 fn decide(
     shared: &Shared,
     stage: &StagePlan,
     ended: &BTreeMap<StageKey, LocalStage>,
-) -> Result<StagePlan, (StageStatus, String)> {
+) -> Result<(StagePlan, BTreeMap<String, Value>), (StageStatus, String)> {
     if shared.run.cancel.is_cancelled() {
         return Err((StageStatus::Cancelled, "the run was stopped".to_owned()));
     }
@@ -256,6 +263,9 @@ fn decide(
             })
             .collect(),
     };
+    if stage.expressions == Expressions::Lenient {
+        context.contexts = (shared.run.contexts)(stage, &context.stages);
+    }
     match &stage.condition {
         Some(expression) => {
             if !condition(expression, stage, &context).map_err(failed)? {
@@ -277,7 +287,8 @@ fn decide(
         let url = shared.run.environments.get(&name).cloned();
         context.environment = Some(EnvironmentFacts { name, url });
     }
-    resolve(stage, &context).map_err(failed)
+    let resolved = resolve(stage, &context).map_err(failed)?;
+    Ok((resolved, context.contexts))
 }
 
 fn accepted(need: &Need, status: StageStatus) -> bool {

@@ -33,7 +33,11 @@ struct Sandboxed<'e, 'c> {
 
 #[async_trait]
 impl Hands for Sandboxed<'_, '_> {
-    async fn shell(&mut self, script: &str, env: &BTreeMap<String, String>) -> Result<(u32, Finished), Failure> {
+    async fn shell(
+        &mut self,
+        script: &str,
+        env: &BTreeMap<String, String>,
+    ) -> Result<(u32, Finished), Failure> {
         let mut own = self.env.clone();
         own.extend(env.clone());
         let command = Command {
@@ -170,9 +174,7 @@ impl Engine<'_> {
                 false => ctx.cancel.cancelled().await,
             }
         };
-        let work = async {
-            if post { builtin.post(&mut step).await } else { builtin.main(&mut step).await }
-        };
+        let work = async { if post { builtin.post(&mut step).await } else { builtin.main(&mut step).await } };
         let done = tokio::select! {
             biased;
             () = ctx.fence.cancelled() => Err(Failure::infrastructure("the lease was lost")),
@@ -193,7 +195,13 @@ impl Engine<'_> {
     }
 
     /// Shows once more what was seen of it. Its commands were sent; their output is in the spool.
-    async fn replay(&mut self, scope: &Scope, parts: &[Part], given: &Given, turn: &Turn) -> Result<(), Failure> {
+    async fn replay(
+        &mut self,
+        scope: &Scope,
+        parts: &[Part],
+        given: &Given,
+        turn: &Turn,
+    ) -> Result<(), Failure> {
         for part in parts {
             match part {
                 Part::Said(text) => self.ctx.log.write(turn.page, text.as_bytes()),

@@ -83,6 +83,9 @@ pub(super) async fn steps(
         Some(spoken) => spoken.clone(),
         None => ctx.log.clone(),
     };
+    if let Some(token) = ctx.lease.contexts.get("github").and_then(|github| github.get("token")?.as_str()) {
+        ctx.log.hide(token);
+    }
     let talk = match Talk::open(ctx, sandbox, log) {
         Ok(talk) => talk,
         Err(failure) => return failure.into(),

@@ -23,7 +23,7 @@ use crate::{
     actions::{manifest::Docker, reference::is_dockerfile},
     archive::{self, ArchiveError},
     logs::LogSink,
-    sandbox::{BuildRequest, SandboxSpec, session, shim::wire::Finished},
+    sandbox::{BuildRequest, EngineError, SandboxSpec, session, shim::wire::Finished},
 };
 
 /// Where container actions look for the workspace.
@@ -152,7 +152,12 @@ impl Engine<'_> {
             () = ctx.cancel.cancelled(), if !turn.afterwards => return Err(Failure::cancelled()),
             () = tokio::time::sleep_until(turn.until) => return Err(ctx.timed_out()),
         };
-        built.map_err(|error| Failure::failed(format!("the action's image cannot be built: {error}")))
+        built.map_err(|error| match error {
+            EngineError::Refused { .. } | EngineError::Image(_) => {
+                Failure::failed(format!("the action's image cannot be built: {error}"))
+            }
+            other => other.into(),
+        })
     }
 
     #[expect(clippy::too_many_arguments, reason = "they are what the container is run with")]
@@ -192,17 +197,14 @@ impl Engine<'_> {
         };
         argv.extend(args);
         if argv.is_empty() {
-            return Err(Failure::failed(format!("the image `{image}` has no entry point, and the step names none")));
+            return Err(Failure::failed(format!(
+                "the image `{image}` has no entry point, and the step names none"
+            )));
         }
         let mut env = given.variables(&BTreeMap::new());
         env.insert("HOME".to_owned(), "/github/home".to_owned());
-        let command = Command {
-            argv,
-            fallback: Vec::new(),
-            reads: Reads::Arguments,
-            env,
-            cwd: WORKSPACE.to_owned(),
-        };
+        let command =
+            Command { argv, fallback: Vec::new(), reads: Reads::Arguments, env, cwd: WORKSPACE.to_owned() };
         let (mut sent, reads, limit) = self.begin_command(scope, turn, command)?;
         sent.step_env.insert("GITHUB_WORKSPACE".to_owned(), WORKSPACE.to_owned());
         // What earlier steps put on the search path is of another image.

@@ -191,12 +191,18 @@ mod tests {
             ("steps".to_owned(), json!({})),
         ]);
         let mut scope = Scope::of_stage(contexts);
-        scope.note(Some("one"), Ending::Failure, Ending::Success, &BTreeMap::from([("o".into(), "v".into())]));
+        scope.note(
+            Some("one"),
+            Ending::Failure,
+            Ending::Success,
+            &BTreeMap::from([("o".into(), "v".into())]),
+        );
         assert_eq!(
             scope.contexts["steps"]["one"],
             json!({ "outputs": { "o": "v" }, "outcome": "failure", "conclusion": "success" })
         );
-        let inside = scope.inside(&BTreeMap::from([("in".to_owned(), "1".to_owned())]), BTreeMap::new(), None);
+        let inside =
+            scope.inside(&BTreeMap::from([("in".to_owned(), "1".to_owned())]), BTreeMap::new(), None);
         assert_eq!(inside.contexts["inputs"]["in"], "1");
         assert_eq!(inside.contexts["steps"], json!({}));
         assert!(!inside.contexts.contains_key("secrets") && inside.depth == 1);

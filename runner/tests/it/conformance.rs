@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tidegate_pipelines::lenient::{self, Status, Values};
 use tidegate_protocol::messages::Annotation;
 use tidegate_runner::{
     actions::{manifest, reference},
@@ -16,10 +17,8 @@ use tidegate_runner::{
 use crate::shim_files;
 
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("CONFORMANCE_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("CONFORMANCE_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     let folder = folder.join("runner");
     if !folder.is_dir() {
         println!("no data in {}: nothing to compare with", folder.display());
@@ -52,7 +51,9 @@ impl Row {
     }
 
     fn end(self) {
-        println!("{:<32} {:>4}/{}", self.set, self.total - self.missed.len(), self.total);
+        let passed = self.total - self.missed.len();
+        let percent = 100.0 * passed as f64 / self.total.max(1) as f64;
+        println!("{:28}  {passed:>5} / {:<5} {percent:>6.1} %", self.set, self.total);
         assert!(self.missed.is_empty(), "{}: {:#?}", self.set, self.missed);
         assert!(self.total > 0, "{} has no cases", self.set);
     }
@@ -103,7 +104,8 @@ struct Said1 {
 impl Speaking {
     fn new(unsecure_tokens: bool) -> Self {
         let settings = StreamSettings { unsecure_tokens, ..StreamSettings::default() };
-        let stream = Stream::new(settings, Matchers::default(), Box::new(|_| Err("no files here".to_owned())));
+        let stream =
+            Stream::new(settings, Matchers::default(), Box::new(|_| Err("no files here".to_owned())));
         Self { stream }
     }
 
@@ -222,13 +224,34 @@ fn problems_are_matched() {
                         ("message", &found.message),
                         ("severity", &found.severity),
                     ];
-                    let had = had.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+                    let had =
+                        had.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
                     had.collect::<BTreeMap<_, _>>() == texts(wanted)
                 }
                 _ => false,
             };
             row.case(format!("{name}, line {}: {found:?}", at + 1), holds);
         }
+    }
+    row.end();
+}
+
+/// A composite action's steps ask how its own steps went, the stage's how the stage went.
+#[test]
+fn status_functions_are_about_the_right_steps() {
+    let Some(folder) = data() else { return };
+    let mut row = Row::new("runner/status-functions");
+    for case in items(&json(&folder, "status-functions.json")["cases"]) {
+        let whose = if case["in_composite"] == true { "action_status" } else { "job_status" };
+        let status = match case[whose].as_str() {
+            Some("failure") => Status::Failure,
+            Some("cancelled") => Status::Cancelled,
+            _ => Status::Success,
+        };
+        let values =
+            Values { contexts: &BTreeMap::new(), status, hash_files: &|_| Err("no files".to_owned()) };
+        let held = lenient::holds(case["expr"].as_str().unwrap(), &values).unwrap();
+        row.case(case.to_string(), case["expect"] == held);
     }
     row.end();
 }

@@ -22,7 +22,11 @@ pub trait Hands: Send + Sync {
     /// Runs a script with `sh -e`, with these values over the step's environment. What it prints is in the step's log;
     /// what it writes to `$GITHUB_OUTPUT` is in the answer, and goes no further. The number is the command's, by which
     /// it is found again after a restart.
-    async fn shell(&mut self, script: &str, env: &BTreeMap<String, String>) -> Result<(u32, Finished), Failure>;
+    async fn shell(
+        &mut self,
+        script: &str,
+        env: &BTreeMap<String, String>,
+    ) -> Result<(u32, Finished), Failure>;
 
     /// An error, warning or notice of the step, with its line in the log.
     fn annotate(&mut self, level: AnnotationLevel, text: &str);
@@ -103,7 +107,11 @@ impl Use<'_> {
 
     /// A property of the context `github` as text.
     pub fn github(&self, key: &str) -> &str {
-        self.contexts.get("github").and_then(|github| github.get(key)).and_then(Value::as_str).unwrap_or_default()
+        self.contexts
+            .get("github")
+            .and_then(|github| github.get(key))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// What the main part saved for the post part.
