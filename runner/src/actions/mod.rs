@@ -18,7 +18,7 @@ pub mod manifest;
 pub mod reference;
 pub mod source;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 /// A runner's settings for actions.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -33,6 +33,9 @@ pub struct ActionSettings {
     pub tools: Option<PathBuf>,
     /// Built-in actions that are fetched and run as they are instead, by name (`actions/cache`).
     pub originals: Vec<String>,
+    /// Built-in actions beside the runner's own, of whoever embeds it.
+    #[serde(skip)]
+    pub more: Vec<Arc<dyn builtin::Builtin>>,
 }
 
 /// Where actions of some places are fetched from instead.

@@ -5,7 +5,7 @@
 //! copy reaches no other one. A version that is a commit costs no call to the remote once it is there; a tag or
 //! branch is asked for each time, since it may have been moved.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tidegate_protocol::messages::Source;
 use url::Url;
@@ -50,7 +50,7 @@ fn weight(mapping: &SourceMapping) -> usize {
     mapping.from.len() + if mapping.from.contains("://") { 0 } else { DEFAULT.len() }
 }
 
-/// Fetches an action into the folder that `dest` names for its commit, unless that is there already. `home` is where the stage's own source is: its credentials are
+/// Fetches the repository of an action into `dest`, a folder that is made. `home` is where the stage's own source is: its credentials are
 /// used for actions of the same host, when they may be. Blocking.
 pub fn fetch(
     action: &Remote,
@@ -58,7 +58,7 @@ pub fn fetch(
     mappings: &[SourceMapping],
     home: Option<&Source>,
     lock: Option<&Lock>,
-    dest: &dyn Fn(&str) -> PathBuf,
+    dest: &Path,
 ) -> Result<Fetched, String> {
     let (clone_url, mapped) = url(&action.repository, mappings);
     let host = |url: &str| Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
@@ -77,10 +77,7 @@ pub fn fetch(
     if let Some(lock) = lock {
         lock.allows(action, &resolved.commit)?;
     }
-    let dest = dest(&resolved.commit);
-    if !dest.exists() {
-        source::export(mirrors, &source, &resolved.commit, &dest).map_err(|error| error.to_string())?;
-    }
+    source::export(mirrors, &source, &resolved.commit, dest).map_err(|error| error.to_string())?;
     Ok(Fetched { commit: resolved.commit, stale: resolved.stale })
 }
 

@@ -233,13 +233,10 @@ impl Engine<'_> {
         }
         session::create_channel(&dirs.channel, &dirs.spool, &ctx.runner.shim)
             .map_err(|error| Failure::infrastructure(format!("{}: {error}", dirs.channel.display())))?;
-        let home = ctx.dirs.shared().join("home");
-        std::fs::create_dir_all(&home)
-            .map_err(|error| Failure::infrastructure(format!("{}: {error}", home.display())))?;
         let network = ctx.journal.entry().network;
         let mut mounts = prepare::mounts(ctx);
         mounts.push((ctx.dirs.workspace(), WORKSPACE.to_owned()));
-        mounts.push((home, "/github/home".to_owned()));
+        mounts.push((ctx.dirs.home(), "/github/home".to_owned()));
         let spec = SandboxSpec {
             owner,
             part: Some(part),

@@ -167,6 +167,11 @@ impl StageDirs {
         self.files().join("tidegate")
     }
 
+    /// The home of container actions. Never below a folder that a sandbox can write to: engines follow links.
+    pub(super) fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
     /// What the steps' decisions rest on.
     pub fn tape(&self) -> PathBuf {
         self.root.join("tape")

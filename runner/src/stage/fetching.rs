@@ -3,7 +3,7 @@
 //!
 //! An action that cannot be had fails the step that uses it, not the stage: it may never be run.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, io::Read as _, path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use tidegate_pipelines::plan::{Does, Step};
@@ -23,6 +23,7 @@ use crate::{
         reference::{Reference, Remote},
         source as actions,
     },
+    archive::beneath::Root,
     logs::line,
     sandbox::WORKSPACE,
     source,
@@ -144,12 +145,16 @@ impl Fetched {
         let (action, mirrors) = (remote.clone(), ctx.runner.action_mirrors.clone());
         let mappings = ctx.runner.actions.sources.clone();
         let home: Option<Source> = ctx.lease.trusted.then(|| ctx.lease.source.clone());
-        let root = ctx.dirs.shared();
+        let (shared, scratch) = (ctx.dirs.shared(), ctx.dirs.scratch());
         let fetched = blocking(move || {
-            let dest = |commit: &str| root.join(folder_of(&action, commit));
-            let fetched = actions::fetch(&action, &mirrors, &mappings, home.as_ref(), lock.as_ref(), &dest)?;
-            let folder = dest(&fetched.commit).join(&action.path);
-            Ok((read_manifest(&folder, &action.to_string())?, fetched))
+            // To a folder that no step sees; only then to where steps may have put links in the way.
+            let fresh = scratch.join(format!("action-{}", uuid::Uuid::now_v7().simple()));
+            let fetched = actions::fetch(&action, &mirrors, &mappings, home.as_ref(), lock.as_ref(), &fresh)?;
+            let manifest = read_manifest(&fresh, &action)?;
+            let placed = put_in_place(&shared, &fresh, &folder_of(&action, &fetched.commit));
+            let _ = std::fs::remove_dir_all(&fresh);
+            placed.map_err(|error| format!("{action} cannot be put into its place: {error}"))?;
+            Ok((manifest, fetched))
         })
         .await;
         let (manifest, fetched) = fetched.map_err(|reason| ctx.log.mask(&reason))?;
@@ -223,22 +228,32 @@ fn manifest_of(text: Option<(String, String)>) -> Result<Manifest, String> {
     }
 }
 
-/// The manifest in a folder of this machine that nobody has written to but the runner.
-fn read_manifest(folder: &Path, what: &str) -> Result<Option<(String, String)>, String> {
+/// The manifest of an action in its repository's files. They may hold links, which are not followed.
+fn read_manifest(files: &Path, action: &Remote) -> Result<Option<(String, String)>, String> {
+    let says = |error: std::io::Error| format!("{action}: {error}");
+    let root = Root::open(files).map_err(says)?;
     for name in manifest::FILES {
-        let path = folder.join(name);
-        if let Ok(data) = std::fs::symlink_metadata(&path)
-            && data.is_file()
-            && data.len() <= manifest::LARGEST
-        {
-            let text = std::fs::read_to_string(&path).map_err(|error| format!("{what}: {name}: {error}"))?;
-            return Ok(Some((format!("{what}: {name}"), text)));
+        let Ok(file) = root.read(&Path::new(&action.path).join(name)) else { continue };
+        if file.metadata().is_ok_and(|data| data.is_file() && data.len() <= manifest::LARGEST) {
+            let mut text = String::new();
+            file.take(manifest::LARGEST).read_to_string(&mut text).map_err(says)?;
+            return Ok(Some((format!("{action}: {name}"), text)));
         }
     }
-    if folder.join("Dockerfile").is_file() {
-        return Ok(None);
+    match root.read(&Path::new(&action.path).join("Dockerfile")) {
+        Ok(_) => Ok(None),
+        Err(_) => Err(format!("`{action}` is no action: there is no action.yml in it")),
     }
-    Err(format!("`{what}` is no action: there is no action.yml in it"))
+}
+
+/// Moves an action's files to where the sandbox sees them, unless they are there already.
+fn put_in_place(shared: &Path, files: &Path, place: &str) -> std::io::Result<()> {
+    let (root, place) = (Root::open(shared)?, Path::new(place));
+    if root.read(place).is_ok() {
+        return Ok(());
+    }
+    root.make_folders(place.parent().unwrap_or(Path::new("")))?;
+    root.place(files, place)
 }
 
 /// An action of the workspace, as it is now.

@@ -13,7 +13,7 @@ use super::{
     Failure, ResultsError, StageContext, WorkspaceFrom,
     paths::{LENT_NODE, LENT_TOOLS, SHARED},
 };
-use crate::{archive, logs::line, source};
+use crate::{archive, journal::Phase, logs::line, source};
 
 /// Makes an attempt's folders, for this user's eyes only.
 pub(super) fn folders(ctx: &StageContext) -> Result<(), Failure> {
@@ -25,7 +25,8 @@ pub(super) fn folders(ctx: &StageContext) -> Result<(), Failure> {
         for (host, _) in mounts(ctx) {
             fs::create_dir_all(host)?;
         }
-        if ctx.is_lenient() {
+        // Once: later on whatever is there may be a link that a step put there.
+        if ctx.is_lenient() && ctx.journal.phase() == Phase::Preparing {
             shared(ctx)?;
         }
         Ok(())
@@ -39,13 +40,9 @@ fn shared(ctx: &StageContext) -> io::Result<()> {
     for folder in ["actions", "temp", "tools"] {
         fs::create_dir_all(shared.join(folder))?;
     }
-    let path = shared.join("event.json");
-    // Steps may change it afterwards; that is theirs.
-    if !path.exists() {
-        let event = ctx.lease.contexts.get("github").and_then(|github| github.get("event"));
-        fs::write(path, event.map_or_else(|| "{}".to_owned(), ToString::to_string))?;
-    }
-    Ok(())
+    let event = ctx.lease.contexts.get("github").and_then(|github| github.get("event"));
+    fs::write(shared.join("event.json"), event.map_or_else(|| "{}".to_owned(), ToString::to_string))?;
+    fs::create_dir_all(ctx.dirs.home())
 }
 
 /// Fills the workspace. Returns the exact keys of caches that were found, which need not be stored again.

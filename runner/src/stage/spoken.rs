@@ -79,6 +79,8 @@ impl Spoken {
     pub(super) fn begin(&self, index: u32, settings: StreamSettings) {
         let paths = self.paths.clone();
         let load = move |path: &str| paths.read_text(path, MATCHER_BYTES);
+        // One that was begun and never ran leaves its matchers.
+        drop(self.heard());
         let mut state = lock(&self.state);
         let stream = Stream::new(settings, std::mem::take(&mut state.matchers), Box::new(load));
         state.open = Some((index, stream, Heard::default()));

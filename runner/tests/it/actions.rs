@@ -1,14 +1,20 @@
 //! Steps that use actions, on the scripted engine: composite, JavaScript (run by a shell script that calls itself
 //! `node`), containers and built-in ones; from the workspace and from repositories of this machine.
 
-use std::{path::Path, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command, sync::Arc};
 
 use serde_json::{Value, json};
 use tidegate_protocol::{
     messages::{Lease, Outcome, Secret},
     status::StepStatus,
 };
-use tidegate_runner::actions::SourceMapping;
+use tidegate_runner::{
+    actions::{
+        SourceMapping,
+        builtin::{Builtin, Use},
+    },
+    stage::Failure,
+};
 
 use crate::{
     steps::{Ran, Runner, with},
@@ -414,6 +420,129 @@ runs:
     assert_eq!(ran.text(5), "main deep\nwaiting 2\n");
     assert_eq!(ran.text(6), "post deep\n");
     assert_eq!(ran.name(7), "Post actions/checkout@v4");
+    runner.stop().await;
+}
+
+/// A step that puts links where the runner writes: nothing of what follows may reach outside.
+#[tokio::test]
+async fn links_in_the_way_lead_nowhere() {
+    let action =
+        Origin::new(&[("action.yml", "runs: {using: composite, steps: [{run: echo ran, shell: sh}]}")]);
+    std::os::unix::fs::symlink("/etc", action.folder.path().join("out")).unwrap();
+    action.commit(&[]);
+    let mapping = mapped("team/tool", &action);
+    let outside = tempfile::tempdir().unwrap();
+    let runner = Runner::start_with(|config| config.actions.sources = vec![mapping]).await;
+    let app = Origin::new(&[("a.txt", "one\n")]);
+    let late = "runs: {using: composite, steps: [{uses: team/tool@main}]}";
+    let out = outside.path().display();
+    let steps = json!([
+        files(&[("late/action.yml", late)]),
+        sh(&format!(
+            "cd \"$RUNNER_TEMP/..\"; rm -rf actions event.json; ln -s {out} actions; ln -s {out}/event event.json; ln -s {out} home"
+        )),
+        with(uses("./late", json!({})), json!({ "continue_on_error": true })),
+        with(uses("team/tool/out@main", json!({})), json!({ "continue_on_error": true })),
+    ]);
+    let ran = runner.run_lease(app.lease(steps)).await;
+    assert_eq!((ran.status(3), ran.status(4)), (StepStatus::Failed, StepStatus::Failed), "{}", ran.all());
+    assert!(ran.text(3).contains("cannot be put into its place"), "{}", ran.text(3));
+    assert!(ran.text(4).contains("there is no action.yml"), "{}", ran.text(4));
+    assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
+    runner.stop().await;
+}
+
+/// A built-in action that speaks, runs commands, and waits in the middle of one.
+struct Probe {
+    gate: std::path::PathBuf,
+}
+
+#[async_trait::async_trait]
+impl Builtin for Probe {
+    fn name(&self) -> &'static str {
+        "test/probe"
+    }
+
+    fn inputs(&self) -> &'static [(&'static str, &'static str)] {
+        &[("word", "${{ github.repository }}"), ("fail", "false")]
+    }
+
+    async fn main(&self, step: &mut Use<'_>) -> Result<(), Failure> {
+        step.say(format!("begins with {}", step.input("word")));
+        let script = "echo run >> \"$GATE/runs\"; echo \"found=$HIS $OWN\" >> $GITHUB_OUTPUT; echo waiting; while [ ! -e \"$GATE/go\" ]; do sleep 0.02; done; echo went";
+        let env = BTreeMap::from([
+            ("HIS".to_owned(), "his".to_owned()),
+            ("GATE".to_owned(), self.gate.display().to_string()),
+        ]);
+        let finished = step.shell(script, &env).await?;
+        step.hide("letmein77");
+        step.warn("careful, letmein77");
+        step.say("ends");
+        let second = step.shell("exit 5", &BTreeMap::new()).await?;
+        step.set_output("found", finished.outputs["found"].clone());
+        step.set_output("code", second.exit_code.unwrap_or_default().to_string());
+        step.export("PROBE", "exported");
+        step.save_state("word", step.input("word").to_owned());
+        match step.flag("fail")? {
+            true => Err(Failure::failed("as it was asked to")),
+            false => Ok(()),
+        }
+    }
+
+    fn post_if(&self) -> Option<&'static str> {
+        Some("always()")
+    }
+
+    async fn post(&self, step: &mut Use<'_>) -> Result<(), Failure> {
+        let word = step.state("word").to_owned();
+        step.say(format!("after {word}"));
+        step.shell("echo $PROBE", &BTreeMap::new()).await.map(|_| ())
+    }
+}
+
+#[tokio::test]
+async fn a_built_in_action_is_replayed_or_begun_again() {
+    let gate = tempfile::tempdir().unwrap();
+    let probe: Arc<dyn Builtin> = Arc::new(Probe { gate: gate.path().to_owned() });
+    let mut runner = Runner::start_with(|config| config.actions.more = vec![probe]).await;
+    let wait = format!("echo waiting; while [ ! -e {}/end ]; do sleep 0.02; done", gate.path().display());
+    let steps = json!([
+        with(uses("test/probe@v1", json!({})), json!({ "id": "p", "env": { "OWN": "own" } })),
+        sh(&format!(
+            "echo '${{{{ steps.p.outputs.found }}}} ${{{{ steps.p.outputs.code }}}}' $PROBE; {wait}"
+        )),
+        uses("test/probe@v1", json!({ "fail": "true", "word": "two" })),
+    ]);
+    let attempt = runner.model.queue(lease(lenient(steps)));
+    runner.model.printed(attempt, 1, "waiting").await;
+    runner.kill_and_restart().await;
+    std::fs::write(gate.path().join("go"), "").unwrap();
+    runner.model.printed(attempt, 2, "waiting").await;
+    runner.kill_and_restart().await;
+    std::fs::write(gate.path().join("end"), "").unwrap();
+    let finish = runner.model.finished(attempt).await;
+    let ran = Ran { finish, known: runner.model.attempt(attempt).unwrap() };
+    assert_eq!(
+        ran.finish.reason.as_deref(),
+        Some("step `test/probe@v1`: as it was asked to"),
+        "{}",
+        ran.all()
+    );
+    assert_eq!(
+        ran.text(1),
+        "begins with team/app\nwaiting\nwent\n\u{1b}[33mWarning: careful, ***\u{1b}[0m\nends\n"
+    );
+    assert_eq!(ran.text(2), "his own 5 exported\nwaiting\n");
+    assert_eq!(
+        (ran.text(4).as_str(), ran.text(5).as_str()),
+        ("after two\nexported\n", "after team/app\nexported\n")
+    );
+    assert_eq!(
+        std::fs::read_to_string(gate.path().join("runs")).unwrap(),
+        "run\nrun\n",
+        "each command ran once"
+    );
+    assert_eq!(ran.annotations().warnings, 2);
     runner.stop().await;
 }
 

@@ -24,6 +24,7 @@ pub struct Runner {
     pub engine: Arc<Fake>,
     pub data: tempfile::TempDir,
     agent: Option<Agent>,
+    actions: tidegate_runner::actions::ActionSettings,
 }
 
 impl Runner {
@@ -35,8 +36,9 @@ impl Runner {
         let (model, engine, data) = (Model::start().await, Fake::new(), tempfile::tempdir().unwrap());
         let mut config = crate::support::agent::config(&model, data.path());
         change(&mut config);
+        let actions = config.actions.clone();
         let agent = Some(Agent::start_with(config, engine.clone()));
-        Self { model, engine, data, agent }
+        Self { model, engine, data, agent, actions }
     }
 
     pub async fn run(&self, stage: StagePlan) -> Ran {
@@ -52,7 +54,8 @@ impl Runner {
     /// SIGKILL, and a new process on the same folder.
     pub async fn kill_and_restart(&mut self) {
         self.agent.take().unwrap().kill().await;
-        let config = crate::support::agent::config(&self.model, self.data.path());
+        let mut config = crate::support::agent::config(&self.model, self.data.path());
+        config.actions = self.actions.clone();
         self.agent = Some(Agent::start_with(config, self.engine.clone()));
     }
 

@@ -72,6 +72,15 @@ pub fn all() -> Vec<Arc<dyn Builtin>> {
 /// The built-in action for a reference, unless this runner runs the original.
 pub fn find(ctx: &StageContext, action: &Remote) -> Option<Arc<dyn Builtin>> {
     let name = action.name();
-    let original = ctx.runner.actions.originals.iter().any(|original| original.eq_ignore_ascii_case(&name));
-    if original { None } else { all().into_iter().find(|builtin| builtin.name() == name) }
+    let settings = &ctx.runner.actions;
+    if settings.originals.iter().any(|original| original.eq_ignore_ascii_case(&name)) {
+        return None;
+    }
+    settings.more.iter().cloned().chain(all()).find(|builtin| builtin.name() == name)
+}
+
+impl std::fmt::Debug for dyn Builtin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
 }
