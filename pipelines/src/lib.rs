@@ -22,6 +22,7 @@ pub mod lenient;
 mod native;
 mod nearest;
 pub mod outline;
+mod plain;
 pub mod plan;
 mod quantity;
 mod render;
@@ -37,6 +38,7 @@ pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use glob::{Patterns, check as check_pattern};
 pub use native::{check, compile, expand_native, json_schema, triggers};
+pub use plain::yaml as plain_yaml;
 pub use render::render;
 pub use resolve::{condition, render_template, resolve};
 pub use setting::{FileRef, Files, Machine, NoFiles, Setting};

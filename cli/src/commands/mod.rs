@@ -47,7 +47,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Up(command) => asynchronous(command.run(File::read(config)?)),
         Command::Server(command) => asynchronous(command.run(File::read(config)?)),
         Command::Runner(command) => asynchronous(command.run(File::read(config)?)),
-        Command::Run(command) => asynchronous(command.run()),
+        Command::Run(command) => asynchronous(command.run(File::read(config)?)),
         Command::Validate(command) => command.run(),
         Command::Explain(command) => command.run(),
         Command::Plan(command) => command.run(),

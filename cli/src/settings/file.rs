@@ -8,6 +8,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use tidegate_runner::actions::ActionSettings;
 use url::Url;
 
 use crate::failure::{Doing, Failure, Outcome};
@@ -112,6 +113,8 @@ pub struct Runner {
     pub allow_file_clone: Option<bool>,
     /// Seconds a step may take to end after TERM.
     pub grace_seconds: Option<u64>,
+    /// `[runner.actions]`: where actions come from, and what they are lent.
+    pub actions: ActionSettings,
 }
 
 impl File {

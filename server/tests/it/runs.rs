@@ -398,12 +398,12 @@ async fn stages_of_a_group_go_one_after_the_other_across_runs(pool: PgPool) {
         let why = reason(&world, run, "ship").await.unwrap();
         assert_eq!(why, "waits for `ship` of run 1, which goes first in the concurrency group production");
     }
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert!(claim(&world, runner, &[LABEL]).await.is_none());
     // One that waits is stopped, and is in nobody's way.
     runs::cancel(&world.app, queue[1], &world.admin).await.unwrap();
     finish(&world, runner, &first, finished(Outcome::Failed)).await.unwrap();
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     carry_out(&world, runner, queue[2], "ship", Outcome::Succeeded).await;
     // Taken up again it joins at the end.
     runs::rerun(&world.app, queue[0], Scope::Failed, &world.admin).await.unwrap();
@@ -424,7 +424,7 @@ async fn a_newer_stage_of_a_group_takes_the_place_of_the_older(pool: PgPool) {
     }
     let first = lease(&world, runner).await;
     assert_eq!(first.run, queue[0]);
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     let renew = Renew { backlog_bytes: 0 };
     assert!(leases::renew(&world.app, runner, first.attempt, first.epoch, &renew).await.unwrap().cancel);
     assert_eq!(status(&world, queue[1], "ship").await, "cancelled");
@@ -433,6 +433,6 @@ async fn a_newer_stage_of_a_group_takes_the_place_of_the_older(pool: PgPool) {
     assert_eq!(status(&world, queue[2], "ship").await, "blocked");
     finish(&world, runner, &first, finished(Outcome::Cancelled)).await.unwrap();
     assert_eq!(reason(&world, queue[0], "ship").await.as_deref(), Some(why));
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     carry_out(&world, runner, queue[2], "ship", Outcome::Succeeded).await;
 }

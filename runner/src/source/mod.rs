@@ -7,21 +7,23 @@
 //! The workspace gets a `.git` of its own with just that commit (as after a clone of depth 1): sharing the mirror's
 //! objects would let a stage change what the next one checks out.
 
+mod history;
+mod published;
+
 use std::{
     cell::Cell,
     fs::File,
-    io::Write,
     path::{Path, PathBuf},
 };
 
-use git2::{
-    AutotagOption, Commit, Cred, CredentialType, FetchOptions, ObjectType, Oid, RemoteCallbacks, Repository,
-    build::CheckoutBuilder,
-};
+use git2::{AutotagOption, Cred, CredentialType, FetchOptions, Oid, RemoteCallbacks, Repository};
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest, Sha256};
 use tidegate_protocol::messages::Source;
 use url::Url;
+
+pub use history::{Depth, Wish, checkout_as};
+pub use published::{Resolved, export, read_file, resolve};
 
 /// Why a checkout failed, in one sentence.
 #[derive(Debug, thiserror::Error)]
@@ -87,27 +89,36 @@ pub fn checkout(
     dest: &Path,
     allow_file: bool,
 ) -> Result<Checkout, SourceError> {
+    checkout_as(mirrors, source, dest, allow_file, &Wish::default())
+}
+
+/// A mirror, locked.
+struct Mirror {
+    repository: Repository,
+    from_mirror: bool,
+    _lock: Flock<File>,
+}
+
+/// The repository's mirror with the source's commit in it.
+fn present(mirrors: &Path, source: &Source, allow_file: bool) -> Result<(Mirror, Oid), SourceError> {
     let url = check(source, allow_file)?;
     let oid = Oid::from_str(&source.sha).map_err(|_| refused_sha(&source.sha))?;
     let folder = mirrors.join(mirror_name(source));
     std::fs::create_dir_all(&folder).map_err(SourceError::io(format!("create {}", folder.display())))?;
-    let _lock = lock(&folder)?;
-    let mirror = open_mirror(&folder)?;
-    let from_mirror = mirror.find_commit(oid).is_ok();
+    let lock = lock(&folder)?;
+    let repository = open_mirror(&folder)?;
+    let from_mirror = repository.find_commit(oid).is_ok();
     if !from_mirror {
-        fetch(&mirror, source, &url, oid)?;
+        fetch(&repository, source, &url, oid)?;
     }
-    let commit = mirror.find_commit(oid).map_err(|_| SourceError::Gone {
-        repository: source.repository.clone(),
-        reference: source.reference.clone(),
-        sha: source.sha.clone(),
-    })?;
-    let mut notes = Vec::new();
-    if commit.tree().is_ok_and(|tree| tree.get_name(".gitmodules").is_some()) {
-        notes.push("submodules are not fetched".to_owned());
+    if repository.find_commit(oid).is_err() {
+        return Err(SourceError::Gone {
+            repository: source.repository.clone(),
+            reference: source.reference.clone(),
+            sha: source.sha.clone(),
+        });
     }
-    write_workspace(&mirror, &commit, source, dest)?;
-    Ok(Checkout { from_mirror, notes })
+    Ok((Mirror { repository, from_mirror, _lock: lock }, oid))
 }
 
 fn refused_sha(sha: &str) -> SourceError {
@@ -116,6 +127,11 @@ fn refused_sha(sha: &str) -> SourceError {
 
 /// Checks everything that came from outside.
 fn check(source: &Source, allow_file: bool) -> Result<Url, SourceError> {
+    check_commit(source)?;
+    check_url(source, allow_file)
+}
+
+fn check_commit(source: &Source) -> Result<(), SourceError> {
     if source.sha.len() != 40 || !source.sha.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(refused_sha(&source.sha));
     }
@@ -123,6 +139,10 @@ fn check(source: &Source, allow_file: bool) -> Result<Url, SourceError> {
     if !valid {
         return Err(SourceError::Refused(format!("`{}` is no full ref name", source.reference)));
     }
+    Ok(())
+}
+
+fn check_url(source: &Source, allow_file: bool) -> Result<Url, SourceError> {
     let url = Url::parse(&source.clone_url).map_err(|error| {
         SourceError::Refused(format!("the clone URL of {} is no URL: {error}", source.repository))
     })?;
@@ -184,14 +204,37 @@ fn fetch(mirror: &Repository, source: &Source, url: &Url, oid: Oid) -> Result<()
 }
 
 fn fetch_refspec(mirror: &Repository, source: &Source, url: &Url, refspec: &str) -> Result<(), SourceError> {
-    let failed = |error: git2::Error| SourceError::Fetch {
+    fetch_refspecs(mirror, source, url, &[refspec])
+}
+
+fn fetch_refspecs(
+    mirror: &Repository,
+    source: &Source,
+    url: &Url,
+    refspecs: &[&str],
+) -> Result<(), SourceError> {
+    let mut options = FetchOptions::new();
+    options
+        .download_tags(AutotagOption::None)
+        .follow_redirects(git2::RemoteRedirect::Initial)
+        .update_fetchhead(false)
+        .remote_callbacks(callbacks(source, url));
+    let mut remote = mirror.remote_anonymous(&source.clone_url).map_err(failed(source))?;
+    remote.fetch(refspecs, Some(&mut options), None).map_err(failed(source))
+}
+
+fn failed(source: &Source) -> impl Fn(git2::Error) -> SourceError {
+    |error| SourceError::Fetch {
         repository: source.repository.clone(),
         reference: source.reference.clone(),
         reason: error.message().to_owned(),
-    };
+    }
+}
+
+fn callbacks<'c>(source: &'c Source, url: &'c Url) -> RemoteCallbacks<'c> {
     let tries = Cell::new(0);
     let mut callbacks = RemoteCallbacks::new();
-    callbacks.credentials(|asked, user, allowed| {
+    callbacks.credentials(move |asked, user, allowed| {
         // The library asks again after a refusal; once was enough.
         tries.set(tries.get() + 1);
         if tries.get() > 1 {
@@ -210,70 +253,7 @@ fn fetch_refspec(mirror: &Repository, source: &Source, url: &Url, refspec: &str)
         }
         Err(git2::Error::from_str("the remote wants a kind of credentials that is not supported"))
     });
-    let mut options = FetchOptions::new();
-    options
-        .download_tags(AutotagOption::None)
-        .follow_redirects(git2::RemoteRedirect::Initial)
-        .update_fetchhead(false)
-        .remote_callbacks(callbacks);
-    let mut remote = mirror.remote_anonymous(&source.clone_url).map_err(failed)?;
-    remote.fetch(&[refspec], Some(&mut options), None).map_err(failed)
-}
-
-/// Makes a repository with just this commit, and its files.
-fn write_workspace(
-    mirror: &Repository,
-    commit: &Commit<'_>,
-    source: &Source,
-    dest: &Path,
-) -> Result<(), SourceError> {
-    let what = || format!("check out {} into the workspace", source.sha);
-    let mut options = git2::RepositoryInitOptions::new();
-    options.external_template(false).initial_head("main");
-    let repository = Repository::init_opts(dest, &options).map_err(SourceError::local(what()))?;
-    copy_commit(mirror, &repository, commit.id()).map_err(SourceError::local(what()))?;
-    // Git's own mark of a history that is cut here.
-    write_file(&repository.path().join("shallow"), format!("{}\n", commit.id()).as_bytes())?;
-    // Opened again, so that the cut is known.
-    let repository = Repository::open(dest).map_err(SourceError::local(what()))?;
-    set_head(&repository, source, commit.id()).map_err(SourceError::local(what()))?;
-    repository.remote("origin", &source.clone_url).map_err(SourceError::local(what()))?;
-    let object =
-        repository.find_object(commit.id(), Some(ObjectType::Commit)).map_err(SourceError::local(what()))?;
-    let mut checkout = CheckoutBuilder::new();
-    checkout.force();
-    repository.checkout_tree(&object, Some(&mut checkout)).map_err(SourceError::local(what()))
-}
-
-/// Copies the commit with its tree, as one pack.
-fn copy_commit(mirror: &Repository, to: &Repository, commit: Oid) -> Result<(), git2::Error> {
-    let mut builder = mirror.packbuilder()?;
-    builder.insert_commit(commit)?;
-    let odb = to.odb()?;
-    let mut writer = odb.packwriter()?;
-    let mut failed = None;
-    builder.foreach(|chunk| match writer.write_all(chunk) {
-        Ok(()) => true,
-        Err(error) => {
-            failed = Some(error);
-            false
-        }
-    })?;
-    if let Some(error) = failed {
-        return Err(git2::Error::from_str(&error.to_string()));
-    }
-    writer.commit()?;
-    Ok(())
-}
-
-/// On the branch that was pushed where there is one, else detached.
-fn set_head(repository: &Repository, source: &Source, commit: Oid) -> Result<(), git2::Error> {
-    repository.reference(&source.reference, commit, true, "tidegate")?;
-    if source.reference.starts_with("refs/heads/") {
-        repository.set_head(&source.reference)
-    } else {
-        repository.set_head_detached(commit)
-    }
+    callbacks
 }
 
 fn write_file(path: &PathBuf, bytes: &[u8]) -> Result<(), SourceError> {
@@ -281,5 +261,4 @@ fn write_file(path: &PathBuf, bytes: &[u8]) -> Result<(), SourceError> {
 }
 
 #[cfg(test)]
-#[path = "source_tests.rs"]
 mod tests;
