@@ -40,6 +40,17 @@ pub struct Delivery {
     pub attempts: i32,
 }
 
+/// The same as a row.
+#[derive(sqlx::FromRow)]
+struct Taken {
+    id: Uuid,
+    repository_id: Uuid,
+    event: String,
+    body: Vec<u8>,
+    attempts: i32,
+    run_id: Option<Uuid>,
+}
+
 impl Tx {
     /// Stores a delivery. None: it is there already, by its id or by its bytes.
     pub async fn insert_delivery(&mut self, new: &NewDelivery<'_>) -> Result<Option<DeliveryId>, Error> {
@@ -79,7 +90,7 @@ impl Tx {
     /// Takes the next delivery for so long; nobody else gets it until then. Only the oldest of a repository is
     /// ever handed out, so pushes are worked on in the order they came.
     pub async fn take_delivery(&mut self, hold: Duration) -> Result<Option<Delivery>, Error> {
-        let row: Option<(Uuid, Uuid, String, Vec<u8>, i32, Option<Uuid>)> = sqlx::query_as(
+        let row: Option<Taken> = sqlx::query_as(
             "update deliveries set attempts = attempts + 1, not_before = now() + make_interval(secs => $1)
              where id = (select d.id from deliveries d where d.state = 'received' and d.not_before <= now()
                          and not exists (select from deliveries o where o.repository_id = d.repository_id
@@ -90,13 +101,13 @@ impl Tx {
         .bind(hold.as_secs_f64())
         .fetch_optional(&mut *self.inner)
         .await?;
-        Ok(row.map(|(id, repository, event, body, attempts, ended)| Delivery {
-            id: DeliveryId(id),
-            repository: RepositoryId(repository),
-            event,
-            body,
-            attempts,
-            ended: ended.map(RunId),
+        Ok(row.map(|row| Delivery {
+            id: DeliveryId(row.id),
+            repository: RepositoryId(row.repository_id),
+            event: row.event,
+            body: row.body,
+            ended: row.run_id.map(RunId),
+            attempts: row.attempts,
         }))
     }
 
