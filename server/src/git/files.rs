@@ -27,7 +27,7 @@ const ALL: Duration = Duration::from_secs(120);
 const EACH: Duration = Duration::from_secs(60);
 
 /// Reads other files. Blocking: for threads where that is allowed.
-pub(crate) struct OtherFiles {
+pub struct OtherFiles {
     app: App,
     repository: Repository,
     reference: String,
@@ -47,7 +47,7 @@ struct Seen {
 
 impl OtherFiles {
     /// Those that files of a repository may name at a commit. Within a tokio runtime.
-    pub(crate) fn new(app: &App, repository: &Repository, reference: &str, sha: &str, trusted: bool) -> Self {
+    pub fn new(app: &App, repository: &Repository, reference: &str, sha: &str, trusted: bool) -> Self {
         Self {
             app: app.clone(),
             repository: repository.clone(),
@@ -65,7 +65,7 @@ impl OtherFiles {
     }
 
     /// Why a file could not be read that perhaps can be later.
-    pub(crate) fn away(&self) -> Option<String> {
+    pub fn away(&self) -> Option<String> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).away.clone()
     }
 

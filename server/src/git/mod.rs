@@ -10,7 +10,7 @@ mod mirror;
 
 use std::{path::PathBuf, sync::PoisonError, time::Duration};
 
-pub(crate) use files::OtherFiles;
+pub use files::OtherFiles;
 use mirror::{Job, lock_of};
 pub(crate) use mirror::{check_path, check_reference, check_url};
 use tidegate_protocol::ids::RepositoryId;

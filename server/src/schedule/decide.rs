@@ -254,7 +254,7 @@ fn hold(stage: &StageFacts, environment: &Surroundings) -> Option<String> {
 /// Says so, once.
 fn held(stage: &StageFacts, environment: Option<String>, reason: String) -> Option<Action> {
     let known = stage.reason.as_deref() == Some(&reason);
-    (!known).then(|| Action::Hold { stage: stage.id, environment, reason })
+    (!known).then_some(Action::Hold { stage: stage.id, environment, reason })
 }
 
 fn queue(facts: &Facts, stage: &StageFacts, environment: Option<String>, gate: Option<&GateFacts>) -> Action {

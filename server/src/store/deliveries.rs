@@ -43,6 +43,17 @@ pub struct Delivery {
     pub attempts: i32,
 }
 
+/// The same as a row.
+#[derive(sqlx::FromRow)]
+struct Taken {
+    id: Uuid,
+    repository_id: Uuid,
+    event: String,
+    body: Vec<u8>,
+    attempts: i32,
+    run_id: Option<Uuid>,
+}
+
 impl Tx {
     /// Stores deliveries and gives the ids of those that are new; the others are there already, by their id or by
     /// their bytes.
@@ -87,7 +98,7 @@ impl Tx {
     /// Takes the next delivery for so long; nobody else gets it until then. Only the oldest of a repository is
     /// ever handed out, so pushes are worked on in the order they came.
     pub async fn take_delivery(&mut self, hold: Duration) -> Result<Option<Delivery>, Error> {
-        let row: Option<(Uuid, Uuid, String, Vec<u8>, i32, Option<Uuid>)> = sqlx::query_as(
+        let row: Option<Taken> = sqlx::query_as(
             "update deliveries set attempts = attempts + 1, not_before = now() + make_interval(secs => $1)
              where id = (select d.id from deliveries d
                          where d.not_before <= now() and d.id in (
@@ -101,13 +112,13 @@ impl Tx {
         .bind(hold.as_secs_f64())
         .fetch_optional(&mut *self.inner)
         .await?;
-        Ok(row.map(|(id, repository, event, body, attempts, ended)| Delivery {
-            id: DeliveryId(id),
-            repository: RepositoryId(repository),
-            event,
-            body,
-            attempts,
-            ended: ended.map(RunId),
+        Ok(row.map(|row| Delivery {
+            id: DeliveryId(row.id),
+            repository: RepositoryId(row.repository_id),
+            event: row.event,
+            body: row.body,
+            ended: row.run_id.map(RunId),
+            attempts: row.attempts,
         }))
     }
 
