@@ -18,6 +18,7 @@ pub mod findings;
 mod glob;
 pub mod graph;
 pub mod import;
+pub mod lockfile;
 mod native;
 mod nearest;
 pub mod outline;
