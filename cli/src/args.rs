@@ -40,6 +40,8 @@ pub enum Command {
     Graph(graph::Draw),
     /// Serve an editor: mistakes, completion, explanations and quick fixes
     Lsp(lsp::Lsp),
+    /// Pin the remote actions of workflows to commits
+    Lock(lock::Lock),
     /// Write a native pipeline for a file of another CI system
     Import(import::Import),
     /// Show the whole road on this machine: push, checks, image, gate, deployment, rollback

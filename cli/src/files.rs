@@ -99,6 +99,20 @@ fn walk(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Outcome {
     Ok(())
 }
 
+/// The descriptions of a repository's own actions: at its top, and below `.github`.
+pub fn actions(root: &Path) -> Outcome<Vec<PathBuf>> {
+    let named = |path: &PathBuf| path.file_stem().is_some_and(|name| name == "action");
+    let mut found = Vec::new();
+    let folder = root.join(".github");
+    if folder.is_dir() {
+        walk(&folder, MOST_DEPTH, &mut found)?;
+    }
+    let top = ["action.yml", "action.yaml"].map(|name| root.join(name));
+    found.extend(top.into_iter().filter(|path| path.is_file()));
+    found.retain(named);
+    Ok(found)
+}
+
 fn hidden(path: &Path) -> bool {
     path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with('.'))
 }

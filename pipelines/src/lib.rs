@@ -19,6 +19,7 @@ mod glob;
 pub mod graph;
 pub mod import;
 pub mod lenient;
+pub mod lockfile;
 mod native;
 mod nearest;
 pub mod outline;

@@ -30,6 +30,7 @@ pub mod logs;
 pub mod mask;
 pub mod sandbox;
 pub mod source;
+pub mod source_refs;
 pub mod stage;
 mod sync;
 pub mod verbs;

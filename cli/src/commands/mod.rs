@@ -9,6 +9,7 @@ pub mod gates;
 pub mod graph;
 pub mod hook;
 pub mod import;
+pub mod lock;
 pub mod login;
 pub mod logs;
 pub mod lsp;
@@ -53,6 +54,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Plan(command) => command.run(),
         Command::Graph(command) => command.run(),
         Command::Lsp(command) => command.run(),
+        Command::Lock(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Demo(command) => asynchronous(command.run()),
         Command::Schema => print_json(&tidegate_pipelines::json_schema()),

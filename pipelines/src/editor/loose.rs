@@ -207,10 +207,9 @@ impl<'t> Reader<'t> {
             Some(quote @ (b'"' | b'\'')) => {
                 let inside = start + 1;
                 let close = closing(self.text, inside, quote);
-                if close.is_none_or(|close| close >= end) {
-                    if close.is_some() || self.at <= self.text.len() {
-                        return self.quoted(owner, close, column);
-                    }
+                let more = close.is_some() || self.at <= self.text.len();
+                if more && close.is_none_or(|close| close >= end) {
+                    return self.quoted(owner, close, column);
                 }
             }
             _ => {}

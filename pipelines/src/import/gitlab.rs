@@ -223,7 +223,7 @@ fn job(
         }
     }
     stage.runs_on = job.get("tags").map(texts).unwrap_or_default().into_iter().map(str::to_owned).collect();
-    stage.timeout = job.text("timeout").and_then(|text| span(text)).map(duration);
+    stage.timeout = job.text("timeout").and_then(span).map(duration);
     retry(job, &mut stage);
     if let Some(node) = job.get("allow_failure") {
         stage.continue_on_error = flag(node).unwrap_or(true);

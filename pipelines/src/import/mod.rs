@@ -16,7 +16,7 @@ mod expressions;
 mod gitlab;
 mod gitlab_rules;
 mod mend;
-mod reading;
+pub(crate) mod reading;
 mod woodpecker;
 mod write;
 

@@ -18,7 +18,7 @@ const MERGE: &str = "<!";
 const MOST_NOTES: usize = 200;
 
 /// The tree of a file.
-pub(super) fn tree(file: &SourceFile<'_>) -> Result<Node, Vec<Diagnostic>> {
+pub(crate) fn tree(file: &SourceFile<'_>) -> Result<Node, Vec<Diagnostic>> {
     let text = without_merge_keys(file.text);
     let file = SourceFile { path: file.path, text: &text };
     let mut problems = Problems::new(&file);
