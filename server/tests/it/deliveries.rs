@@ -137,7 +137,7 @@ async fn what_is_left_out_on_purpose_leaves_no_required_mark_hanging(pool: PgPoo
     work_off(&world).await;
     assert_eq!(all_runs(&world).await.len(), 1);
     let told = skipped(&world).await;
-    let said = "the commit's message says [skip ci]";
+    let said = "the commit's message asks for no run: it has `[skip ci]`";
     assert_eq!(told[1..], [format!("ci: {said}"), format!("docs: {said}")]);
 
     // A commit that has a mark of the pipeline keeps it.
