@@ -14,6 +14,7 @@ mod diagnostic;
 pub mod event;
 mod expressions;
 mod glob;
+pub mod lenient;
 mod native;
 mod nearest;
 pub mod plan;
