@@ -75,6 +75,7 @@ codes! {
     TYPE_MISMATCH Error "TG0504" "An expression compares or combines values of types that do not go together."
     EXPRESSION_IN_SCRIPT Error "TG0505" "`${{ }}` in a script would paste text that others may choose into a shell. Put the value under `env` and use it as a variable."
     NO_EXPRESSION_HERE Error "TG0506" "This value is read before any run exists, or has no place for expressions."
+    NEVER_HOLDS Error "TG0507" "A comparison that can never hold: what it reads is never what it is compared with."
 
     NO_TRIGGER Error "TG0601" "A pipeline says under `on` what starts it."
     BAD_CRON Error "TG0602" "A schedule has five fields: minute, hour, day of month, month, day of week; and it must come due at some time."
@@ -85,6 +86,8 @@ codes! {
     IMAGE_NOT_PINNED Warning "TG0902" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."
     SECRETS_IN_PULL_REQUESTS Warning "TG0903" "A pull request changes what runs before anybody reviewed it. Here it would run with secrets; forks never get them."
     ONLY_NEGATIVE Warning "TG0904" "The pattern list only takes away, which is read as: everything but these."
+    NEVER_EQUAL Warning "TG0921" "A comparison in a workflow that can never hold: what it reads is never what it is compared with."
+    ALWAYS_TRUE Warning "TG0922" "A condition with something beside `${{ }}` is text, and text that is not empty is true. Leave `${{ }}` away, or put all of the condition inside."
 }
 
 /// The code with this id.

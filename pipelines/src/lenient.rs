@@ -7,7 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::context::ResolveError;
+pub use crate::expressions::Phase;
+use crate::{
+    context::ResolveError,
+    expressions::{
+        self, Ended, Expression, Kind, Lenient, LenientValue, Literal, MAX_MEMORY, Part, holds_expression,
+        parse_lenient, split_lenient,
+    },
+    plan::Expressions,
+};
 
 /// All that lenient expressions read.
 #[derive(Clone, Copy)]
@@ -49,26 +57,338 @@ pub struct Reads {
     pub status: bool,
 }
 
-fn not_yet(text: &str) -> ResolveError {
-    ResolveError { expression: text.to_owned(), message: "lenient expressions are not there yet".to_owned() }
+/// Why an expression has no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Fault {
+    /// When it came up.
+    pub phase: Phase,
+    /// The bytes of the expression that it is about.
+    pub range: std::ops::Range<usize>,
+    /// Why, in one sentence.
+    pub message: String,
 }
 
-/// The text of a template: `a ${{ x }} b`.
-pub fn text(template: &str, _values: &Values<'_>) -> Result<String, ResolveError> {
-    Err(not_yet(template))
+/// The value of an expression, without `${{ }}`. NaN and infinities, which JSON does not have, are null.
+pub fn evaluate(expression: &str, values: &Values<'_>) -> Result<Value, Fault> {
+    let found = evaluate_with(expression, &values.rules());
+    found.map(LenientValue::into_json).map_err(|fault| Fault {
+        phase: fault.phase,
+        range: fault.place.start..fault.place.end,
+        message: fault.message,
+    })
 }
 
-/// The value of a template: of its expression when it is nothing but one, else its text.
-pub fn value(template: &str, _values: &Values<'_>) -> Result<Value, ResolveError> {
-    Err(not_yet(template))
+/// The text of a template: `a ${{ x }} b`. One that is nothing but an expression whose value is a list or mapping has
+/// no text; within text they are written `Array` and `Object`.
+pub fn text(template: &str, values: &Values<'_>) -> Result<String, ResolveError> {
+    text_with(template, &values.rules())
+}
+
+pub(crate) fn text_with(template: &str, rules: &Lenient<'_>) -> Result<String, ResolveError> {
+    match filled(template, rules)? {
+        Filled::Text(text) => Ok(text),
+        Filled::Value(value) if !value.is_primitive() => {
+            let message =
+                format!("text is needed here, and this is {}; `toJSON` makes text of it", value.kind_name());
+            Err(ResolveError { expression: template.trim().to_owned(), message })
+        }
+        Filled::Value(value) => Ok(value.text().into_owned()),
+    }
+}
+
+/// The value of a template: of its expression when it is nothing but one, else its text. NaN and infinities, which
+/// JSON does not have, are null.
+pub fn value(template: &str, values: &Values<'_>) -> Result<Value, ResolveError> {
+    Ok(match filled(template, &values.rules())? {
+        Filled::Text(text) => Value::String(text),
+        Filled::Value(value) => value.into_json(),
+    })
 }
 
 /// Whether an `if` holds, with or without `${{ }}`. Unless it asks for the status it implies `success()`.
-pub fn holds(condition: &str, _values: &Values<'_>) -> Result<bool, ResolveError> {
-    Err(not_yet(condition))
+pub fn holds(condition: &str, values: &Values<'_>) -> Result<bool, ResolveError> {
+    holds_with(condition, &values.rules())
+}
+
+/// [`holds`], for whoever knows more of the status than one word.
+pub(crate) fn holds_with(condition: &str, rules: &Lenient<'_>) -> Result<bool, ResolveError> {
+    let mut asks = false;
+    for text in expressions_of(condition, true)? {
+        let parsed = parse_lenient(text).map_err(|fault| error(text, fault.message))?;
+        asks |= parsed.asks_for_status(Expressions::Lenient);
+    }
+    if !asks && !rules.ended().success {
+        return Ok(false);
+    }
+    if condition.trim().is_empty() {
+        return Ok(true);
+    }
+    if !holds_expression(condition) {
+        let found = evaluate_with(condition, rules).map_err(|fault| error(condition, fault.message))?;
+        return Ok(found.truthy());
+    }
+    Ok(match filled(condition, rules)? {
+        Filled::Text(text) => !text.is_empty(),
+        Filled::Value(value) => value.truthy(),
+    })
 }
 
 /// What a template, or (with `condition`) an `if`, reads.
-pub fn reads(text: &str, _condition: bool) -> Result<Reads, ResolveError> {
-    Err(not_yet(text))
+pub fn reads(text: &str, condition: bool) -> Result<Reads, ResolveError> {
+    let mut reads = Reads::default();
+    for text in expressions_of(text, condition)? {
+        let expression = parse_lenient(text).map_err(|fault| error(text, fault.message))?;
+        reads.status |= expression.asks_for_status(Expressions::Lenient);
+        note(&expression, None, &mut reads);
+    }
+    Ok(reads)
+}
+
+impl<'a> Values<'a> {
+    fn rules(&self) -> Lenient<'a> {
+        let ended = Ended {
+            success: self.status == Status::Success,
+            failure: self.status == Status::Failure,
+            cancelled: self.status == Status::Cancelled,
+        };
+        Lenient::new(self.contexts, ended, self.hash_files)
+    }
+}
+
+fn error(expression: &str, message: String) -> ResolveError {
+    ResolveError { expression: expression.trim().to_owned(), message }
+}
+
+/// The expressions of a template or condition.
+fn expressions_of(text: &str, condition: bool) -> Result<Vec<&str>, ResolveError> {
+    if !holds_expression(text) {
+        return Ok(if condition { vec![text] } else { Vec::new() });
+    }
+    let parts = split_lenient(text).map_err(|fault| error(text, fault.message))?;
+    let inner = parts.into_iter().filter_map(|part| match part {
+        Part::Expression(range) => Some(&text[range]),
+        Part::Text(_) => None,
+    });
+    Ok(inner.collect())
+}
+
+fn evaluate_with<'a>(expression: &str, rules: &Lenient<'a>) -> Result<LenientValue<'a>, expressions::Fault> {
+    let parsed = parse_lenient(expression)?;
+    if let Some(wrong) = expressions::unknown(&parsed, |name| rules.knows(name)) {
+        return Err(expressions::Fault::parsing(wrong.place, wrong.message));
+    }
+    rules.evaluate(&parsed)
+}
+
+/// A template with its expressions evaluated.
+enum Filled<'a> {
+    /// It was nothing but an expression.
+    Value(LenientValue<'a>),
+    Text(String),
+}
+
+fn filled<'a>(template: &str, rules: &Lenient<'a>) -> Result<Filled<'a>, ResolveError> {
+    if !holds_expression(template) {
+        return Ok(Filled::Text(template.to_owned()));
+    }
+    let parts = split_lenient(template).map_err(|fault| error(template, fault.message))?;
+    let alone = parts.len() == 1;
+    let mut out = String::new();
+    for part in parts {
+        match part {
+            Part::Text(range) => out.push_str(&template[range]),
+            Part::Expression(range) => {
+                let text = &template[range];
+                if text.trim().is_empty() {
+                    return Err(error(template, "there is no expression in `${{ }}`".to_owned()));
+                }
+                let value = evaluate_with(text, rules).map_err(|fault| error(text, fault.message))?;
+                if alone {
+                    return Ok(Filled::Value(value));
+                }
+                out.push_str(&value.text());
+            }
+        }
+        // The template itself may be as long as its file allows; what is filled in is bounded.
+        if out.len() > template.len() + MAX_MEMORY {
+            return Err(error(
+                template,
+                format!("what is filled in would be longer than {MAX_MEMORY} bytes"),
+            ));
+        }
+    }
+    Ok(Filled::Text(out))
+}
+
+/// Notes what an expression reads; `name` is how its value is read further, when that can be told.
+fn note(expression: &Expression, name: Option<&str>, reads: &mut Reads) {
+    match &expression.kind {
+        Kind::Name(context) => {
+            let context = context.to_ascii_lowercase();
+            let (names, any) = match context.as_str() {
+                "secrets" => (Some(&mut reads.secrets), Some(&mut reads.any_secret)),
+                "needs" => (Some(&mut reads.needs), Some(&mut reads.any_need)),
+                _ => (None, None),
+            };
+            match (name, names, any) {
+                (Some(name), Some(names), _) => {
+                    names.insert(name.to_owned());
+                }
+                (None, _, Some(any)) => *any = true,
+                _ => {}
+            }
+            reads.contexts.insert(context);
+        }
+        Kind::Member(base, name) => note(base, Some(&name.value), reads),
+        Kind::Index(base, index) => {
+            let name = match &index.kind {
+                Kind::Literal(Literal::Text(name)) => Some(name.as_str()),
+                _ => None,
+            };
+            note(base, name, reads);
+            note(index, None, reads);
+        }
+        _ => {
+            for part in expression.parts() {
+                note(part, None, reads);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn contexts() -> BTreeMap<String, Value> {
+        let json = json!({
+            "github": {"ref": "refs/heads/main", "event": {"commits": [{"id": "a"}, {"id": "b"}]}},
+            "env": {"Name": "x"},
+            "needs": {"build": {"result": "success"}, "test": {"result": "failure"}},
+            "matrix": {"n": 3.0, "list": [1, 2]},
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn with<T>(status: Status, ask: impl Fn(&Values<'_>) -> T) -> T {
+        let contexts = contexts();
+        let hash_files = |patterns: &[String]| match patterns {
+            [one] if one == "bad" => Err("cannot read".to_owned()),
+            patterns => Ok(patterns.join("+")),
+        };
+        ask(&Values { contexts: &contexts, status, hash_files: &hash_files })
+    }
+
+    #[test]
+    fn templates_to_text_and_values() {
+        for (template, expected) in [
+            ("plain }} {{ text", "plain }} {{ text"),
+            ("${{ github.ref }}", "refs/heads/main"),
+            ("a ${{ GITHUB.Ref }} ${{ matrix.n }}{}", "a refs/heads/main 3{}"),
+            ("<${{ github.nothing.at.all }}>", "<>"),
+            ("<${{ vars.A }}>", "<>"),
+            ("${{ matrix.list }}!", "Array!"),
+            ("${{ hashFiles('a', 'b') }}", "a+b"),
+            ("${{ '}}' }}", "}}"),
+            ("${{ env.Name }}${{ env.NAME }}", "x"),
+        ] {
+            assert_eq!(
+                with(Status::Success, |values| text(template, values)).as_deref(),
+                Ok(expected),
+                "{template}"
+            );
+        }
+        for (template, expected) in [
+            ("${{ matrix.list }}", json!([1, 2])),
+            ("${{ matrix }}", json!({"n": 3.0, "list": [1, 2]})),
+            ("${{ matrix.n }}", json!(3)),
+            (" ${{ matrix.n }}", json!(" 3")),
+            ("${{ NaN }}", json!(null)),
+            ("7", json!("7")),
+        ] {
+            assert_eq!(with(Status::Success, |values| value(template, values)), Ok(expected), "{template}");
+        }
+    }
+
+    #[test]
+    fn templates_without_a_value_say_why() {
+        for (template, message) in [
+            ("${{ matrix.list }}", "text is needed here, and this is a list; `toJSON` makes text of it"),
+            ("x ${{ }}", "there is no expression in `${{ }}`"),
+            ("x ${{ github", "`${{` has no closing `}}`"),
+            ("${{ nothing.x }}", "there is no context `nothing`"),
+            ("${{ f() }}", "there is no function `f`"),
+            ("${{ fromJSON('{') }}", "`fromJSON` was given text that is not JSON: "),
+            ("${{ hashFiles('bad') }}", "cannot read"),
+        ] {
+            let error = with(Status::Success, |values| text(template, values)).unwrap_err();
+            assert!(error.message.starts_with(message), "{template}: {error}");
+        }
+    }
+
+    #[test]
+    fn conditions_imply_success_unless_they_ask() {
+        use Status::{Cancelled, Failure, Success};
+        for (condition, expected) in [
+            ("", [true, false, false]),
+            ("true", [true, false, false]),
+            ("${{ true }}", [true, false, false]),
+            ("github.ref", [true, false, false]),
+            ("github.head_ref", [false, false, false]),
+            ("always()", [true, true, true]),
+            ("${{ Always() }}", [true, true, true]),
+            ("failure()", [false, true, false]),
+            ("!cancelled()", [true, true, false]),
+            ("cancelled() || failure()", [false, true, true]),
+            ("failure() && github.ref == 'refs/heads/MAIN'", [false, true, false]),
+            // Text that is not empty.
+            ("${{ github.ref }} == 'x'", [true, false, false]),
+            ("${{ failure() }} || false", [true, true, true]),
+            ("success('build')", [true, true, true]),
+            ("success('build', 'test')", [false, false, false]),
+            ("failure('TEST')", [true, true, true]),
+        ] {
+            let found =
+                [Success, Failure, Cancelled].map(|status| with(status, |values| holds(condition, values)));
+            assert_eq!(found, expected.map(Ok), "{condition}");
+        }
+        let error = with(Success, |values| holds("github.ref =", values)).unwrap_err();
+        assert_eq!(error.to_string(), "`github.ref =`: `=` compares nothing; write `==`");
+        // A mistake is one even where the condition could not hold.
+        assert!(with(Failure, |values| holds("github.ref ==", values)).is_err());
+    }
+
+    #[test]
+    fn reads_are_told_without_evaluating() {
+        let set = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
+        let found =
+            reads("a ${{ secrets.A }} ${{ Secrets['b'] || needs.x.outputs.y }} ${{ env.E }}", false).unwrap();
+        assert_eq!(found.secrets, set(&["A", "b"]));
+        assert_eq!(found.needs, set(&["x"]));
+        assert_eq!(found.contexts, set(&["env", "needs", "secrets"]));
+        assert!(!found.any_secret && !found.any_need && !found.status);
+        for dynamic in ["toJSON(secrets)", "secrets[matrix.n]", "secrets.*", "secrets"] {
+            assert!(reads(&format!("${{{{ {dynamic} }}}}"), false).unwrap().any_secret, "{dynamic}");
+        }
+        let found = reads("contains(needs.*.result, 'x') && !failure()", true).unwrap();
+        assert!(found.any_need && found.status && !found.any_secret);
+        assert_eq!(reads("secrets.A", false), Ok(Reads::default()));
+        assert_eq!(reads("needs[matrix[needs.a]]", true).unwrap().needs, set(&["a"]));
+        assert!(reads("a ==", true).is_err());
+    }
+
+    #[test]
+    fn what_is_made_is_bounded() {
+        let big = "x".repeat(600_000);
+        let contexts = BTreeMap::from([("env".to_owned(), json!({"A": big}))]);
+        let hash_files = |_: &[String]| Ok(String::new());
+        let values = Values { contexts: &contexts, status: Status::Success, hash_files: &hash_files };
+        assert_eq!(text("${{ env.A }}", &values).unwrap().len(), 600_000);
+        for template in ["${{ format('{0}', env.A) }}", "${{ toJSON(env) }}", "${{ env.A }}${{ env.A }}"] {
+            assert!(text(template, &values).is_err(), "{template}");
+        }
+    }
 }

@@ -1,9 +1,7 @@
 //! The names that expressions may use: contexts, their properties, and the stages of the pipeline.
 
-use serde_json::Value;
-
 use super::{
-    Expression, Kind,
+    Expression, Kind, Literal,
     check::{Checker, Type},
 };
 use crate::{
@@ -29,6 +27,8 @@ pub(crate) struct StageName<'a> {
 pub(crate) struct Names<'a> {
     /// The inputs of manual runs.
     pub inputs: Vec<(&'a str, Type)>,
+    /// The inputs that are one of a few words, with these.
+    pub choices: Vec<(&'a str, Vec<&'a str>)>,
     /// The names of the stage's matrix; None: it has none.
     pub matrix: Option<Vec<&'a str>>,
     /// Stands in a deploy or smoke stage.
@@ -91,6 +91,19 @@ impl Checker<'_> {
                     .unwrap_or_else(|| format!("the contexts are {}; text stands in quotes", listed(known)));
                 self.find(codes::UNKNOWN_NAME, *place, format!("there is no context `{unknown}`"), Some(help))
             }
+        }
+    }
+
+    /// All that an expression can be, where it is one of a few words.
+    pub(super) fn words(&self, expression: &Expression) -> Option<Vec<&str>> {
+        let path = path(expression)?;
+        match path.iter().map(|(name, _)| *name).collect::<Vec<_>>().as_slice() {
+            ["event", "kind"] => Some(KINDS.to_vec()),
+            ["stages", _, "status"] => Some(STATES.to_vec()),
+            ["inputs", name] => {
+                self.names.choices.iter().find(|(input, _)| input == name).map(|(_, words)| words.clone())
+            }
+            _ => None,
         }
     }
 
@@ -203,6 +216,21 @@ const PULL_REQUEST: &[(&str, Type)] = &[
     ("head_branch", Type::Text),
     ("from_fork", Type::Bool),
 ];
+/// What `event.kind` can be.
+const KINDS: &[&str] = &[
+    "push",
+    "tag",
+    "pull_request",
+    "schedule",
+    "manual",
+    "release",
+    "dispatch",
+    "upstream",
+    "forge",
+    "rollback",
+];
+/// How a stage can have ended.
+const STATES: &[&str] = &["succeeded", "warned", "failed", "skipped", "cancelled", "unknown"];
 const ENVIRONMENT: &[(&str, Type)] = &[("name", Type::Text), ("url", Type::Text)];
 
 /// `a.b['c']` as its parts, when all of them are known.
@@ -215,11 +243,30 @@ pub(super) fn path(expression: &Expression) -> Option<Vec<(&str, Place)>> {
             Some(parts)
         }
         Kind::Index(base, index) => {
-            let Kind::Literal(Value::String(name)) = &index.kind else { return None };
+            let Kind::Literal(Literal::Text(name)) = &index.kind else { return None };
             let mut parts = path(base)?;
             parts.push((name, index.place));
             Some(parts)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::EventKind;
+
+    #[test]
+    fn all_kinds_of_events_are_known() {
+        for kind in KINDS {
+            let known: EventKind = serde_json::from_value(json!(kind)).unwrap();
+            assert_eq!(known.as_str(), *kind);
+        }
+        // The list in the message about a kind that is none of them.
+        let message = serde_json::from_value::<EventKind>(json!("?")).unwrap_err().to_string();
+        assert_eq!(message.matches('`').count(), 2 * (KINDS.len() + 1), "{message}");
     }
 }

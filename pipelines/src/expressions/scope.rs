@@ -29,7 +29,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A whole context.
-    pub(super) fn context(&self, name: &str) -> Result<Value, String> {
+    pub(super) fn whole(&self, name: &str) -> Result<Value, String> {
         match name {
             "git" => Ok(self.git()),
             "event" => Ok(self.event()),

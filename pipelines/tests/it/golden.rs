@@ -41,10 +41,11 @@ fn every_file_gives_what_it_gave() {
         let out =
             (!compilation.diagnostics.is_empty()).then(|| render(&file, &compilation.diagnostics, false));
         let result = compilation.result.map(|result| {
-            let value = match result {
+            let mut value = match result {
                 Compiled::Plan(plan) => serde_json::to_value(plan).unwrap(),
                 Compiled::NotTriggered { reason } => json!({ "not_triggered": reason }),
             };
+            value.sort_all_objects();
             serde_json::to_string_pretty(&value).unwrap() + "\n"
         });
         for (ending, now) in [("out", out), ("json", result)] {
@@ -76,6 +77,8 @@ fn every_code_is_in_a_golden_file() {
     let missing: BTreeSet<_> = codes::ALL
         .iter()
         .filter(|code| !all.contains(&format!("[{}]", code.id)))
+        // Warnings about workflows have golden files of their own.
+        .filter(|code| !code.id.starts_with("TG092"))
         .map(|code| code.id)
         .collect();
     assert_eq!(missing, BTreeSet::new());

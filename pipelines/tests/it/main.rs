@@ -1,8 +1,10 @@
 //! Tests of the language from outside, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod conformance;
 mod documentation;
 mod events;
+mod expressions;
 mod golden;
 mod properties;
 mod running;

@@ -242,6 +242,7 @@ fn decide(
         event: event.clone(),
         inputs: shared.run.plan.inputs.clone(),
         environment: None,
+        contexts: BTreeMap::new(),
         stages: ended
             .iter()
             .map(|(key, stage)| {

@@ -102,12 +102,17 @@ fn check_expression(
 /// What expressions of a stage (or of the pipeline) may name.
 fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, stage: Option<usize>) -> Names<'p> {
     let inputs = pipeline.on.manual.iter().flat_map(|manual| &manual.inputs);
+    let choices = inputs.clone().filter(|input| input.kind == InputKind::Choice).map(|input| {
+        (input.name.value.as_str(), input.choices.iter().map(|choice| choice.value.as_str()).collect())
+    });
+    let choices = choices.collect();
     let inputs = inputs.map(|input| (input.name.value.as_str(), type_of(input.kind))).collect();
-    let Some(index) = stage else { return Names { inputs, ..Names::default() } };
+    let Some(index) = stage else { return Names { inputs, choices, ..Names::default() } };
     let stages = pipeline.stages.iter().enumerate();
     let stages = stages.map(|(other, stage)| stage_name(stage, graph.is_upstream(other, index))).collect();
     Names {
         inputs,
+        choices,
         matrix: matrix_names(pipeline.stages.get(index)),
         stages: Some(stages),
         ..Names::default()
