@@ -14,9 +14,9 @@ use super::{
 use crate::{
     event::Event,
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Deploy, Does, Driver, Expressions, HttpCheck, Need,
-        Push, Ready, ReportRule, Resources, Retry, Run, Script, SecretUse, Service, Smoke, StageKey,
-        StagePlan, Step, Template, Thresholds, Verb,
+        ArtifactFetch, ArtifactRule, Build, CacheRule, Container, Deploy, Does, Driver, Expressions,
+        HttpCheck, Need, Push, Ready, ReportRule, Resources, Retry, Run, Script, SecretUse, Service, Smoke,
+        StageKey, StagePlan, Step, Template, Thresholds, Verb,
     },
 };
 
@@ -61,6 +61,8 @@ impl Planner<'_> {
             name: stage.name.value.clone(),
             title: None,
             expressions: Expressions::Strict,
+            expand: None,
+            call: None,
             matrix: one.values.clone(),
             strategy: None,
             needs: self.needs(stage),
@@ -86,6 +88,8 @@ impl Planner<'_> {
             outputs: BTreeMap::new(),
             env: if has_env { merged(&[&self.pipeline.env, &stage.env]) } else { BTreeMap::new() },
             secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
+            all_secrets: false,
+            concurrency: None,
             services: stage.services.iter().map(service).collect(),
             artifacts: stage.artifacts.iter().map(artifact).collect(),
             fetch: self.fetch(stage, links, one),
@@ -216,7 +220,8 @@ impl Planner<'_> {
         let default_shell = defaults.and_then(|defaults| defaults.shell.clone());
         let shell = default_shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-e".to_owned()]);
         let image = Template::from(image.or(default_image).unwrap_or_default());
-        Run { image, steps: steps.iter().map(|one| step(one, &shell)).collect() }
+        let steps = steps.iter().map(|one| step(one, &shell)).collect();
+        Run { image, container: Container::default(), steps }
     }
 }
 
@@ -265,6 +270,7 @@ fn service(service: &super::file::Service) -> Service {
             interval_ms: ready.interval.0,
             timeout_ms: ready.timeout.0,
         }),
+        container: Container::default(),
     }
 }
 
