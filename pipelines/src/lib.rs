@@ -20,6 +20,7 @@ mod expand;
 mod expressions;
 mod glob;
 pub mod lenient;
+mod machine;
 mod matrix;
 mod native;
 mod nearest;
@@ -111,6 +112,7 @@ pub struct Compilation {
 
 /// A file without mistakes, applied to an event.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it at a time")]
 pub enum Compiled {
     /// The event starts this.
     Plan(plan::Plan),

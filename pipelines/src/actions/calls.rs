@@ -44,12 +44,13 @@ impl Called {
 
 /// Reads all that a workflow calls.
 pub(super) fn load(
+    path: &str,
     root: &Node,
     setting: Setting<'_>,
-    limits: permissions::Policy,
+    policy: permissions::Policy,
     problems: &mut Problems<'_>,
 ) -> BTreeMap<String, Called> {
-    let mut loader = Loader { setting, policy: limits, files: 0, open: Vec::new() };
+    let mut loader = Loader { setting, policy, files: 0, open: vec![FileRef::Same(path.to_owned())] };
     let granted = permissions::read(root.get("permissions"));
     loader.calls(root, None, granted.as_ref(), problems)
 }
@@ -99,7 +100,7 @@ impl Loader<'_> {
             return None;
         };
         self.files += 1;
-        if self.open.contains(&file) || self.open.len() >= MAX_DEPTH || self.files > MAX_FILES {
+        if self.open.contains(&file) || self.open.len() > MAX_DEPTH || self.files > MAX_FILES {
             let message = if self.open.contains(&file) {
                 format!("`{}` calls itself in the end", uses.value)
             } else if self.files > MAX_FILES {

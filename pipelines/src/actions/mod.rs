@@ -86,7 +86,7 @@ pub fn check_within(file: &SourceFile<'_>, setting: Setting<'_>, limits: &Limits
             true => permissions::Policy::LimitedRead,
             false => permissions::Policy::Write,
         };
-        calls::load(&root, setting, policy, &mut problems);
+        calls::load(file.path, &root, setting, policy, &mut problems);
     }
     problems.finish()
 }
@@ -117,7 +117,7 @@ fn result(
         Ok(started) => started,
         Err(reason) => return Some(Compiled::NotTriggered { reason }),
     };
-    let called = calls::load(root, setting, permissions::Policy::Write, problems);
+    let called = calls::load(file.path, root, setting, permissions::Policy::Write, problems);
     if problems.has_errors() {
         return None;
     }

@@ -85,7 +85,7 @@ pub(crate) fn number_text(number: f64) -> String {
     let Some((mantissa, exponent)) = scientific.split_once('e') else { return number.to_string() };
     let exponent: i32 = exponent.parse().unwrap_or_default();
     let mantissa = mantissa.trim_end_matches('0').trim_end_matches('.');
-    if exponent >= 15 || exponent < -5 {
+    if !(-5..15).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}E{sign}{:02}", exponent.unsigned_abs());
     }

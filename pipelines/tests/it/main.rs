@@ -9,3 +9,5 @@ mod golden;
 mod properties;
 mod running;
 mod triggers;
+mod workflow_runs;
+mod workflows;

@@ -79,10 +79,11 @@ fn image(node: &Node, service: bool, problems: &mut Problems<'_>) {
     if node.is_templated() {
         return;
     }
-    let image = if node.entries().is_empty() { node.text() } else { node.get("image").and_then(Node::text) };
-    let image = image.unwrap_or_default();
-    let bare = image.strip_prefix("docker://");
-    if bare.unwrap_or(&image).is_empty() && (service || bare.is_some()) {
+    let image = if node.scalar().is_some() { Some(node) } else { node.get("image") };
+    let text = image.and_then(Node::text).unwrap_or_default();
+    // That a text is empty where it must not be was found before.
+    let missing = image.is_none() && service && !node.entries().is_empty();
+    if missing || text.strip_prefix("docker://") == Some("") {
         problems.report(codes::NO_CONTAINER_IMAGE, node.place, "there is no image here");
     }
 }

@@ -146,7 +146,7 @@ impl<'a> Scopes<'a> {
             return Some(stage.own_name());
         }
         let path = self.path(stage.call.as_deref());
-        path.into_iter().find(|call| call.parent.as_deref() == scope).map(|call| own_name(call))
+        path.into_iter().find(|call| call.parent.as_deref() == scope).map(own_name)
     }
 
     fn stages(&self, scope: Option<&str>, name: &str) -> Vec<&'a StagePlan> {

@@ -9,12 +9,12 @@ use crate::{
     ResolveError,
     actions::seam,
     codes,
-    diagnostic::{Problems, Spanned},
+    diagnostic::{Place, Problems, Spanned},
     plan::{
         Concurrency, Expand, Expressions, Late, MatrixPlan, Pairs, Resources, Retry, Run, RunsOn, StageKey,
         StagePlan, Template, Verb,
     },
-    yaml::{Core, Entry, Node},
+    yaml::{Core, Entry, Kind, Node},
 };
 
 /// Seconds that a job may take when nothing is said: six hours.
@@ -281,14 +281,21 @@ fn texts<'t>(value: &'t Value, into: &mut Vec<&'t str>) {
 
 /// Reports why a job could not be expanded, where in the job it stands.
 pub(super) fn report(error: &ResolveError, id: &Spanned<String>, job: &Node, problems: &mut Problems<'_>) {
+    let place = |path: &[&str]| job.at(path).map(|node| node.place);
     let (code, place, message) = match error.expression.as_str() {
-        "runs-on" => (codes::NO_MACHINE, job.get("runs-on").map(|node| node.place), error.message.clone()),
-        "strategy.matrix" => (
-            codes::WORKFLOW_MATRIX,
-            job.at(&["strategy", "matrix"]).map(|node| node.place),
-            error.message.clone(),
-        ),
-        _ => (codes::BAD_EXPRESSION, None, format!("job `{}`: {error}", id.value)),
+        "runs-on" => (codes::NO_MACHINE, place(&["runs-on"]), error.message.clone()),
+        "strategy.matrix" => (codes::WORKFLOW_MATRIX, place(&["strategy", "matrix"]), error.message.clone()),
+        expression => (codes::BAD_EXPRESSION, find(job, expression), format!("job `{}`: {error}", id.value)),
     };
     problems.report(code, place.unwrap_or(id.place), message);
+}
+
+/// Where a job says this.
+fn find(node: &Node, text: &str) -> Option<Place> {
+    match &node.kind {
+        Kind::Scalar(scalar) => scalar.text.contains(text).then_some(node.place),
+        Kind::List(items) => items.iter().find_map(|item| find(item, text)),
+        Kind::Map(entries) => entries.iter().find_map(|entry| find(&entry.value, text)),
+        Kind::Broken => None,
+    }
 }

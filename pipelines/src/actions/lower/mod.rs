@@ -5,6 +5,7 @@
 //! that workflow, whose keys begin with the call's. An untrusted event (a fork) changes the plan here, in one place:
 //! no stage gets a secret, and stages with an environment are skipped with a reason.
 
+mod call_inputs;
 mod container;
 mod job;
 mod options;
@@ -32,6 +33,8 @@ use scope::Scope;
 const MAX_STAGES: usize = 1000;
 /// The most steps of all its stages together, so that a large matrix of long jobs does not grow without bounds.
 const MAX_STEPS: usize = 50_000;
+/// The most pairs of a stage and one that comes before it.
+const MAX_EDGES: usize = 100_000;
 
 /// What is lowered, for one event.
 pub(super) struct Lowering<'l> {
@@ -39,6 +42,7 @@ pub(super) struct Lowering<'l> {
     pub setting: Setting<'l>,
     stages: usize,
     steps: usize,
+    edges: usize,
     calls: Vec<Call>,
 }
 
@@ -57,10 +61,26 @@ pub(super) fn workflow(
     contexts: BTreeMap<String, Value>,
     problems: &mut Problems<'_>,
 ) -> Lowered {
-    let mut lowering = Lowering { event, setting, stages: 0, steps: 0, calls: Vec::new() };
+    let mut lowering = Lowering { event, setting, stages: 0, steps: 0, edges: 0, calls: Vec::new() };
     let scope = Scope::root(root, called, contexts);
     let stages = lowering.scope(&scope, problems);
     Lowered { stages, calls: lowering.calls }
+}
+
+impl Lowering<'_> {
+    /// What there is too much of, in one sentence.
+    fn too_much(&self) -> Option<String> {
+        let of = |what: String| Some(format!("the workflow, with all that it calls, has {what}"));
+        if self.stages > MAX_STAGES {
+            of(format!("more than {MAX_STAGES} jobs"))
+        } else if self.steps > MAX_STEPS {
+            of(format!("more than {MAX_STEPS} steps in its jobs"))
+        } else if self.edges > MAX_EDGES {
+            of(format!("more than {MAX_EDGES} needs between its jobs"))
+        } else {
+            None
+        }
+    }
 }
 
 /// Where problems go while a file is lowered.

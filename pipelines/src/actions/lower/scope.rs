@@ -3,18 +3,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Lowering, MAX_STAGES, MAX_STEPS, Sink, job, secrets, steps::Defaults};
+use super::{Lowering, Sink, call_inputs, call_inputs::is_open, job, secrets, steps::Defaults};
 use crate::{
-    actions::{
-        calls::{self, Called},
-        inputs, seam,
-    },
+    actions::calls::{self, Called},
     codes,
     diagnostic::{Place, Problems, Spanned},
     expand::{self, expand},
-    plan::{Call, CallInput, Need, NeedState, StageKey, StagePlan, Template, Verb},
+    plan::{Call, Need, NeedState, StageKey, StagePlan, Template, Verb},
     yaml::{Entry, Node},
 };
 
@@ -165,22 +162,21 @@ impl Lowering<'_> {
             vec![open]
         };
         self.count(&stages, id.place, problems);
-        if self.stages > MAX_STAGES || self.steps > MAX_STEPS { Vec::new() } else { stages }
+        if self.too_much().is_some() { Vec::new() } else { stages }
     }
 
     fn count(&mut self, stages: &[StagePlan], place: Place, problems: &mut Problems<'_>) {
-        let before = self.stages > MAX_STAGES || self.steps > MAX_STEPS;
+        let before = self.too_much();
         self.stages += stages.len();
         for stage in stages {
+            self.edges += stage.needs.len() + stage.upstream.len();
             if let Verb::Run(run) = &stage.verb {
                 self.steps += run.steps.len();
             }
         }
-        if !before && (self.stages > MAX_STAGES || self.steps > MAX_STEPS) {
-            let message = match self.stages > MAX_STAGES {
-                true => format!("the workflow makes more than {MAX_STAGES} jobs with all that it calls"),
-                false => format!("the jobs of the workflow have more than {MAX_STEPS} steps together"),
-            };
+        if before.is_none()
+            && let Some(message) = self.too_much()
+        {
             problems.report(codes::TOO_MANY_JOBS, place, message);
         }
     }
@@ -213,7 +209,7 @@ impl Lowering<'_> {
         };
         let mut all = Vec::new();
         for one in made {
-            if self.stages > MAX_STAGES || self.steps > MAX_STEPS {
+            if self.too_much().is_some() {
                 break;
             }
             let inner = self.enter(scope, node, called, &one, before.clone(), upstream.to_vec(), problems);
@@ -248,7 +244,7 @@ impl Lowering<'_> {
             one.matrix.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
         );
         outer.insert("strategy".to_owned(), expand::strategy_value(one.strategy.as_ref()));
-        let inputs = self.inputs(scope, node, called, &outer, problems)?;
+        let inputs = call_inputs::inputs(node, called, &outer, scope.inputs_are_late, problems)?;
         let late = inputs.iter().any(|(_, input)| is_open(&input.value));
         let mut contexts = scope.contexts.clone();
         contexts.remove("inputs");
@@ -312,74 +308,6 @@ impl Lowering<'_> {
             skip: scope.skip.clone(),
         })
     }
-
-    /// All inputs that the called file declares: as given, else their defaults.
-    fn inputs(
-        &self,
-        scope: &Scope<'_>,
-        node: &Node,
-        called: &Called,
-        outer: &BTreeMap<String, Value>,
-        problems: &mut Problems<'_>,
-    ) -> Option<Vec<(String, CallInput)>> {
-        let declared =
-            called.trigger().and_then(|trigger| trigger.get("inputs")).map_or(&[][..], Node::entries);
-        let given = node.get("with").map_or(&[][..], Node::entries);
-        let mut all = Vec::new();
-        for Entry { key, value: declaration } in declared {
-            let kind = calls::kind(declaration);
-            let own = given.iter().find(|entry| entry.key.value.eq_ignore_ascii_case(&key.value));
-            let (value, by_default) = match (own, declaration.get("default")) {
-                (Some(entry), _) => (entry.value.json(), false),
-                (None, Some(default)) => (default.json(), true),
-                (None, None) => (inputs::nothing(kind), true),
-            };
-            let value = match &value {
-                Value::String(text) if seam::holds_expression(text) => {
-                    // A default is read in the called file, which has the inputs before it.
-                    let inner = json!(
-                        all.iter()
-                            .map(|(name, input): &(String, CallInput)| (name.clone(), input.value.clone()))
-                            .collect::<serde_json::Map<_, _>>()
-                    );
-                    let mut contexts = outer.clone();
-                    if by_default {
-                        contexts.insert("inputs".to_owned(), inner);
-                    }
-                    let late = if by_default {
-                        all.iter().any(|(_, input)| is_open(&input.value))
-                    } else {
-                        scope.inputs_are_late
-                    };
-                    if seam::is_early(text, late) {
-                        expand::value(text, &contexts).map_err(|error| error.to_string())
-                    } else {
-                        Ok(value)
-                    }
-                }
-                _ => Ok(value),
-            };
-            let told = value.and_then(|value| match is_open(&value) {
-                true => Ok(value),
-                false => inputs::converted(kind, &value)
-                    .map_err(|wanted| format!("the input `{}` is {wanted}, and {value} is not", key.value)),
-            });
-            match told {
-                Ok(value) => all.push((key.value.clone(), CallInput { value, kind, by_default })),
-                Err(message) => {
-                    let place = own.map_or(node.place, |entry| entry.value.place);
-                    problems.report(codes::CALL_INPUT, place, message);
-                    return None;
-                }
-            }
-        }
-        Some(all)
-    }
-}
-
-/// Whether a value is a template that is still to be evaluated.
-fn is_open(value: &Value) -> bool {
-    value.as_str().is_some_and(seam::holds_expression)
 }
 
 /// Adds what is not there yet.

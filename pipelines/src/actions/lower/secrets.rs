@@ -1,6 +1,6 @@
 //! Which secrets a stage reads, found by looking at all of its templates.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{
     actions::seam,
@@ -10,15 +10,18 @@ use crate::{
 /// Secrets by the names that expressions use.
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    names: BTreeSet<String>,
+    /// As first written; names that differ only in case are the same.
+    names: BTreeMap<String, String>,
     all: bool,
 }
 
 impl Read {
     fn note(&mut self, template: &str) {
-        if template.contains("secrets") || template.to_ascii_lowercase().contains("secrets") {
+        if template.contains("${{") {
             let reads = seam::reads(template, false);
-            self.names.extend(reads.secrets.iter().map(|name| name.to_ascii_uppercase()));
+            for name in reads.secrets {
+                self.names.entry(name.to_ascii_uppercase()).or_insert(name);
+            }
             self.all |= reads.any_secret;
         }
     }
@@ -73,7 +76,7 @@ pub(super) fn give(stage: &mut StagePlan, chain: &[Option<BTreeMap<String, Templ
     for given in chain.iter().flatten() {
         let mut outer = Read::default();
         for (name, template) in given {
-            if read.all || read.names.contains(&name.to_ascii_uppercase()) {
+            if read.all || read.names.contains_key(&name.to_ascii_uppercase()) {
                 outer.note(&template.0);
             }
         }
@@ -81,5 +84,5 @@ pub(super) fn give(stage: &mut StagePlan, chain: &[Option<BTreeMap<String, Templ
     }
     stage.all_secrets = read.all;
     stage.secrets =
-        read.names.into_iter().map(|name| SecretUse { name, env: None, optional: true }).collect();
+        read.names.into_values().map(|name| SecretUse { name, env: None, optional: true }).collect();
 }

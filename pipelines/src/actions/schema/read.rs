@@ -152,7 +152,10 @@ impl Dispatch<'_, '_> {
             [one] if !has_insert => {
                 let given = |name: &str| entries.iter().any(|entry| entry.key.value == name);
                 for missing in one.keys.iter().filter(|key| key.required && !given(key.name)) {
-                    let message = format!("the key `{}` is missing in {}", missing.name, def.what);
+                    let message = match def.what.contains(" or ") {
+                        true => format!("the key `{}` is missing here", missing.name),
+                        false => format!("the key `{}` is missing in {}", missing.name, def.what),
+                    };
                     self.problems.report(codes::KEY_MISSING, node.place, message);
                 }
             }
@@ -330,17 +333,13 @@ impl Dispatch<'_, '_> {
             return self.value(node, &table::DISPATCH, Reach::NOTHING);
         };
         for Entry { key, value } in entries {
-            match &table::DISPATCH.shapes {
-                [_, Map(map)] => match find(map, &key.value) {
-                    Some(known) => self.value(value, known.value, Reach::NOTHING),
-                    None => {
-                        let message =
-                            format!("`workflow_dispatch` has no key `{}`, it is ignored", key.value);
-                        let help = did_you_mean(&key.value, ["inputs"]);
-                        self.problems.report(codes::KEY_IGNORED, key.place, message).maybe_help(help);
-                    }
-                },
-                _ => {}
+            let map = table::DISPATCH.shapes.iter().find_map(map_of);
+            if let Some(known) = map.and_then(|map| find(map, &key.value)) {
+                self.value(value, known.value, Reach::NOTHING);
+            } else {
+                let message = format!("`workflow_dispatch` has no key `{}`, it is ignored", key.value);
+                let help = did_you_mean(&key.value, ["inputs"]);
+                self.problems.report(codes::KEY_IGNORED, key.place, message).maybe_help(help);
             }
         }
     }
