@@ -12,7 +12,7 @@ use crate::{
 /// `1.10` stays `1.10`. The error is one sentence with its place.
 pub fn yaml(file: &SourceFile<'_>) -> Result<Value, String> {
     let mut problems = Problems::new(file);
-    let tree = yaml::parse(&mut problems);
+    let tree = yaml::parse(&mut problems, &yaml::Dialect::ACTIONS);
     let first = problems.finish().into_iter().find(Diagnostic::is_error);
     match (tree, first) {
         (Some(tree), None) => Ok(value(&tree)),

@@ -8,7 +8,9 @@ use crate::{
         self, Ended, Lenient, MAX_TEXT, Part, Scope, evaluate, fold, kind_name, parse, split, to_text,
     },
     lenient,
-    plan::{Deploy, Driver, Expressions, HttpCheck, Run, Service, Smoke, StagePlan, Template, Verb},
+    plan::{
+        Container, Deploy, Driver, Expressions, HttpCheck, Run, Service, Smoke, StagePlan, Template, Verb,
+    },
 };
 
 /// The stage with all its templates literal; one whose expressions are lenient as it is, because whoever runs it fills
@@ -160,9 +162,10 @@ fn for_each_template<E>(
         visit(template)?;
     }
     for service in &mut stage.services {
-        let Service { name: _, image, env, command, ready: _ } = service;
+        let Service { name: _, image, env, command, ready: _, container } = service;
         visit(image)?;
         env.values_mut().chain(command).try_for_each(&mut *visit)?;
+        visit_container(container, visit)?;
     }
     for cache in &mut stage.caches {
         visit(&mut cache.key)?;
@@ -199,9 +202,20 @@ fn for_each_template<E>(
     }
 }
 
+fn visit_container<E>(
+    container: &mut Container,
+    visit: &mut dyn FnMut(&mut Template) -> Result<(), E>,
+) -> Result<(), E> {
+    let Container { env, user, entrypoint, credentials, ports } = container;
+    env.values_mut().chain(user).chain(entrypoint).chain(ports).try_for_each(&mut *visit)?;
+    let credentials = credentials.iter_mut();
+    credentials.flat_map(|both| [&mut both.username, &mut both.password]).try_for_each(visit)
+}
+
 fn visit_run<E>(run: &mut Run, visit: &mut dyn FnMut(&mut Template) -> Result<(), E>) -> Result<(), E> {
-    let Run { image, steps } = run;
+    let Run { image, container, steps } = run;
     visit(image)?;
+    visit_container(container, visit)?;
     for step in steps {
         // Only these: no template is ever put into a script.
         step.env.values_mut().try_for_each(&mut *visit)?;

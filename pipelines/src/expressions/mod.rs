@@ -27,7 +27,6 @@ mod template;
 pub(crate) use check::{Finding, Type, check};
 pub(crate) use fold::{expression_of, fold};
 pub(crate) use functions::compile_regex;
-#[allow(unused_imports, reason = "until the front end of workflows calls it")]
 pub(crate) use lenient::check_lenient;
 pub(crate) use lenient::{Ended, Lenient, MAX_MEMORY, Value as LenientValue, unknown};
 pub(crate) use names::{Names, StageName};

@@ -28,7 +28,7 @@ pub(crate) fn tree(file: &SourceFile<'_>) -> Result<Node, Vec<Diagnostic>> {
 
 /// The located tree.
 pub(super) fn parse(problems: &mut Problems<'_>) -> Option<Node> {
-    yaml::parse(problems)
+    yaml::parse(problems, &yaml::Dialect::ACTIONS)
 }
 
 fn without_merge_keys(text: &str) -> Cow<'_, str> {

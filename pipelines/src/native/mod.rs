@@ -41,7 +41,7 @@ struct Source {
 }
 
 fn read(problems: &mut Problems<'_>) -> Option<Source> {
-    let tree = yaml::parse(problems)?;
+    let tree = yaml::parse(problems, &yaml::Dialect::NATIVE)?;
     let mut reader = Reader { problems, uses: Vec::new(), stage: None, step: None };
     let pipeline = lower::pipeline(&mut reader, &tree)?;
     let uses = std::mem::take(&mut reader.uses);
@@ -78,12 +78,15 @@ fn result(
     let mut plan = Plan {
         version: PLAN_VERSION,
         name: pipeline.name.as_ref().map_or_else(|| stem(file.path), |name| name.value.clone()),
+        title: None,
         source: PlanSource {
             path: file.path.to_owned(),
             sha256: hex::encode(Sha256::digest(file.text.as_bytes())),
         },
+        event_name: None,
         concurrency: None,
         inputs,
+        calls: Vec::new(),
         stages: plan::stages(pipeline, checked, event),
     };
     if let Some(concurrency) = &pipeline.concurrency {

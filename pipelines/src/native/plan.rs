@@ -18,7 +18,7 @@ use crate::{
     event::Event,
     expressions::{self, expression_of},
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Deploy, Does, Driver, Dynamic,
+        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Container, Deploy, Does, Driver, Dynamic,
         Expressions, HttpCheck, Need, Network, Push, Ready, ReportRule, Resources, Retry, Row, Run, Script,
         SecretUse, Service, Smoke, StageKey, StagePlan, Step, Strategy, Template, Thresholds, Told, Verb,
     },
@@ -67,6 +67,8 @@ impl Planner<'_> {
             name: stage.name.value.clone(),
             title: None,
             expressions: Expressions::Strict,
+            expand: None,
+            call: None,
             matrix: one.values.clone(),
             concurrency: stage.concurrency.as_ref().map(|concurrency| Concurrency {
                 group: concurrency.group.value.clone(),
@@ -101,6 +103,7 @@ impl Planner<'_> {
                 .collect(),
             env: if has_env { merged(&[&self.pipeline.env, &stage.env]) } else { BTreeMap::new() },
             secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
+            all_secrets: false,
             services: stage.services.iter().map(service).collect(),
             artifacts: stage.artifacts.iter().map(artifact).collect(),
             fetch: self.fetch(stage, links, one),
@@ -250,7 +253,8 @@ impl Planner<'_> {
         let folder = folder.or(defaults.and_then(|defaults| defaults.working_directory.as_ref()));
         let folder = folder.map(|folder| folder.value.as_str());
         let image = Template::from(image.or(default_image).unwrap_or_default());
-        Run { image, steps: steps.iter().map(|one| step(one, &shell, folder)).collect() }
+        let steps = steps.iter().map(|one| step(one, &shell, folder)).collect();
+        Run { image, container: Container::default(), steps }
     }
 }
 
@@ -332,6 +336,7 @@ fn service(service: &super::file::Service) -> Service {
             interval_ms: ready.interval.0,
             timeout_ms: ready.timeout.0,
         }),
+        container: Container::default(),
     }
 }
 

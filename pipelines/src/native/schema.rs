@@ -137,7 +137,7 @@ mod tests {
 
     fn schema_accepts(text: &str) -> bool {
         let file = SourceFile { path: "p.yml", text };
-        let tree = yaml::parse(&mut Problems::new(&file)).unwrap();
+        let tree = yaml::parse(&mut Problems::new(&file), &yaml::Dialect::NATIVE).unwrap();
         let schema = json_schema();
         accepts(&schema, &schema, &json_of(&tree))
     }

@@ -11,3 +11,5 @@ mod import;
 mod properties;
 mod running;
 mod triggers;
+mod workflow_runs;
+mod workflows;

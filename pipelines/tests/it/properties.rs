@@ -1,6 +1,6 @@
 //! What holds for every input.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -10,11 +10,15 @@ use tidegate_pipelines::{
     render, resolve, triggers,
 };
 
-use crate::{events, golden};
+use crate::{events, golden, workflows};
 
 /// Everything that takes a file, on this one. What it says must be about the file.
 fn survives(text: &str) {
-    let file = SourceFile { path: "pipeline.yml", text };
+    survives_as("pipeline.yml", text);
+}
+
+fn survives_as(path: &str, text: &str) {
+    let file = SourceFile { path, text };
     let diagnostics = check(&file);
     for diagnostic in &diagnostics {
         let span = diagnostic.span;
@@ -28,7 +32,9 @@ fn survives(text: &str) {
     render(&file, &diagnostics, true);
     triggers(&file);
     for event in [events::push("main"), events::fork()] {
-        let compilation = compile(&file, &event, Setting::default());
+        let machines = workflows::machines();
+        let setting = Setting { files: &workflows::Folder, machines: &machines, ..Setting::default() };
+        let compilation = compile(&file, &event, setting);
         let failed = compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error);
         assert_eq!(compilation.result.is_none(), failed);
         if let Some(Compiled::Plan(plan)) = compilation.result {
@@ -63,13 +69,13 @@ fn sound(plan: &Plan) {
     }
 }
 
-fn sources() -> Vec<String> {
-    golden::files("yml").iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+fn sources(files: &[PathBuf]) -> Vec<String> {
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 /// A golden file with pieces cut out, doubled or replaced.
-fn mutated() -> impl Strategy<Value = String> {
-    let sources = sources();
+fn mutated(files: &[PathBuf]) -> impl Strategy<Value = String> + use<> {
+    let sources = sources(files);
     let junk = prop_oneof![
         "[ -~]{0,12}",
         "\\PC{0,6}",
@@ -135,8 +141,13 @@ proptest! {
     }
 
     #[test]
-    fn mutated_files_never_panic(text in mutated()) {
+    fn mutated_files_never_panic(text in mutated(&golden::files("yml"))) {
         survives(&text);
+    }
+
+    #[test]
+    fn mutated_workflows_never_panic(text in mutated(&workflows::files("yml"))) {
+        survives_as(".github/workflows/x.yml", &text);
     }
 
     #[test]

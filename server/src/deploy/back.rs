@@ -93,9 +93,12 @@ pub async fn rollback(
     let plan = Plan {
         version: PLAN_VERSION,
         name: source.name.clone(),
+        title: None,
         source: source.source.clone(),
+        event_name: source.event_name.clone(),
         concurrency: None,
         inputs: source.inputs.clone(),
+        calls: source.calls.clone(),
         stages,
     };
     let mut event = made_by.event.clone();
