@@ -384,3 +384,28 @@ echo 'runs: {{using: node20, main: m.js}}' > js/action.yml; echo 'echo js $GITHU
     assert_eq!(last(6), "by post\n");
     agent.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_container_action_is_built_of_its_dockerfile() {
+    let (model, data) = (Model::start().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(&model, engine().await, data.path());
+    let steps = json!([
+        sh(&format!(
+            "mkdir built; cat > built/action.yml <<'X'
+inputs: {{word: {{default: none}}}}
+runs: {{using: docker, image: Dockerfile, args: ['${{{{ '${{{{' }}}} inputs.word }}}}']}}
+X
+printf 'FROM {IMAGE}\\nCOPY say.sh /say.sh\\nENTRYPOINT [\"/bin/sh\", \"/say.sh\"]\\n' > built/Dockerfile
+echo 'echo \"says $1\"; echo said=$1 >> $GITHUB_OUTPUT' > built/say.sh"
+        )),
+        { "uses": { "action": "./built", "with": { "word": "hello" } }, "id": "say", "name": "say" },
+        sh("echo '${{ steps.say.outputs.said }}'"),
+    ]);
+    let attempt = model.queue(lease(lenient(steps)));
+    let finish = model.finished(attempt).await;
+    let known = model.attempt(attempt).unwrap();
+    assert_eq!(finish.outcome, Outcome::Succeeded, "{:?}\n{}", finish.reason, known.text(2));
+    assert!(known.text(2).ends_with("says hello\n"), "{}", known.text(2));
+    assert!(known.text(3).ends_with("\nhello\n"), "{}", known.text(3));
+    agent.stop().await.unwrap();
+}
