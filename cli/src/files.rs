@@ -9,7 +9,10 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use tidegate_pipelines::{Diagnostic, FileRef, Files, codes};
+use tidegate_pipelines::{
+    Diagnostic, FileRef, Files, NoFiles, Setting, SourceFile, check_in, codes,
+    outline::{StandIns, not_there},
+};
 
 use crate::failure::{Failure, Outcome};
 
@@ -27,6 +30,8 @@ pub struct Source {
     pub shown: String,
     /// Inside its repository, as far as that can be told: which language it is in depends on its folder.
     pub path: String,
+    /// The repository's top folder, where the path tells it.
+    pub root: Option<PathBuf>,
     /// Its text, or what is wrong with the file as a whole.
     pub text: Result<String, Diagnostic>,
 }
@@ -142,17 +147,41 @@ pub fn read(path: &Path) -> Outcome<Source> {
         })
     };
     let here = std::env::current_dir().unwrap_or_default();
-    let path = match inside(&here.join(path)) {
+    let whole = here.join(path);
+    let known = inside(&whole);
+    let root = known.as_ref().and_then(|inside| {
+        let up = Path::new(inside).components().count();
+        whole.canonicalize().ok()?.ancestors().nth(up).map(Path::to_path_buf)
+    });
+    let path = match known {
         Some(path) => path,
         None if text.as_deref().is_ok_and(is_workflow) => as_workflow(path),
         None => shown.clone(),
     };
-    Ok(Source { path, shown, text })
+    Ok(Source { path, root, shown, text })
 }
 
 fn as_workflow(path: &Path) -> String {
     let name = path.file_name().and_then(OsStr::to_str).unwrap_or("workflow.yml");
     format!("{}/{name}", FOLDERS[1])
+}
+
+/// All that is wrong with a file. What it calls is read from the working tree; what is not there (and whatever is of
+/// another repository) is taken for right.
+pub fn check(path: &str, root: Option<&Path>, text: &str) -> Vec<Diagnostic> {
+    let file = SourceFile { path, text };
+    let tree = root.map(TreeFiles::new);
+    let files: &dyn Files = match &tree {
+        Some(tree) => tree,
+        None => &NoFiles,
+    };
+    let files = StandIns::new(files, text);
+    let mut found = check_in(&file, Setting { files: &files, ..Setting::default() });
+    if root.is_some() {
+        found.extend(not_there(&file, &files.missing()));
+        found.sort_by_key(|one| one.span.start);
+    }
+    found
 }
 
 /// Whether a file of no conventional folder is a GitHub Actions workflow: it has jobs, and no stages.

@@ -18,6 +18,12 @@ pub(crate) fn machine(
     let own = labels.iter().any(|label| label.eq_ignore_ascii_case("self-hosted"));
     let asked: Vec<&str> = labels.iter().map(String::as_str).chain(group).collect();
     let found = asked.iter().find_map(|label| configured(label));
+    if found.is_none() && !has_image && setting.any_machine {
+        return Ok(Machine {
+            image: String::new(),
+            labels: labels.iter().cloned().chain(group.map(str::to_owned)).collect(),
+        });
+    }
     if found.is_none() && !has_image {
         let Some(first) = asked.first() else { return Err("there is no label at all".to_owned()) };
         let help =

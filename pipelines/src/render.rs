@@ -64,7 +64,7 @@ fn window(text: &str, places: &[Labelled<'_>]) -> Option<Range<usize>> {
     let Range { start, end } = reach(places);
     let from = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
     let to = text.get(end..)?.find('\n').map_or(text.len(), |at| end + at + 1);
-    (start - from <= LONG_LINE && to - end <= LONG_LINE).then_some(from..to)
+    (start - from <= LONG_LINE && to - end <= LONG_LINE && end - start <= NEAR).then_some(from..to)
 }
 
 fn snippet<'a>(
@@ -166,6 +166,8 @@ mod tests {
         let file = SourceFile { path: "pipeline.yml", text: &text };
         let shown = render(&file, &[diagnostic(60_006, 60_011)], false);
         assert!(shown.contains("--> pipeline.yml:2:60002") && shown.len() < 300, "{shown}");
+        let shown = render(&file, &[diagnostic(5, 60_000)], false);
+        assert!(shown.contains("--> pipeline.yml:2:1") && shown.len() < 300, "{shown}");
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Setting<'a> {
     pub machines: &'a BTreeMap<String, Machine>,
     /// Values that expressions read as `vars`.
     pub variables: &'a BTreeMap<String, String>,
+    /// A machine that is not among them is no mistake: the plan is to be shown, and the stage has no image.
+    pub any_machine: bool,
 }
 
 /// Where a stage runs that asks for a machine of a kind.
@@ -62,6 +64,6 @@ static NO_VARIABLES: BTreeMap<String, String> = BTreeMap::new();
 
 impl Default for Setting<'_> {
     fn default() -> Self {
-        Self { files: &NoFiles, machines: &NOTHING, variables: &NO_VARIABLES }
+        Self { files: &NoFiles, machines: &NOTHING, variables: &NO_VARIABLES, any_machine: false }
     }
 }

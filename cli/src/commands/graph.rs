@@ -8,6 +8,7 @@ use tidegate_pipelines::{Compiled, SourceFile, Triggers, graph::Graph};
 use super::plan::EventArgs;
 use crate::{
     failure::{Failure, Outcome},
+    settings::{self, file::File},
     terminal,
 };
 
@@ -47,11 +48,12 @@ enum Format {
 
 impl Draw {
     /// Prints the drawing.
-    pub fn run(self) -> Outcome {
+    pub fn run(self, config: File) -> Outcome {
+        let machines = settings::server::machines_of(&config.server)?;
         let mut reasons = Vec::new();
         let mut names: VecDeque<String> = [self.event.clone().unwrap_or_else(|| "push".to_owned())].into();
         while let Some(name) = names.pop_front() {
-            let made = EventArgs::named(&name, self.reference.clone()).compile(&self.file)?;
+            let made = EventArgs::named(&name, self.reference.clone()).compile(&self.file, &machines)?;
             let file = SourceFile { path: &made.shown, text: &made.text };
             super::show_diagnostics(&file, &made.compilation.diagnostics)?;
             match made.compilation.result {

@@ -12,18 +12,19 @@ use tidegate_pipelines::{
     SourceFile,
     lockfile::{self, Change, Lock as Locked, PATH, Reference},
 };
-use tidegate_runner::source_refs::remote_refs;
+use tidegate_runner::{
+    actions::{SourceMapping, source},
+    source_refs::remote_refs,
+};
 
 use super::runs::name_and_value;
 use crate::{
     failure::{Doing, Failure, Outcome},
     files, parallel,
+    settings::{self, file::File},
     terminal::short_digest,
     worktree::WorkTree,
 };
-
-/// Where actions come from unless something else is said.
-const FORGE: &str = "https://github.com/";
 
 /// Write .github/tidegate-actions.lock: the commits of all remote actions that the workflows use
 ///
@@ -39,15 +40,20 @@ pub struct Lock {
     /// Look up all actions again
     #[arg(long)]
     update: bool,
-    /// Where actions come from instead: an action, an owner with `/`, or the beginning of a URL, and a URL; may be given
-    /// again, and the longest that fits wins
+    /// Where actions come from instead, beside `runner.actions.sources` of the configuration: an action, an owner with
+    /// `/`, or the beginning of a URL, and a URL; may be given again, and the longest that fits wins
     #[arg(long = "source", value_name = "FROM=URL", value_parser = name_and_value)]
     sources: Vec<(String, String)>,
 }
 
 impl Lock {
     /// Looks up what is missing, and writes or compares.
-    pub fn run(self) -> Outcome {
+    pub fn run(self, config: File) -> Outcome {
+        let mut sources = settings::runner::actions(&config.runner.actions)?.sources;
+        // The command line's come last, and win over equal ones.
+        sources.extend(
+            self.sources.iter().map(|(from, to)| SourceMapping { from: from.clone(), to: to.clone() }),
+        );
         let root = match &self.folder {
             Some(folder) => folder.clone(),
             None => {
@@ -70,7 +76,7 @@ impl Lock {
                 }
             }
         }
-        after.commits.extend(self.look_up(open)?);
+        after.commits.extend(look_up(open, &sources)?);
         let changes = before.changes(&after);
         if self.check {
             return check(&path, &changes, after.commits.len());
@@ -82,54 +88,38 @@ impl Lock {
         changes.iter().for_each(tell);
         write(&path, &after.text())
     }
-
-    /// The commits that references lead to; one call for each repository.
-    fn look_up(&self, open: BTreeSet<Reference>) -> Outcome<BTreeMap<Reference, String>> {
-        let mut found = BTreeMap::new();
-        let mut repositories: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
-        for reference in open {
-            match reference.commit().map(str::to_lowercase) {
-                Some(commit) => {
-                    found.insert(reference, commit);
-                }
-                None => repositories.entry(reference.repository.clone()).or_default().push(reference),
-            }
-        }
-        let names: Vec<&String> = repositories.keys().collect();
-        let answers = parallel::map(&names, |name| remote_refs(&url(name, &self.sources), None));
-        for (name, answer) in names.into_iter().zip(answers) {
-            let refs = answer.map_err(|why| {
-                Failure::new(format!("cannot look up the actions of {name}"))
-                    .because(why)
-                    .mend("`--source FROM=URL` names another place for them")
-            })?;
-            for reference in repositories.get(name).into_iter().flatten() {
-                let commit = lockfile::resolve(&reference.reference, &refs).ok_or_else(|| {
-                    Failure::new(format!("{reference} leads nowhere"))
-                        .because(format!("{name} has no tag or branch `{}`", reference.reference))
-                        .mend("correct the workflow that uses it")
-                })?;
-                found.insert(reference.clone(), commit);
-            }
-        }
-        Ok(found)
-    }
 }
 
-/// The repository's URL; the longest mapping that fits decides, as if each were a URL.
-fn url(repository: &str, sources: &[(String, String)]) -> String {
-    let whole = format!("{FORGE}{repository}");
-    let full = |from: &str| if from.contains("://") { from.to_owned() } else { format!("{FORGE}{from}") };
-    let fits = |from: &str| {
-        let from = full(from).to_lowercase();
-        let whole = whole.to_lowercase();
-        whole == from || from.ends_with('/') && whole.starts_with(&from)
-    };
-    let best = sources.iter().filter(|(from, _)| fits(from)).max_by_key(|(from, _)| full(from).len());
-    match best {
-        Some((from, to)) => format!("{to}{}", whole.get(full(from).len()..).unwrap_or_default()),
-        None => whole,
+/// The commits that references lead to; one call for each repository.
+fn look_up(open: BTreeSet<Reference>, sources: &[SourceMapping]) -> Outcome<BTreeMap<Reference, String>> {
+    let mut found = BTreeMap::new();
+    let mut repositories: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
+    for reference in open {
+        match reference.commit().map(str::to_lowercase) {
+            Some(commit) => {
+                found.insert(reference, commit);
+            }
+            None => repositories.entry(reference.repository.clone()).or_default().push(reference),
+        }
     }
+    let names: Vec<&String> = repositories.keys().collect();
+    let answers = parallel::map(&names, |name| remote_refs(&source::url(name, sources).0, None));
+    for (name, answer) in names.into_iter().zip(answers) {
+        let refs = answer.map_err(|why| {
+            Failure::new(format!("cannot look up the actions of {name}"))
+                .because(why)
+                .mend("`--source FROM=URL` names another place for them")
+        })?;
+        for reference in repositories.get(name).into_iter().flatten() {
+            let commit = lockfile::resolve(&reference.reference, &refs).ok_or_else(|| {
+                Failure::new(format!("{reference} leads nowhere"))
+                    .because(format!("{name} has no tag or branch `{}`", reference.reference))
+                    .mend("correct the workflow that uses it")
+            })?;
+            found.insert(reference.clone(), commit);
+        }
+    }
+    Ok(found)
 }
 
 /// The lock as it is; an empty one when there is none.
@@ -206,23 +196,4 @@ fn write(path: &Path, text: &str) -> Outcome {
     std::io::Write::write_all(&mut file, text.as_bytes()).doing(what())?;
     file.persist(path).map_err(|error| error.error).doing(what())?;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_longest_source_that_fits_wins() {
-        let sources = [
-            ("https://github.com/", "https://mirror.example.org/"),
-            ("actions/", "file:///srv/actions/"),
-            ("actions/checkout", "file:///srv/own"),
-        ]
-        .map(|(from, to)| (from.to_owned(), to.to_owned()));
-        assert_eq!(url("a/b", &sources), "https://mirror.example.org/a/b");
-        assert_eq!(url("Actions/cache", &sources), "file:///srv/actions/cache");
-        assert_eq!(url("actions/checkout", &sources), "file:///srv/own");
-        assert_eq!(url("a/b", &[]), "https://github.com/a/b");
-    }
 }

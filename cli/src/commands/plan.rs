@@ -10,9 +10,9 @@ use clap::Args;
 use owo_colors::OwoColorize;
 use serde_json::Value;
 use tidegate_pipelines::{
-    Compilation, Setting, SourceFile, compile,
+    Compilation, Machine, Setting, SourceFile, compile,
     event::{Event, EventKind},
-    outline::{Job, Outline, Step, need_word, outline},
+    outline::{Job, Outline, StandIns, Step, need_word, not_there, outline},
     sample::{self, Known},
     triggers,
 };
@@ -21,6 +21,7 @@ use super::runs::{name_and_value, typed};
 use crate::{
     failure::{Doing, Failure, Outcome},
     files::{self, TreeFiles},
+    settings::{self, file::File},
     terminal::{self, harmless},
     worktree::WorkTree,
 };
@@ -80,7 +81,7 @@ impl EventArgs {
     }
 
     /// Compiles a file for the event.
-    pub fn compile(self, path: &Path) -> Outcome<Compiled> {
+    pub fn compile(self, path: &Path, machines: &BTreeMap<String, Machine>) -> Outcome<Compiled> {
         let source = files::read(path)?;
         let text = source.text.map_err(|found| Failure::new(&found.message).because(&source.shown))?;
         let file = SourceFile { path: &source.path, text: &text };
@@ -90,8 +91,11 @@ impl EventArgs {
         let triggers = triggers(&file);
         let schedule = triggers.schedules.first().map(|schedule| schedule.cron.clone());
         let event = self.resolve(&tree, schedule)?;
-        let files = TreeFiles::new(&tree.root);
-        let mut compilation = compile(&file, &event, Setting { files: &files, ..Setting::default() });
+        let tree = TreeFiles::new(source.root.as_deref().unwrap_or(&tree.root));
+        let files = StandIns::new(&tree, &text);
+        let setting = Setting { files: &files, machines, any_machine: true, ..Setting::default() };
+        let mut compilation = compile(&file, &event, setting);
+        compilation.diagnostics.extend(not_there(&file, &files.missing()));
         let shown = source.shown;
         compilation.diagnostics.iter_mut().for_each(|found| found.file.clone_from(&shown));
         Ok(Compiled { shown, text, compilation, triggers })
@@ -124,9 +128,10 @@ fn read_payload(path: &Path) -> Outcome<Value> {
 
 impl Plan {
     /// Prints the plan; fails when the file has errors.
-    pub fn run(self) -> Outcome {
+    pub fn run(self, config: File) -> Outcome {
         let event = self.event.event.clone();
-        let Compiled { shown, text, compilation, triggers } = self.event.compile(&self.file)?;
+        let machines = settings::server::machines_of(&config.server)?;
+        let Compiled { shown, text, compilation, triggers } = self.event.compile(&self.file, &machines)?;
         let file = SourceFile { path: &shown, text: &text };
         let outline = outline(&file, triggers, compilation);
         let failed = outline.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error);
@@ -189,6 +194,7 @@ fn stage(job: &Job, text: &mut String) {
         Some(state) => format!("{need} ({state})"),
         None => need.clone(),
     });
+    line("uses", job.uses.clone().unwrap_or_default());
     line("needs", needs.collect::<Vec<_>>().join(", "));
     line("if", job.condition.clone().unwrap_or_default());
     line("skipped", job.skip_reason.clone().unwrap_or_default());

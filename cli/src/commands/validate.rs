@@ -8,7 +8,7 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use tidegate_pipelines::{Diagnostic, SourceFile, check, findings, render};
+use tidegate_pipelines::{Diagnostic, SourceFile, findings, render};
 
 use crate::{
     failure::{Failure, Outcome},
@@ -94,7 +94,7 @@ fn check_file(path: &Path, people: Option<bool>) -> Outcome<Checked> {
     let name = source.shown;
     let (diagnostics, text) = match source.text {
         Ok(text) => {
-            let mut found = check(&SourceFile { path: &source.path, text: &text });
+            let mut found = files::check(&source.path, source.root.as_deref(), &text);
             found.iter_mut().for_each(|diagnostic| diagnostic.file.clone_from(&name));
             let shown = people.map(|color| render(&SourceFile { path: &name, text: &text }, &found, color));
             (found, shown.unwrap_or_default())

@@ -12,11 +12,12 @@ mod wire;
 use std::{
     collections::HashMap,
     io::{BufRead, Write},
+    path::{Path, PathBuf},
 };
 
 use serde_json::{Value, json};
 use tidegate_pipelines::{
-    Diagnostic, SourceFile, check,
+    Diagnostic,
     editor::{Document, Position},
 };
 use url::Url;
@@ -56,6 +57,8 @@ struct Open {
     document: Document,
     /// Inside its repository.
     path: String,
+    /// The repository's top folder.
+    root: Option<PathBuf>,
     found: Vec<Diagnostic>,
 }
 
@@ -106,8 +109,8 @@ impl<W: Write> Server<W> {
         match method {
             "textDocument/didOpen" => {
                 let text = document["text"].as_str().unwrap_or_default().to_owned();
-                let Some(path) = path(&uri) else { return Ok(()) };
-                let open = Open { document: Document::new(&path, text), path, found: Vec::new() };
+                let Some((path, root)) = path(&uri) else { return Ok(()) };
+                let open = Open { document: Document::new(&path, text), path, root, found: Vec::new() };
                 self.open.insert(uri.clone(), open);
                 self.publish(&uri, document["version"].as_i64())
             }
@@ -133,7 +136,7 @@ impl<W: Write> Server<W> {
     /// Checks a file and tells the editor what is wrong with it.
     fn publish(&mut self, uri: &str, version: Option<i64>) -> Outcome {
         let Some(open) = self.open.get_mut(uri) else { return Ok(()) };
-        open.found = check(&SourceFile { path: &open.path, text: open.document.text().as_str() });
+        open.found = files::check(&open.path, open.root.as_deref(), open.document.text().as_str());
         let message = answers::diagnostics(uri, version, Some(&open.document), &open.found);
         self.send(&message)
     }
@@ -160,9 +163,12 @@ impl<W: Write> Server<W> {
     }
 }
 
-/// The path inside the repository of a pipeline file that the editor names.
-fn path(uri: &str) -> Option<String> {
-    files::inside(&Url::parse(uri).ok()?.to_file_path().ok()?)
+/// The path inside its repository of a pipeline file that the editor names, and that repository's top folder.
+fn path(uri: &str) -> Option<(String, Option<PathBuf>)> {
+    let whole = Url::parse(uri).ok()?.to_file_path().ok()?;
+    let inside = files::inside(&whole)?;
+    let up = Path::new(&inside).components().count();
+    Some((inside, whole.ancestors().nth(up).map(Path::to_path_buf)))
 }
 
 fn actions(uri: &str, open: &Open, range: &Value) -> Value {

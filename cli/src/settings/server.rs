@@ -90,7 +90,7 @@ impl ServerArgs {
             file.artifact_retention_days.unwrap_or(config.artifact_retention_days);
         config.cache_retention_days = file.cache_retention_days.unwrap_or(config.cache_retention_days);
         config.github = github(file.github.as_ref())?;
-        config.machines = machines(file, variable("TIDEGATE_MACHINES")?)?;
+        config.machines = machines_of(file)?;
         config.sources = sources(file, variable("TIDEGATE_SOURCES")?)?;
         Ok(config)
     }
@@ -149,6 +149,11 @@ fn github(file: Option<&file::Github>) -> Outcome<Option<GithubConfig>> {
     let webhook_secret =
         secret("TIDEGATE_GITHUB_WEBHOOK_SECRET", path(|github| github.webhook_secret_file.as_ref()))?;
     Ok(Some(GithubConfig { api_url, auth, webhook_secret }))
+}
+
+/// What stages run in that ask for a machine by its label, as the server of this configuration would have it.
+pub fn machines_of(file: &file::Server) -> Outcome<BTreeMap<String, Machine>> {
+    machines(file, variable("TIDEGATE_MACHINES")?)
 }
 
 /// What stages run in that ask for a machine by its label: the file's, and over it `LABEL=IMAGE,…` of the environment.

@@ -51,7 +51,7 @@ fn without_merge_keys(text: &str) -> Cow<'_, str> {
 }
 
 /// The entries of a mapping, those of merged ones included; the mapping's own come first and win.
-pub(super) fn fields(node: &Node) -> Vec<&Entry> {
+pub(crate) fn fields(node: &Node) -> Vec<&Entry> {
     let mut found: Vec<&Entry> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     let mut open = vec![node];
@@ -75,7 +75,7 @@ pub(super) fn fields(node: &Node) -> Vec<&Entry> {
 }
 
 /// The value of a key.
-pub(super) fn get<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+pub(crate) fn get<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
     fields(node)
         .into_iter()
         .find(|entry| entry.key.value == key)
@@ -84,7 +84,7 @@ pub(super) fn get<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
 }
 
 /// The text of a scalar, as it is written.
-pub(super) fn text(node: &Node) -> Option<&str> {
+pub(crate) fn text(node: &Node) -> Option<&str> {
     match &node.kind {
         Kind::Scalar(scalar) if !scalar.is_null() => Some(&scalar.text),
         _ => None,

@@ -1,18 +1,23 @@
 //! A plan in outline, for people and scripts: what would run, in which order, under which conditions. This is what
 //! `tidegate plan` prints; docs/cli.md describes it as JSON. Names are those of the file, not of the plan.
 
-use std::collections::BTreeMap;
+mod stand_ins;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     Compilation, Compiled, Diagnostic, SourceFile, Triggers,
+    import::reading,
     plan::{
-        Concurrency, Does, Driver, Need, NeedState, Plan, Run, StagePlan, Step as PlanStep, StepWhen,
+        Call, Concurrency, Does, Driver, Need, NeedState, Plan, Run, StagePlan, Step as PlanStep, StepWhen,
         Template, Verb,
     },
 };
+
+pub use stand_ins::{StandIns, not_there};
 
 /// What came of a file and an event.
 #[derive(Debug, Clone, Serialize)]
@@ -49,8 +54,14 @@ pub struct Job {
     pub key: String,
     /// What pages call it.
     pub name: String,
-    /// What it does.
+    /// What it does: a stage's verb, or `call` for one that calls another file.
     pub verb: &'static str,
+    /// The file that it calls.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uses: Option<String>,
+    /// The call that it is part of, by its key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// The stages that come before, by their names in the file.
     pub needs: Vec<String>,
     /// The same by key, with how each must have ended.
@@ -81,7 +92,8 @@ pub struct Job {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, Template>,
     /// Seconds that an attempt may take.
-    pub timeout_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
     /// A failure does not fail the run.
     pub continue_on_error: bool,
     /// Its steps.
@@ -138,7 +150,7 @@ pub fn outline(file: &SourceFile<'_>, triggers: Triggers, compilation: Compilati
     match compilation.result {
         Some(Compiled::Plan(plan)) => {
             outline.triggered = true;
-            outline.jobs = plan.stages.iter().map(|stage| job(&plan, stage)).collect();
+            outline.jobs = jobs(file, &plan);
             outline.name = Some(plan.name);
             outline.concurrency = plan.concurrency;
             outline.inputs = plan.inputs;
@@ -149,10 +161,99 @@ pub fn outline(file: &SourceFile<'_>, triggers: Triggers, compilation: Compilati
     outline
 }
 
+/// Calls stand before the stages that are part of them. Of a file that could not be read there are none.
+fn jobs(file: &SourceFile<'_>, plan: &Plan) -> Vec<Job> {
+    let uses = called_files(file);
+    let mut jobs = Vec::new();
+    let mut told: BTreeSet<&str> = BTreeSet::new();
+    for stage in &plan.stages {
+        for call in chain(plan, stage.call.as_deref()).into_iter().rev() {
+            if told.insert(&call.key) {
+                jobs.push(of_call(plan, call, &uses));
+            }
+        }
+        if !(stage.call.is_some() && stage.own_name() == stand_ins::JOB) {
+            jobs.push(job(plan, stage));
+        }
+    }
+    jobs.extend(
+        plan.calls
+            .iter()
+            .filter(|call| !told.contains(call.key.as_str()))
+            .map(|call| of_call(plan, call, &uses)),
+    );
+    jobs
+}
+
+/// A call and those that it is part of, the inner ones first.
+fn chain<'p>(plan: &'p Plan, key: Option<&str>) -> Vec<&'p Call> {
+    let mut chain: Vec<&Call> = Vec::new();
+    let mut next = key.map(str::to_owned);
+    while let Some(call) = next.and_then(|key| plan.calls.iter().find(|call| call.key == key)) {
+        if chain.len() > plan.calls.len() {
+            break;
+        }
+        next = call.parent.clone();
+        chain.push(call);
+    }
+    chain
+}
+
+/// What the jobs of a file call, by their ids.
+fn called_files(file: &SourceFile<'_>) -> BTreeMap<String, String> {
+    let Ok(root) = reading::tree(file) else { return BTreeMap::new() };
+    let jobs = reading::get(&root, "jobs").map(reading::fields).unwrap_or_default();
+    let uses = jobs.into_iter().filter_map(|job| {
+        let uses = reading::text(reading::get(&job.value, "uses")?)?;
+        Some((job.key.value.clone(), uses.to_owned()))
+    });
+    uses.collect()
+}
+
+fn of_call(plan: &Plan, call: &Call, uses: &BTreeMap<String, String>) -> Job {
+    let parent = call.parent.as_deref();
+    let id = match parent.and_then(|key| plan.calls.iter().find(|one| one.key == key)) {
+        Some(parent) => format!("{} / {}", parent.name, call.name),
+        None => call.name.clone(),
+    };
+    Job {
+        id,
+        key: call.key.clone(),
+        name: call.title.clone(),
+        verb: "call",
+        uses: uses.get(&call.name).filter(|_| parent.is_none()).cloned(),
+        call: call.parent.clone(),
+        needs: call.needs.clone(),
+        waits_for: Vec::new(),
+        condition: call.condition.clone(),
+        skip_reason: None,
+        matrix: call.matrix.clone(),
+        runs_on: Vec::new(),
+        image: None,
+        environment: None,
+        env: BTreeMap::new(),
+        secrets: Vec::new(),
+        services: BTreeMap::new(),
+        outputs: call.outputs.clone(),
+        timeout_seconds: None,
+        continue_on_error: false,
+        steps: Vec::new(),
+    }
+}
+
+/// The name of a need as its file has it: a stage of the same call by its own, one of another call by that call's.
+fn need_name<'p>(plan: &'p Plan, stage: &StagePlan, need: &'p StagePlan) -> &'p str {
+    let calls = chain(plan, need.call.as_deref());
+    match calls.iter().find(|call| call.parent == stage.call) {
+        Some(call) if need.call != stage.call => &call.name,
+        _ => &need.name,
+    }
+}
+
 fn job(plan: &Plan, stage: &StagePlan) -> Job {
     let mut needs: Vec<String> = Vec::new();
     for need in &stage.needs {
-        let name = plan.stage(&need.stage).map_or(need.stage.0.as_str(), |stage| stage.name.as_str());
+        let name = plan.stage(&need.stage).map_or(need.stage.0.as_str(), |need| need_name(plan, stage, need));
         if !needs.iter().any(|one| one == name) {
             needs.push(name.to_owned());
         }
@@ -163,6 +264,8 @@ fn job(plan: &Plan, stage: &StagePlan) -> Job {
         key: stage.key.0.clone(),
         name: stage.title.clone().unwrap_or_else(|| stage.key.0.clone()),
         verb: stage.verb.name(),
+        uses: None,
+        call: stage.call.clone(),
         needs,
         waits_for: stage.needs.clone(),
         condition: stage.condition.clone(),
@@ -179,7 +282,7 @@ fn job(plan: &Plan, stage: &StagePlan) -> Job {
             .map(|service| (service.name.clone(), service.image.0.clone()))
             .collect(),
         outputs: stage.outputs.clone(),
-        timeout_seconds: stage.timeout_seconds,
+        timeout_seconds: Some(stage.timeout_seconds),
         continue_on_error: stage.continue_on_error,
         steps: run.map(|run| run.steps.iter().map(step).collect()).unwrap_or_default(),
     }
@@ -313,6 +416,51 @@ stages:
         assert_eq!(jobs[2]["waits_for"][0]["accepts"], "finished");
         assert_eq!(jobs[2]["if"], "always()");
         assert_eq!(jobs[2]["secrets"][0], "TOKEN");
+    }
+
+    #[test]
+    fn calls_are_jobs_even_where_what_they_call_cannot_be_read() {
+        let text = "
+on: push
+jobs:
+  first: {runs-on: ubuntu-latest, timeout-minutes: 1, steps: [{id: a, run: x, if: always()}]}
+  call:
+    needs: first
+    if: github.ref == 'refs/heads/main'
+    uses: org/flows/.github/workflows/x.yml@v1
+    with: {level: 3, dry: true, name: x}
+    secrets: {TOKEN: \"${{ secrets.T }}\"}
+  last:
+    needs: [call]
+    runs-on: gpu
+    timeout-minutes: 1
+    env: {TAG: \"${{ needs.call.outputs.tag }}\"}
+    steps: [{uses: actions/checkout@v4}]
+";
+        let file = SourceFile { path: ".github/workflows/w.yml", text };
+        let files = StandIns::new(&crate::NoFiles, text);
+        let setting = Setting { files: &files, any_machine: true, ..Setting::default() };
+        let compilation = compile(&file, &event(EventKind::Push), setting);
+        let outline = serde_json::to_value(outline(&file, triggers(&file), compilation)).unwrap();
+        assert_eq!(outline["triggered"], true, "{outline:#}");
+        let jobs = outline["jobs"].as_array().unwrap();
+        let ids: Vec<_> = jobs.iter().map(|job| job["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["first", "call", "last"]);
+        assert_eq!(jobs[0]["runs_on"], serde_json::json!(["ubuntu-latest"]));
+        assert_eq!(jobs[0]["steps"][0]["if"], "always()");
+        assert_eq!(
+            (&jobs[1]["verb"], &jobs[1]["uses"]),
+            (&"call".into(), &"org/flows/.github/workflows/x.yml@v1".into())
+        );
+        assert_eq!(jobs[1]["needs"], serde_json::json!(["first"]));
+        assert_eq!(jobs[2]["needs"], serde_json::json!(["call"]));
+        assert_eq!(jobs[2]["steps"][0]["uses"], "actions/checkout@v4");
+        assert_eq!(files.missing().len(), 1);
+        assert_eq!(not_there(&file, &files.missing()), [], "nothing is known of other repositories");
+        let own = [crate::FileRef::Same(".github/workflows/y.yml".to_owned())];
+        let text = "on: push\njobs:\n  a: {uses: ./.github/workflows/y.yml}\n";
+        let found = not_there(&SourceFile { path: "w.yml", text }, &own);
+        assert_eq!((found.len(), found[0].span.line, found[0].is_error()), (1, 3, false));
     }
 
     #[test]

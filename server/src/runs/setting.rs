@@ -62,8 +62,12 @@ struct Work {
 impl Work {
     fn done(self) -> Result<Compiling, String> {
         let file = SourceFile { path: &self.path, text: &self.text };
-        let setting =
-            Setting { files: &self.files, machines: &self.app.config.machines, variables: &self.variables };
+        let setting = Setting {
+            files: &self.files,
+            machines: &self.app.config.machines,
+            variables: &self.variables,
+            any_machine: false,
+        };
         let compilation = compile(&file, &self.event, setting);
         let owed = match &compilation.result {
             Some(Compiled::NotTriggered { .. }) => {
