@@ -8,7 +8,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::event::{Event, EventKind, PullRequestFacts};
+use crate::{
+    SourceFile,
+    event::{Event, EventKind, PullRequestFacts},
+    import::reading::{self, get, texts},
+};
 
 /// What is known beside the working tree.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +23,8 @@ pub struct Known<'a> {
     pub reference: Option<&'a str>,
     /// What happened (`opened`, `published`, …).
     pub activity: Option<&'a str>,
+    /// The activities that the file asks for ([`activities`]): one of them is likelier than another.
+    pub asked_for: Vec<String>,
     /// What the forge said.
     pub payload: Option<Value>,
     /// Inputs that a person gave.
@@ -63,11 +69,16 @@ pub fn sample(tree: Event, known: Known<'_>) -> Result<Event, String> {
         event.git.message = text;
     }
     event.kind = kind(known.name, &event);
-    event.activity = known
-        .activity
-        .map(str::to_owned)
-        .or_else(|| text_at(&payload, "/action"))
-        .or_else(|| usual(known.name));
+    event.activity =
+        known.activity.map(str::to_owned).or_else(|| text_at(&payload, "/action")).or_else(|| {
+            let usual = usual(known.name);
+            match known.asked_for.first() {
+                Some(first) if usual.as_ref().is_none_or(|usual| !known.asked_for.contains(usual)) => {
+                    Some(first.clone())
+                }
+                _ => usual,
+            }
+        });
     event.changed_paths = changed(&payload);
     if let Some(Value::Object(given)) = payload.get("inputs") {
         for (name, value) in given {
@@ -82,6 +93,14 @@ pub fn sample(tree: Event, known: Known<'_>) -> Result<Event, String> {
     complete(&mut payload, &event, known.schedule);
     event.payload = Some(Value::Object(payload));
     Ok(event)
+}
+
+/// The activities that a file asks for: `types` of an event under `on`.
+pub fn activities(file: &SourceFile<'_>, name: &str) -> Vec<String> {
+    let Ok(root) = reading::tree(file) else { return Vec::new() };
+    let event = get(&root, "on").and_then(|on| get(on, forge_name(name)).or_else(|| get(on, name)));
+    let types = event.and_then(|event| get(event, "types")).map(texts).unwrap_or_default();
+    types.into_iter().map(str::to_owned).collect()
 }
 
 /// What GitHub calls it.
@@ -340,6 +359,20 @@ mod tests {
         assert!(!event.trusted);
         assert_eq!(event.activity.as_deref(), Some("labeled"));
         assert_eq!(event.pull_request.unwrap().number, 7);
+    }
+
+    #[test]
+    fn what_happened_is_what_the_file_asks_for() {
+        let text = "on:\n  release: {types: [created, edited]}\n  pull_request: {types: [opened, closed]}\n";
+        let file = SourceFile { path: "w.yml", text };
+        let happened = |name: &str| {
+            let known = Known { name, asked_for: activities(&file, name), ..Known::default() };
+            sample(tree(), known).unwrap().activity
+        };
+        assert_eq!(happened("release").as_deref(), Some("created"));
+        assert_eq!(happened("pull_request").as_deref(), Some("opened"));
+        assert_eq!(happened("issue_comment").as_deref(), Some("created"));
+        assert_eq!(happened("push"), None);
     }
 
     #[test]

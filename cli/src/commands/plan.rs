@@ -90,7 +90,8 @@ impl EventArgs {
         let tree = tree.unwrap_or_else(|_| WorkTree::unknown(folder.unwrap_or(Path::new("."))));
         let triggers = triggers(&file);
         let schedule = triggers.schedules.first().map(|schedule| schedule.cron.clone());
-        let event = self.resolve(&tree, schedule)?;
+        let asked_for = sample::activities(&file, &self.event);
+        let event = self.resolve(&tree, schedule, asked_for)?;
         let tree = TreeFiles::new(source.root.as_deref().unwrap_or(&tree.root));
         let files = StandIns::new(&tree, &text);
         let setting = Setting { files: &files, machines, any_machine: true, ..Setting::default() };
@@ -101,7 +102,7 @@ impl EventArgs {
         Ok(Compiled { shown, text, compilation, triggers })
     }
 
-    fn resolve(self, tree: &WorkTree, schedule: Option<String>) -> Outcome<Event> {
+    fn resolve(self, tree: &WorkTree, schedule: Option<String>, asked_for: Vec<String>) -> Outcome<Event> {
         let payload = self.payload.as_deref().map(read_payload).transpose()?;
         let inputs: BTreeMap<String, Value> =
             self.inputs.iter().map(|(name, value)| (name.clone(), typed(value))).collect();
@@ -109,6 +110,7 @@ impl EventArgs {
             name: &self.event,
             reference: self.reference.as_deref(),
             activity: self.activity.as_deref(),
+            asked_for,
             payload,
             inputs,
             schedule,

@@ -112,7 +112,7 @@ pub(super) fn items(node: &Node) -> &[Node] {
 }
 
 /// The texts of a list, lists inside it included.
-pub(super) fn texts(node: &Node) -> Vec<&str> {
+pub(crate) fn texts(node: &Node) -> Vec<&str> {
     let mut found = Vec::new();
     let mut open: Vec<&Node> = items(node).iter().rev().collect();
     while let Some(node) = open.pop() {
