@@ -10,7 +10,7 @@ use crate::{SourceFile, codes::Code};
 /// Diagnostics beyond this many say nothing new.
 const LIMIT: usize = 100;
 /// So many are kept to choose from; beyond that only errors, until there are [`LIMIT`] of them.
-const FULL: usize = 4 * LIMIT;
+const FULL: usize = 2 * LIMIT;
 /// A message is one sentence. Longer ones quote what is absurdly long.
 const LONGEST: usize = 2000;
 
@@ -145,6 +145,11 @@ impl<'a> Problems<'a> {
         };
         self.list.push(diagnostic);
         Report { problems: self, kept: true }
+    }
+
+    /// Whether one more would not be kept, so that nothing need be worked out for it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.list.len() >= FULL && self.errors >= LIMIT
     }
 
     pub(crate) fn has_errors(&self) -> bool {

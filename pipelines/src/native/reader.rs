@@ -132,7 +132,7 @@ impl Reader<'_, '_> {
         };
         for entry in entries {
             let key = entry.key.value.as_str();
-            if !keys.contains(&key) {
+            if !keys.contains(&key) && !self.problems.is_full() {
                 let help = foreign_key(key)
                     .map(str::to_owned)
                     .or_else(|| did_you_mean(key, keys.iter().copied()))

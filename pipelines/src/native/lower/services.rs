@@ -78,6 +78,10 @@ fn http(r: &mut Reader<'_, '_>, node: &Node) -> Option<ReadyProbe> {
 
 fn log(r: &mut Reader<'_, '_>, node: &Node) -> Option<ReadyProbe> {
     let text = r.text(node)?;
+    // Each may cost as much as its limit allows.
+    if r.problems.is_full() {
+        return None;
+    }
     match compile_regex(&text.value) {
         Ok(_) => Some(ReadyProbe::Log(text.value)),
         Err(message) => {
