@@ -83,6 +83,13 @@ codes! {
     BAD_TIME_ZONE Error "TG0603" "A time zone is named as in the IANA database, for example `Europe/Berlin`."
     BAD_INPUT Error "TG0604" "An input of a manual run is declared or given with a value that it does not accept."
 
+    TEMPLATE_UNREADABLE Error "TG0701" "The template cannot be read: it is not there, or nobody may read it from here."
+    TEMPLATE_REFERENCE Error "TG0702" "`use` names a file of the same repository (`./ci/test.yml`), or one of another repository at a full commit (`owner/repository/ci/test.yml@0123…`). A branch or tag may be another commit tomorrow."
+    TEMPLATE_CYCLE Error "TG0703" "Templates use each other in a circle, so there would be no end of stages."
+    TEMPLATE_LIMIT Error "TG0704" "Templates may use each other five levels deep; a pipeline may use 32 other files, and templates 64 times."
+    TEMPLATE_INPUT Error "TG0705" "A template is given an input that it does not declare or accept, or is not given one that it requires."
+    TEMPLATE_SECRET Error "TG0706" "Stages of another repository get no secret but those that their use names under `secrets`."
+
     DEPLOY_WITHOUT_SMOKE Warning "TG0901" "Nothing checks what this stage deploys, so nothing would roll it back. Add a smoke stage."
     IMAGE_NOT_PINNED Warning "TG0902" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."
     SECRETS_IN_PULL_REQUESTS Warning "TG0903" "A pull request changes what runs before anybody reviewed it. Here it would run with secrets; forks never get them."

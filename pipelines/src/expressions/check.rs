@@ -219,6 +219,7 @@ mod tests {
         let stage = |name, upstream, matrix, outputs| StageName { name, upstream, matrix, outputs };
         Names {
             inputs: vec![("level", Type::Text)],
+            in_template: false,
             matrix: Some(vec!["node"]),
             open_matrix: false,
             steps: [("first", 0), ("third", 2)].into(),

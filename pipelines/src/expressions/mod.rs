@@ -20,7 +20,7 @@ mod template;
 
 pub(crate) use check::{Finding, Type, check};
 pub(crate) use evaluate::{evaluate, kind_name, to_text};
-pub(crate) use fold::{expression_of, fold};
+pub(crate) use fold::{expression_of, fold, literal, literal_text, replaced};
 pub(crate) use functions::compile_regex;
 pub(crate) use names::{Names, StageName};
 pub(crate) use parser::{json_number, parse, parse_filled};
@@ -113,6 +113,14 @@ impl Expression {
                 Kind::Index(left, right) | Kind::Binary(_, left, right) => left.any(test) || right.any(test),
                 Kind::Call(_, arguments) => arguments.iter().any(|argument| argument.any(test)),
             }
+    }
+
+    /// The text of a literal that is one.
+    pub(crate) fn literal_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Literal(Value::String(text)) => Some(text),
+            _ => None,
+        }
     }
 
     /// Whether it reads what earlier steps left, or asks how they ended: what is known only between two steps.

@@ -1,11 +1,11 @@
 //! docs/language.md says what is so.
 
 use tidegate_pipelines::{
-    Compiled, Setting, SourceFile, check, codes, compile, condition, expand_native, json_schema, render,
-    resolve,
+    Compiled, SourceFile, check_in, codes, compile, condition, expand_native, json_schema, render, resolve,
+    template_schema,
 };
 
-use crate::events;
+use crate::{events, files::Folder};
 
 fn text() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language.md")).unwrap()
@@ -20,14 +20,20 @@ fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
 #[test]
 fn every_example_is_a_pipeline() {
     let text = text();
-    let examples = blocks(&text, "yaml");
+    let (files, examples): (Vec<_>, Vec<_>) =
+        blocks(&text, "yaml").into_iter().partition(|block| block.starts_with("# file: "));
     assert!(examples.len() >= 15, "only {} examples", examples.len());
+    let named = |block: &str| {
+        let path = block.lines().next().unwrap().trim_start_matches("# file: ").to_owned();
+        (path, block.to_owned())
+    };
+    let folder = Folder(files.into_iter().map(named).collect());
     for example in examples {
         let file = SourceFile { path: "example.yml", text: example };
-        let found = check(&file);
+        let found = check_in(&file, folder.setting());
         assert!(found.is_empty(), "{}", render(&file, &found, false));
         let event = events::named(example);
-        let result = compile(&file, &event, Setting::default()).result;
+        let result = compile(&file, &event, folder.setting()).result;
         let Some(Compiled::Plan(plan)) = result else { panic!("{result:?} of\n{example}") };
         let context = events::all_ended_well(&plan, &event);
         let expanded =
@@ -45,8 +51,8 @@ fn every_example_is_a_pipeline() {
 #[test]
 fn every_key_is_documented() {
     let text = text();
-    let schema = json_schema();
-    let types = schema["$defs"].as_object().unwrap().values().chain([&schema]);
+    let (schema, templates) = (json_schema(), template_schema());
+    let types = schema["$defs"].as_object().unwrap().values().chain([&schema, &templates]);
     for key in types.flat_map(|kind| kind["properties"].as_object().into_iter().flatten()).map(|(key, _)| key)
     {
         assert!(text.contains(&format!("`{key}`")), "`{key}` is not in docs/language.md");

@@ -8,9 +8,9 @@ use std::{
 };
 
 use serde_json::json;
-use tidegate_pipelines::{Compiled, Setting, SourceFile, codes, compile, render};
+use tidegate_pipelines::{Compiled, SourceFile, codes, compile, render_all};
 
-use crate::events;
+use crate::{events, files::Folder};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -31,15 +31,19 @@ fn every_file_gives_what_it_gave() {
     for path in files("yml") {
         let text = fs::read_to_string(&path).unwrap();
         let file = SourceFile { path: "pipeline.yml", text: &text };
-        let compilation = compile(&file, &events::named(&text), Setting::default());
+        let folder = Folder::golden();
+        let compilation = compile(&file, &events::named(&text), folder.setting());
         assert_eq!(
             compilation.result.is_none(),
             compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error),
             "{}: a result exactly when there is no error",
             path.display()
         );
-        let out =
-            (!compilation.diagnostics.is_empty()).then(|| render(&file, &compilation.diagnostics, false));
+        let out = (!compilation.diagnostics.is_empty()).then(|| {
+            let others = folder.0.iter().map(|(path, text)| SourceFile { path, text });
+            let files: Vec<_> = [file].into_iter().chain(others).collect();
+            render_all(&files, &compilation.diagnostics, false)
+        });
         let result = compilation.result.map(|result| {
             let value = match result {
                 Compiled::Plan(plan) => serde_json::to_value(plan).unwrap(),

@@ -3,6 +3,7 @@
 
 mod documentation;
 mod events;
+mod files;
 mod golden;
 mod properties;
 mod running;

@@ -10,7 +10,7 @@ use tidegate_pipelines::{
     render, resolve, triggers,
 };
 
-use crate::{events, golden};
+use crate::{events, files::Folder, golden};
 
 /// Everything that takes a file, on this one. What it says must be about the file.
 fn survives(text: &str) {
@@ -179,7 +179,7 @@ fn resolving_leaves_no_expression() {
         let source = fs::read_to_string(path.with_extension("yml")).unwrap();
         let event = events::named(&source);
         let Some(Compiled::Plan(plan)) =
-            compile(&SourceFile { path: "p.yml", text: &source }, &event, Setting::default()).result
+            compile(&SourceFile { path: "p.yml", text: &source }, &event, Folder::golden().setting()).result
         else {
             continue;
         };

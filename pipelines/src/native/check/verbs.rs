@@ -94,7 +94,10 @@ pub(super) fn check(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<
     let commands: Option<&Commands> = match verb {
         Verb::Run(_) => {
             let misspelt = |key: &Spanned<String>| nearest(&key.value, ["image"]).is_some();
-            if stage.image.is_none() && !has_default_image(pipeline) && !stage.keys.iter().any(misspelt) {
+            if stage.image.is_none()
+                && !has_default_image(pipeline, stage)
+                && !stage.keys.iter().any(misspelt)
+            {
                 no_image(&stage.name, "the stage", problems);
             }
             None
@@ -105,7 +108,7 @@ pub(super) fn check(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<
     };
     if let Some(commands) = commands
         && commands.image.is_none()
-        && !has_default_image(pipeline)
+        && !has_default_image(pipeline, stage)
     {
         no_image(&stage.name, "these commands", problems);
     }
@@ -131,8 +134,8 @@ pub(super) fn check_image(name: &Spanned<String>, problems: &mut Problems<'_>) {
     }
 }
 
-fn has_default_image(pipeline: &Pipeline) -> bool {
-    pipeline.defaults.as_ref().is_some_and(|defaults| defaults.image.is_some())
+fn has_default_image(pipeline: &Pipeline, stage: &Stage) -> bool {
+    pipeline.default_of(stage, |defaults| defaults.image.as_ref()).is_some()
 }
 
 fn no_image(stage: &Spanned<String>, what: &str, problems: &mut Problems<'_>) {

@@ -21,7 +21,8 @@ pub(super) fn check(pipeline: &Pipeline, links: &[Links], problems: &mut Problem
         }
         images(stage).for_each(|name| moving_image(name, problems));
     }
-    if let Some(name) = pipeline.defaults.as_ref().and_then(|defaults| defaults.image.as_ref()) {
+    let defaults = pipeline.scopes.iter().filter_map(|scope| scope.defaults.as_ref());
+    for name in defaults.filter_map(|defaults| defaults.image.as_ref()) {
         check_image(name, problems);
         moving_image(name, problems);
     }

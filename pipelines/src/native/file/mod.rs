@@ -5,6 +5,7 @@
 //! all of them. `KEYS` beside each type is what lowering accepts; a test holds the two together.
 
 mod pipeline;
+mod scope;
 pub(crate) mod shape;
 mod stage;
 mod values;
@@ -14,6 +15,7 @@ pub(crate) use pipeline::{
     Concurrency, Defaults, Dispatch, Input, Manual, On, Pipeline, PullRequest, Push, Release, Schedule,
     Upstream,
 };
+pub(crate) use scope::{Call, Local, Scope, Template};
 pub(crate) use stage::{
     Artifact, Cache, Coverage, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage,
     Step, Thresholds,
@@ -36,6 +38,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("Input", Input::KEYS),
     ("Concurrency", Concurrency::KEYS),
     ("Defaults", Defaults::KEYS),
+    ("Template", Template::KEYS),
     ("Stage", Stage::KEYS),
     ("Secret", Secret::KEYS),
     ("Service", Service::KEYS),

@@ -23,6 +23,9 @@ pub(crate) struct Stage {
     /// The keys that are there, for checks that depend on the verb.
     #[schemars(skip)]
     pub keys: Vec<Spanned<String>>,
+    /// The scope that it stands in.
+    #[schemars(skip)]
+    pub scope: usize,
     /// The stages that come before.
     #[schemars(with = "Option<shape::Needs>")]
     pub needs: Vec<Need>,
@@ -123,7 +126,18 @@ impl Stage {
         "push",
         "deploy",
         "smoke",
+        "use",
+        "with",
     ];
+
+    /// All secrets that it names.
+    pub(crate) fn secret_names(&self) -> Vec<&Spanned<String>> {
+        let credentials = match &self.verb {
+            Some(Verb::Push(push)) => push.credentials.as_ref(),
+            _ => None,
+        };
+        self.secrets.iter().map(|secret| &secret.name).chain(credentials).collect()
+    }
 
     /// Where a key stands, else the stage's name.
     pub(crate) fn place_of(&self, key: &str) -> Place {

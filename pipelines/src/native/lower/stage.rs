@@ -72,6 +72,7 @@ fn empty(name: Spanned<String>) -> Stage {
     Stage {
         name,
         keys: Vec::new(),
+        scope: 0,
         needs: Vec::new(),
         condition: None,
         image: None,
@@ -110,7 +111,7 @@ fn repeated(r: &mut Reader<'_, '_>, what: &str, names: &[&Spanned<String>]) {
     }
 }
 
-fn needs(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Need> {
+pub(super) fn needs(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Need> {
     if matches!(node.kind, Kind::Map(_)) {
         let words = [
             ("succeeded", NeedState::Succeeded),
