@@ -89,6 +89,8 @@ codes! {
     TEMPLATE_LIMIT Error "TG0704" "Templates may use each other five levels deep; a pipeline may use 32 other files, and templates 64 times."
     TEMPLATE_INPUT Error "TG0705" "A template is given an input that it does not declare or accept, or is not given one that it requires."
     TEMPLATE_SECRET Error "TG0706" "Stages of another repository get no secret but those that their use names under `secrets`."
+    BAD_EMISSION Error "TG0707" "Stages that a stage adds to its run have no more than its `emits` says: no other secrets, environments and runner labels. A stage with a matrix adds none."
+    EMISSION_LIMIT Error "TG0708" "The stages of a run may add 256 stages to it, three levels deep."
 
     DEPLOY_WITHOUT_SMOKE Warning "TG0901" "Nothing checks what this stage deploys, so nothing would roll it back. Add a smoke stage."
     IMAGE_NOT_PINNED Warning "TG0902" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."

@@ -29,7 +29,10 @@ mod yaml;
 pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts, StepResult};
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use glob::{Patterns, check as check_pattern};
-pub use native::{check, check_in, compile, expand_native, json_schema, template_schema, triggers};
+pub use native::{
+    Emission, check, check_in, compile, compile_emitted, expand_native, json_schema, template_schema,
+    triggers,
+};
 pub use render::{render, render_all};
 pub use resolve::{condition, render_template, resolve};
 pub use setting::{FileRef, Files, Machine, NoFiles, Setting};

@@ -6,6 +6,7 @@
 
 mod check;
 mod dynamic;
+mod emitted;
 mod expand;
 mod file;
 mod image;
@@ -18,6 +19,7 @@ mod start;
 mod words;
 
 pub use dynamic::expand_native;
+pub use emitted::{Emission, compile_emitted};
 pub use schema::{json_schema, template_schema};
 
 use sha2::{Digest, Sha256};
@@ -47,8 +49,7 @@ struct Source {
 fn read(path: &str, files: &dyn Files, problems: &mut Problems<'_>) -> Option<Source> {
     let tree = yaml::parse(problems)?;
     let mut library = Library::new(files);
-    let mut reader =
-        Reader { problems, uses: Vec::new(), stage: None, step: None, scope: 0, incomplete: false };
+    let mut reader = Reader::new(problems);
     let pipeline = lower::pipeline(&mut reader, &tree, path, &mut library)?;
     let (uses, incomplete) = (std::mem::take(&mut reader.uses), reader.incomplete);
     let checked = (!incomplete).then(|| check::check(&pipeline, &uses, problems));

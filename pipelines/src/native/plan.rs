@@ -18,11 +18,12 @@ use super::{
     rewrite::Rewriter,
 };
 use crate::{
+    codes,
     diagnostic::{Problems, Spanned},
     event::Event,
     expressions::{self, expression_of, literal_text, parse},
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Deploy, Does, Driver, Dynamic,
+        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Deploy, Does, Driver, Dynamic, Emits,
         Expressions, HttpCheck, Need, NeedState, Network, Push, Ready, ReportRule, Resources, Retry, Row,
         Run, Script, SecretUse, Service, Smoke, StageKey, StagePlan, Step, Strategy, Template, Thresholds,
         Told, Verb,
@@ -45,9 +46,28 @@ pub(crate) fn stages(
     stages
         .flat_map(|(index, stage)| {
             let expansions = checked.expansions.get(index).map_or(&[][..], Vec::as_slice);
-            expansions.iter().filter_map(|one| planner.stage(index, stage, one)).collect::<Vec<_>>()
+            let made = expansions.iter().filter_map(|one| planner.stage(index, stage, one));
+            made.inspect(|made| too_long(made, stage, problems)).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// What was put together of several expressions may be longer than one may be.
+fn too_long(made: &StagePlan, stage: &Stage, problems: &mut Problems<'_>) {
+    let steps = match &made.verb {
+        Verb::Run(run) | Verb::Deploy(Deploy { driver: Driver::Command(run), .. }) => run.steps.as_slice(),
+        Verb::Smoke(smoke) => smoke.commands.as_ref().map_or(&[][..], |run| &run.steps),
+        Verb::Build(_) | Verb::Push(_) | Verb::Deploy(_) => &[],
+    };
+    let late = made.outputs.values().chain(steps.iter().flat_map(|step| step.late_env.values()));
+    let late = late.map(|template| template.as_str().trim_start_matches("${{").trim_end_matches("}}"));
+    for text in late.chain(made.condition.as_deref()) {
+        if let Err(fault) = parse(text) {
+            let message =
+                format!("an expression of stage `{}` cannot be put together: {}", made.key, fault.message);
+            problems.report(codes::BAD_EXPRESSION, stage.name.place, message);
+        }
+    }
 }
 
 struct Planner<'p> {
@@ -137,6 +157,8 @@ impl Planner<'_> {
                 .map(|label| label.value.clone())
                 .collect(),
             same_runner_as: links.build.and_then(|build| self.partner(build, one)),
+            emits: stage.emits.as_ref().map(|emits| Box::new(self::emits(&emits.value))),
+            emitted_by: None,
             timeout_seconds: timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.value.seconds()),
             retry: retry(stage.retry.as_ref().or(default_retry), &verb),
             continue_on_error: stage.continue_on_error,
@@ -373,6 +395,16 @@ impl Planner<'_> {
 fn output(stage: &StageKey, name: &str) -> Template {
     // A key with matrix values is no name, so it is always written as text.
     Template(format!("${{{{ stages['{}'].outputs.{name} }}}}", stage.0.replace('\'', "''")))
+}
+
+fn emits(emits: &super::file::Emits) -> Emits {
+    let texts = |list: &[Spanned<String>]| list.iter().map(|text| text.value.clone()).collect();
+    Emits {
+        file: emits.file.value.clone(),
+        secrets: texts(&emits.secrets),
+        environments: texts(&emits.environments),
+        runner_labels: texts(&emits.runs_on),
+    }
 }
 
 /// A matrix that expressions tell.

@@ -112,6 +112,12 @@ impl<'n> Fields<'n> {
     }
 }
 
+impl<'p, 'a> Reader<'p, 'a> {
+    pub(crate) fn new(problems: &'p mut Problems<'a>) -> Self {
+        Self { problems, uses: Vec::new(), stage: None, step: None, scope: 0, incomplete: false }
+    }
+}
+
 impl Reader<'_, '_> {
     pub(crate) fn wrong_type(&mut self, node: &Node, expected: &str) {
         if node.kind == Kind::Broken {

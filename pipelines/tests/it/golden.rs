@@ -8,7 +8,9 @@ use std::{
 };
 
 use serde_json::json;
-use tidegate_pipelines::{Compiled, SourceFile, codes, compile, render_all};
+use tidegate_pipelines::{
+    Compilation, Compiled, SourceFile, codes, compile, compile_emitted, plan::StageKey, render_all,
+};
 
 use crate::{events, files::Folder};
 
@@ -32,7 +34,10 @@ fn every_file_gives_what_it_gave() {
         let text = fs::read_to_string(&path).unwrap();
         let file = SourceFile { path: "pipeline.yml", text: &text };
         let folder = Folder::golden();
-        let compilation = compile(&file, &events::named(&text), folder.setting());
+        let compilation = match text.lines().next().unwrap_or_default().strip_prefix("# emitted by: ") {
+            Some(by) => emitted(&text, by, &folder),
+            None => compile(&file, &events::named(&text), folder.setting()),
+        };
         assert_eq!(
             compilation.result.is_none(),
             compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error),
@@ -40,7 +45,8 @@ fn every_file_gives_what_it_gave() {
             path.display()
         );
         let out = (!compilation.diagnostics.is_empty()).then(|| {
-            let others = folder.0.iter().map(|(path, text)| SourceFile { path, text });
+            let written = ["out/stages.yml"].map(|path| SourceFile { path, text: &text });
+            let others = folder.0.iter().map(|(path, text)| SourceFile { path, text }).chain(written);
             let files: Vec<_> = [file].into_iter().chain(others).collect();
             render_all(&files, &compilation.diagnostics, false)
         });
@@ -67,6 +73,23 @@ fn every_file_gives_what_it_gave() {
         }
     }
     assert!(bless || differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// A file that a stage of another golden file wrote: `stage of file`.
+fn emitted(text: &str, by: &str, folder: &Folder) -> Compilation {
+    let (emitter, file) = by.split_once(" of ").unwrap();
+    let source = fs::read_to_string(self::folder().join(file).with_extension("yml")).unwrap();
+    let event = events::named(&source);
+    let file = SourceFile { path: "pipeline.yml", text: &source };
+    let Some(Compiled::Plan(mut plan)) = compile(&file, &event, folder.setting()).result else {
+        panic!("{by}")
+    };
+    let emission = compile_emitted(text, &StageKey(emitter.to_owned()), &plan, &event, folder.setting());
+    let stages = emission.stages.map(|stages| {
+        plan.stages = stages;
+        Compiled::Plan(plan)
+    });
+    Compilation { result: stages, diagnostics: emission.diagnostics }
 }
 
 #[test]

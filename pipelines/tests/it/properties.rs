@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fs};
 use proptest::prelude::*;
 use serde_json::Value;
 use tidegate_pipelines::{
-    Compiled, Context, Setting, SourceFile, check, compile, condition, expand_native,
-    plan::{Plan, StagePlan, Template, Verb},
+    Compiled, Context, Setting, SourceFile, check, compile, compile_emitted, condition, expand_native,
+    plan::{Plan, StageKey, StagePlan, Template, Verb},
     render, resolve, triggers,
 };
 
@@ -177,6 +177,9 @@ fn late_env(stage: &StagePlan) -> impl Iterator<Item = &Template> {
 fn resolving_leaves_no_expression() {
     for path in golden::files("json") {
         let source = fs::read_to_string(path.with_extension("yml")).unwrap();
+        if source.starts_with("# emitted by: ") {
+            continue;
+        }
         let event = events::named(&source);
         let Some(Compiled::Plan(plan)) =
             compile(&SourceFile { path: "p.yml", text: &source }, &event, Folder::golden().setting()).result
@@ -236,4 +239,42 @@ fn hostile_sizes_are_refused_quickly() {
         assert!(diagnostics.iter().any(|found| found.code == code), "{code}: {diagnostics:?}");
         assert!(diagnostics.len() <= 100);
     }
+}
+
+/// A run to which stages were added is as sound as one that had them from the start, and the bounds hold over all.
+#[test]
+fn added_stages_keep_the_run_sound_and_bounded() {
+    let golden = |name: &str| {
+        let path = golden::files("yml").into_iter().find(|path| path.ends_with(name)).unwrap();
+        fs::read_to_string(path).unwrap()
+    };
+    let (source, event, folder) = (golden("emits.yml"), events::push("main"), Folder::golden());
+    let file = SourceFile { path: "p.yml", text: &source };
+    let Some(Compiled::Plan(mut plan)) = compile(&file, &event, folder.setting()).result else { panic!() };
+    let mut emitter = StageKey("plan".to_owned());
+    let more = "defaults: {image: \"debian:12\"}\nstages:\n  more: {emits: {file: x.yml}, run: x}\n";
+    for depth in 1..=3 {
+        let text = if depth == 1 { golden("emitted.yml") } else { more.to_owned() };
+        let emission = compile_emitted(&text, &emitter, &plan, &event, folder.setting());
+        plan.stages.extend(emission.stages.unwrap_or_else(|| panic!("{:?}", emission.diagnostics)));
+        sound(&plan);
+        emitter = StageKey(format!("{} / more", emitter.0));
+    }
+    let emission = compile_emitted(more, &emitter, &plan, &event, folder.setting());
+    assert_eq!(emission.diagnostics[0].code, "TG0708", "{:?}", emission.diagnostics);
+    // The same stages once more: their names are taken.
+    let again =
+        compile_emitted(&golden("emitted.yml"), &StageKey("plan".into()), &plan, &event, folder.setting());
+    assert!(again.diagnostics.iter().any(|one| one.code == "TG0210"), "{:?}", again.diagnostics);
+    let none = compile_emitted(more, &StageKey("first".into()), &plan, &event, folder.setting());
+    assert_eq!(none.diagnostics[0].code, "TG0707");
+    // A fork's run gets no secrets by this way either.
+    let fork = compile_emitted(
+        &golden("emitted.yml"),
+        &StageKey("short".into()),
+        &plan,
+        &events::fork(),
+        folder.setting(),
+    );
+    assert!(fork.stages.is_none());
 }

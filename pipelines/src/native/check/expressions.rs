@@ -175,7 +175,14 @@ fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, item: &Use) -> Names<'p> {
         let local = pipeline.lookup(item.scope, name)?;
         stage_name(pipeline, name, local, &after)
     });
-    let stages = Some(stages.collect());
+    // Names of the file itself come first, so they are found first.
+    let before = pipeline.before.iter().filter(|_| item.scope == 1).map(|stage| StageName {
+        name: &stage.name,
+        upstream: true,
+        matrix: stage.matrix,
+        outputs: stage.outputs.as_ref().map(|outputs| outputs.iter().map(String::as_str).collect()),
+    });
+    let stages = Some(stages.chain(before).collect());
     if is_outside(pipeline, item) {
         return Names { inputs, in_template, stages, ..Names::default() };
     }

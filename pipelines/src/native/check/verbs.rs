@@ -43,6 +43,7 @@ fn own_keys(verb: &Verb) -> &'static [&'static str] {
             "working_directory",
             "network",
             "outputs",
+            "emits",
         ],
         Verb::Build(_) => &["fetch", "checkout"],
         Verb::Push(_) => &[],
@@ -73,6 +74,11 @@ pub(super) fn check(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<
         report.help("if it fails it is rolled back; if its runner is lost a person decides");
     }
     matrix_keys(stage, problems);
+    if let (Some(emits), Some(matrix)) = (&stage.emits, &stage.matrix) {
+        let message = "a stage with a matrix adds no stages to the run";
+        let report = problems.report(codes::BAD_EMISSION, emits.place, message);
+        report.related(matrix.place, "the matrix").help("let a stage without a matrix do it");
+    }
     if let (Verb::Deploy(_), Some(Concurrency { cancel_superseded: true, .. })) = (verb, &stage.concurrency) {
         let message = "a deployment that has begun is not stopped by a newer one";
         let report = problems.report(codes::EXCLUSIVE, stage.place_of("concurrency"), message);

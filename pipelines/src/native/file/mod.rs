@@ -15,10 +15,10 @@ pub(crate) use pipeline::{
     Concurrency, Defaults, Dispatch, Input, Manual, On, Pipeline, PullRequest, Push, Release, Schedule,
     Upstream,
 };
-pub(crate) use scope::{Call, Local, Scope, Template};
+pub(crate) use scope::{Before, Call, Local, Scope, Template};
 pub(crate) use stage::{
-    Artifact, Cache, Coverage, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage,
-    Step, Thresholds,
+    Artifact, Cache, Coverage, Emits, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service,
+    Stage, Step, Thresholds,
 };
 pub(crate) use values::{Duration, Env, Size};
 pub(crate) use verbs::{Build, Check, Commands, Compose, Deploy, PushImage, Smoke, Verb};
@@ -40,6 +40,7 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("Defaults", Defaults::KEYS),
     ("Template", Template::KEYS),
     ("Stage", Stage::KEYS),
+    ("Emits", Emits::KEYS),
     ("Secret", Secret::KEYS),
     ("Service", Service::KEYS),
     ("Ready", Ready::KEYS),

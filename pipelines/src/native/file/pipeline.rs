@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::{Duration, Scope, Stage, shape};
+use super::{Before, Duration, Scope, Stage, shape};
 use crate::{InputKind, diagnostic::Spanned, plan::Network};
 
 /// A pipeline: what starts it, and its stages.
@@ -32,6 +32,9 @@ pub(crate) struct Pipeline {
     /// Where names hold; the first is the file itself.
     #[schemars(skip)]
     pub scopes: Vec<Scope>,
+    /// Stages of the run that were there before, which the outermost template may read.
+    #[schemars(skip)]
+    pub before: Vec<Before>,
 }
 
 impl Pipeline {

@@ -63,6 +63,16 @@ pub(crate) struct Call {
     pub stages: Range<usize>,
 }
 
+/// A stage of the run that ended before this file was there.
+#[derive(Debug, Clone)]
+pub(crate) struct Before {
+    pub name: String,
+    /// Is one of several with that name.
+    pub matrix: bool,
+    /// The outputs that it makes; None: whatever its commands wrote.
+    pub outputs: Option<Vec<String>>,
+}
+
 /// What a name stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Local {

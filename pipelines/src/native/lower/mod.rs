@@ -9,5 +9,5 @@ mod template;
 mod triggers;
 mod verbs;
 
-pub(crate) use pipeline::pipeline;
+pub(crate) use pipeline::{emitted, pipeline};
 pub(crate) use template::Library;

@@ -50,7 +50,42 @@ pub(crate) fn pipeline(
         }
     }
     let Frame { stages, scopes, .. } = frame;
-    Some(Pipeline { name, on, env: (), defaults: (), concurrency, stages, scopes })
+    Some(Pipeline { name, on, env: (), defaults: (), concurrency, stages, scopes, before: Vec::new() })
+}
+
+/// A file that a stage of a run wrote: its stages and what they share. `scope` is theirs, the second of the result.
+pub(crate) fn emitted(
+    r: &mut Reader<'_, '_>,
+    node: &Node,
+    path: &str,
+    outer: Scope,
+    library: &mut Library<'_>,
+) -> Option<Pipeline> {
+    const KEYS: &[&str] = &["env", "defaults", "stages"];
+    let fields = r.fields(node, "a file of stages", KEYS)?;
+    r.scope = 1;
+    let env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
+    let scope = Scope { env, defaults: fields.read("defaults", r, defaults), ..outer };
+    let file = (FileRef::Same(path.to_owned()), None);
+    let mut frame =
+        Frame { library, stages: Vec::new(), scopes: vec![Scope::default(), scope], open: vec![file] };
+    if let Some(node) = fields.require("stages", r, |_, node| Some(node.clone())) {
+        stages(r, &node, 1, &mut frame);
+    }
+    let Frame { stages, mut scopes, .. } = frame;
+    if let Some(call) = scopes.get_mut(1).and_then(|scope| scope.call.as_mut()) {
+        call.stages = 0..stages.len();
+    }
+    Some(Pipeline {
+        name: None,
+        on: Default::default(),
+        env: (),
+        defaults: (),
+        concurrency: None,
+        stages,
+        scopes,
+        before: Vec::new(),
+    })
 }
 
 pub(super) fn defaults(r: &mut Reader<'_, '_>, node: &Node) -> Option<Defaults> {
