@@ -96,6 +96,43 @@ codes! {
     IMAGE_NOT_PINNED Warning "TG0902" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."
     SECRETS_IN_PULL_REQUESTS Warning "TG0903" "A pull request changes what runs before anybody reviewed it. Here it would run with secrets; forks never get them."
     ONLY_NEGATIVE Warning "TG0904" "The pattern list only takes away, which is read as: everything but these."
+    NO_TIMEOUT Warning "TG0905" "Others wait while this stage runs, and it does not say how long it may: if it hangs they wait for an hour. Give it a `timeout`."
+}
+
+/// What `tidegate explain` says of a code: more than fits a message, and an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// What it is about, why it is so, and how it is mended; Markdown.
+    pub text: &'static str,
+    /// A file that gives it.
+    pub wrong: &'static str,
+    /// The same, mended.
+    pub right: &'static str,
+}
+
+/// The pages, a file for each hundred: `## code`, its text, an example that is wrong and one that is right.
+const PAGES: &[&str] = &[
+    include_str!("codes/yaml.md"),
+    include_str!("codes/shapes.md"),
+    include_str!("codes/stages.md"),
+    include_str!("codes/verbs.md"),
+    include_str!("codes/expressions.md"),
+    include_str!("codes/triggers.md"),
+    include_str!("codes/reuse.md"),
+    include_str!("codes/warnings.md"),
+];
+
+impl Code {
+    /// Its page, if it has one.
+    pub fn page(&self) -> Option<Page> {
+        let sections = PAGES.iter().flat_map(|file| file.split("## ").skip(1));
+        let section = sections.filter_map(|section| section.strip_prefix(self.id)).next()?;
+        let (text, rest) = section.split_once("```yaml wrong\n")?;
+        let (wrong, rest) = rest.split_once("```\n")?;
+        let (_, rest) = rest.split_once("```yaml right\n")?;
+        let (right, _) = rest.split_once("```\n")?;
+        Some(Page { text: text.trim(), wrong, right })
+    }
 }
 
 /// The code with this id.

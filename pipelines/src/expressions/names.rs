@@ -222,7 +222,7 @@ impl Checker<'_> {
             return self.find(codes::UNKNOWN_NAME, *name_place, message, help);
         }
         match rest {
-            [("outputs", _), _, deeper @ ..] if deeper.is_empty() => Type::Text,
+            [("outputs", _), _] => Type::Text,
             _ => {
                 let known = [("outcome", Type::Text), ("outputs", Type::Map)];
                 self.fixed(&format!("steps.{name}"), &known, rest)

@@ -1,8 +1,8 @@
 //! docs/language.md says what is so.
 
 use tidegate_pipelines::{
-    Compiled, SourceFile, check_in, codes, compile, condition, expand_native, json_schema, render, resolve,
-    template_schema,
+    Compiled, SourceFile, check_in, codes, compile, compile_emitted, condition, expand_native, json_schema,
+    plan::StageKey, render, resolve, template_schema,
 };
 
 use crate::{events, files::Folder};
@@ -65,5 +65,34 @@ fn every_code_is_documented() {
     for code in codes::ALL {
         let row = format!("| {} | {} |", code.id, code.explanation.replace('|', "\\|"));
         assert!(text.contains(&row), "docs/language.md lacks the row\n{row}");
+    }
+}
+
+/// Every code of this language has a page, whose wrong example gives it and whose right one is no mistake.
+#[test]
+fn every_page_shows_what_it_says() {
+    let folder = Folder::golden();
+    let emits = "on: push\nstages: {plan: {image: \"debian:12\", emits: stages.yml, run: x}}\n";
+    let event = events::push("main");
+    let Some(Compiled::Plan(plan)) =
+        compile(&SourceFile { path: "p.yml", text: emits }, &event, folder.setting()).result
+    else {
+        panic!("the plan with `emits`")
+    };
+    let found = |id: &str, text: &str| match id {
+        "TG0708" => {
+            let emitter = StageKey("plan".to_owned());
+            compile_emitted(text, &emitter, &plan, &event, folder.setting()).diagnostics
+        }
+        _ => check_in(&SourceFile { path: "pipeline.yml", text }, folder.setting()),
+    };
+    for code in codes::ALL.iter().filter(|code| code.id.starts_with("TG0")) {
+        let page = code.page().unwrap_or_else(|| panic!("{} has no page", code.id));
+        assert!(page.text.len() > 40 && page.wrong != page.right, "{}", code.id);
+        let wrong = found(code.id, page.wrong);
+        assert!(wrong.iter().any(|one| one.code == code.id), "{}: {wrong:?}", code.id);
+        let right = found(code.id, page.right);
+        let good = right.iter().all(|one| !one.is_error() && one.code != code.id);
+        assert!(good, "{}: {right:?}", code.id);
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn check(
     uses: &[Use],
     problems: &mut Problems<'_>,
 ) {
-    let mut names_of: Option<((Option<usize>, usize, bool, bool), Names<'_>)> = None;
+    let mut names_of = None;
     for item in uses {
         // Uses come stage by stage, so the names of the last one usually serve again.
         let key = (item.stage, item.scope, is_outside(pipeline, item), item.role == Role::TemplateOutput);
