@@ -30,7 +30,7 @@ pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use glob::{Patterns, check as check_pattern};
 pub use native::{
-    Emission, check, check_in, compile, compile_emitted, expand_native, json_schema, template_schema,
+    Emission, check, check_in, compile, compile_emitted, expand_native, format, json_schema, template_schema,
     triggers,
 };
 pub use render::{render, render_all};

@@ -9,6 +9,7 @@ mod dynamic;
 mod emitted;
 mod expand;
 mod file;
+mod format;
 mod image;
 mod lower;
 mod plan;
@@ -20,6 +21,7 @@ mod words;
 
 pub use dynamic::expand_native;
 pub use emitted::{Emission, compile_emitted};
+pub use format::format;
 pub use schema::{json_schema, template_schema};
 
 use sha2::{Digest, Sha256};

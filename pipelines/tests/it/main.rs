@@ -4,6 +4,7 @@
 mod documentation;
 mod events;
 mod files;
+mod formatting;
 mod golden;
 mod properties;
 mod running;

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 use tidegate_pipelines::{
     Compiled, Context, Setting, SourceFile, check, compile, compile_emitted, condition, expand_native,
+    format,
     plan::{Plan, StageKey, StagePlan, Template, Verb},
     render, resolve, triggers,
 };
@@ -27,6 +28,7 @@ fn survives(text: &str) {
     }
     render(&file, &diagnostics, true);
     triggers(&file);
+    let _ = format(text);
     for event in [events::push("main"), events::fork()] {
         let compilation = compile(&file, &event, Setting::default());
         let failed = compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error);
@@ -68,7 +70,7 @@ fn sources() -> Vec<String> {
 }
 
 /// A golden file with pieces cut out, doubled or replaced.
-fn mutated() -> impl Strategy<Value = String> {
+pub fn mutated() -> impl Strategy<Value = String> {
     let sources = sources();
     let junk = prop_oneof![
         "[ -~]{0,12}",
