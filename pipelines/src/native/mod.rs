@@ -54,8 +54,20 @@ fn read(path: &str, files: &dyn Files, problems: &mut Problems<'_>) -> Option<So
     let mut reader = Reader::new(problems);
     let pipeline = lower::pipeline(&mut reader, &tree, path, &mut library)?;
     let (uses, incomplete) = (std::mem::take(&mut reader.uses), reader.incomplete);
+    starts_itself(&pipeline, path, problems);
     let checked = (!incomplete).then(|| check::check(&pipeline, &uses, problems));
     Some(Source { pipeline, checked })
+}
+
+/// A pipeline that is started by its own end would never end.
+fn starts_itself(pipeline: &Pipeline, path: &str, problems: &mut Problems<'_>) {
+    let own = pipeline.name.as_ref().map_or_else(|| stem(path), |name| name.value.clone());
+    for name in pipeline.on.pipeline.iter().flat_map(|upstream| &upstream.names) {
+        if name.value == own {
+            let message = format!("`{own}` is this pipeline itself: its end would start it again");
+            problems.report(codes::BAD_VALUE, name.place, message).help("name another pipeline");
+        }
+    }
 }
 
 /// Compiles a file for an event: parsing, checks, triggers, matrices.

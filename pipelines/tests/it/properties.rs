@@ -1,12 +1,15 @@
 //! What holds for every input.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use proptest::prelude::*;
 use serde_json::Value;
 use tidegate_pipelines::{
-    Compiled, Context, Setting, SourceFile, check, compile, compile_emitted, condition, expand_native,
-    format,
+    Compiled, Context, Setting, SourceFile, StageFacts, check, compile, compile_emitted, condition,
+    expand_native, format,
     plan::{Plan, StageKey, StagePlan, Template, Verb},
     render, resolve, triggers,
 };
@@ -121,6 +124,24 @@ fn random_graph() -> impl Strategy<Value = String> {
     })
 }
 
+/// Values of the shapes that a matrix may have, and others.
+fn json() -> impl Strategy<Value = Value> {
+    let plain = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i16>().prop_map(Value::from),
+        "[a-c \\n]{0,3}".prop_map(Value::from),
+    ];
+    plain.prop_recursive(3, 400, 40, |inner| {
+        let names = prop_oneof![Just("include".to_owned()), Just("exclude".to_owned()), "[a-d]{1,2}"];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..40).prop_map(Value::from),
+            prop::collection::btree_map(names, inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -144,6 +165,23 @@ proptest! {
     #[test]
     fn plans_are_acyclic(text in random_graph()) {
         survives(&text);
+    }
+
+    /// Whatever an earlier stage writes, the stages of a matrix are few and their keys differ.
+    #[test]
+    fn told_matrices_are_bounded(told in json()) {
+        let text = "on: push\ndefaults: {image: \"debian:12\"}\nstages:\n  list: {run: x}\n  t: {needs: [list], matrix: \"${{ fromJSON(stages.list.outputs.x) }}\", run: x}\n";
+        let event = events::push("main");
+        let file = SourceFile { path: "p.yml", text };
+        let Some(Compiled::Plan(plan)) = compile(&file, &event, Setting::default()).result else { panic!() };
+        let mut context = Context::new(&plan, &event);
+        let outputs = [("x".to_owned(), told.to_string())].into();
+        context.stages.insert(plan.stages[0].key.clone(), StageFacts { status: "succeeded".into(), outputs });
+        if let Ok(stages) = expand_native(&plan.stages[1], &context) {
+            let keys: BTreeSet<_> = stages.iter().map(|stage| &stage.key).collect();
+            assert!(stages.len() <= 256 && keys.len() == stages.len());
+            assert!(stages.iter().all(|stage| stage.dynamic.is_none() && stage.needs == plan.stages[1].needs));
+        }
     }
 
     #[test]
