@@ -99,6 +99,11 @@ debug-binary:
 demo-check-dev: web debug-binary
 	@$(MAKE) demo-check TIDEGATE=$(TARGET)/debug/tidegate
 
+.PHONY: conformance
+conformance: ## Print how much of the public test data beside the repository is met
+	@$(CARGO) test --locked --quiet --package tidegate-pipelines --test it -- --ignored --exact --nocapture conformance::measured
+	@$(CARGO) test --locked --quiet --package tidegate-runner --test it -- --nocapture --test-threads=1 conformance:: | sed -n 's/^\.*\(.*[^.].*\)/\1/p'
+
 .PHONY: bench
 bench: demo-ready build ## Print the figures beside their floors
 	$(CARGO) build --locked --release --package tidegate-e2e --bins

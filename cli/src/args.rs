@@ -32,6 +32,18 @@ pub enum Command {
     Run(run::Run),
     /// Show all mistakes in pipeline files
     Validate(validate::Validate),
+    /// Explain the code of a message; without one, list all codes
+    Explain(explain::Explain),
+    /// Show what an event would start: stages, needs, matrices, steps and conditions
+    Plan(plan::Plan),
+    /// Draw a pipeline's stages: text, Mermaid or SVG
+    Graph(graph::Draw),
+    /// Serve an editor: mistakes, completion, explanations and quick fixes
+    Lsp(lsp::Lsp),
+    /// Pin the remote actions of workflows to commits
+    Lock(lock::Lock),
+    /// Write a native pipeline for a file of another CI system
+    Import(import::Import),
     /// Show the whole road on this machine: push, checks, image, gate, deployment, rollback
     Demo(demo::Demo),
     /// Print the JSON Schema of the pipeline language
@@ -65,6 +77,9 @@ pub enum Command {
     /// Secrets of repositories and environments
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    /// Variables of repositories and environments
+    #[command(subcommand)]
+    Variables(variables::Variables),
     /// People
     #[command(subcommand)]
     Users(users::Users),

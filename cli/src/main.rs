@@ -5,7 +5,10 @@ mod args;
 mod commands;
 mod demo;
 mod failure;
+mod files;
 mod logging;
+mod lsp;
+mod parallel;
 mod postgres;
 mod settings;
 mod stack;
@@ -15,6 +18,10 @@ mod worktree;
 use std::process::ExitCode;
 
 use clap::Parser;
+
+/// Gives memory back soon after a burst, which the C library's allocator does not; `.cargo/config.toml` says how soon.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Before anything can make a TLS connection: one provider for the whole process.

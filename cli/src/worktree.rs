@@ -75,6 +75,24 @@ impl WorkTree {
         })
     }
 
+    /// What can be said of a folder that is in no repository: next to nothing.
+    pub fn unknown(folder: &Path) -> Self {
+        let root = folder.canonicalize().unwrap_or_else(|_| folder.to_path_buf());
+        Self {
+            repository: local_name(&root),
+            default_branch: "main".to_owned(),
+            user: std::env::var("USER").unwrap_or_else(|_| "local".to_owned()),
+            facts: GitFacts {
+                sha: "0".repeat(40),
+                reference: "refs/heads/main".to_owned(),
+                branch: Some("main".to_owned()),
+                ..GitFacts::default()
+            },
+            root,
+            is_dirty: false,
+        }
+    }
+
     /// The event: a push of the commit, or a person who asks.
     pub fn event(&self, kind: EventKind, inputs: BTreeMap<String, Value>) -> Event {
         Event {

@@ -2,7 +2,8 @@
 //!
 //! Codes are stable: people search for them and scripts match on them. A code is never given a new meaning; a
 //! diagnostic that goes away leaves a gap. The hundreds say which part speaks: 01 YAML, 02 shapes and values,
-//! 03 stages and their graph, 04 verbs, 05 expressions, 06 triggers, 09 warnings.
+//! 03 stages and their graph, 04 verbs, 05 expressions, 06 triggers, 09 warnings. Those of GitHub Actions workflows begin
+//! with 1: 10 shapes and triggers, 11 jobs, 12 steps and containers, 13 reusable workflows, 19 warnings.
 
 use crate::diagnostic::Severity;
 
@@ -29,7 +30,7 @@ macro_rules! codes {
 
 codes! {
     SYNTAX Error "TG0101" "The file is not YAML. The place shown is where the parser gave up, which may be after the mistake."
-    TOO_LARGE Error "TG0102" "A pipeline file may have 256 KiB, 50,000 nodes (aliases counted as often as they are used) and 64 levels of nesting."
+    TOO_LARGE Error "TG0102" "A pipeline file may have 256 KiB and a workflow file 1 MiB, with 50,000 nodes (aliases counted as often as they are used) and 64 levels of nesting."
     EMPTY Error "TG0103" "The file holds no document, or more than one. A pipeline is one mapping with the keys `on` and `stages`."
     DUPLICATE_KEY Error "TG0104" "A mapping has the same key twice, so one of the two would be lost. Both places are shown."
     MERGE_KEY Error "TG0105" "Merge keys (`<<`) are not part of the language: they hide which value wins. Use an alias for a whole value, or `defaults`."
@@ -77,6 +78,7 @@ codes! {
     TYPE_MISMATCH Error "TG0504" "An expression compares or combines values of types that do not go together."
     EXPRESSION_IN_SCRIPT Error "TG0505" "`${{ }}` in a script would paste text that others may choose into a shell. Put the value under `env` and use it as a variable."
     NO_EXPRESSION_HERE Error "TG0506" "This value is read before any run exists, or has no place for expressions."
+    NEVER_HOLDS Error "TG0507" "A comparison that can never hold: what it reads is never what it is compared with."
 
     NO_TRIGGER Error "TG0601" "A pipeline says under `on` what starts it."
     BAD_CRON Error "TG0602" "A schedule has five fields: minute, hour, day of month, month, day of week; and it must come due at some time."
@@ -96,7 +98,53 @@ codes! {
     IMAGE_NOT_PINNED Warning "TG0902" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."
     SECRETS_IN_PULL_REQUESTS Warning "TG0903" "A pull request changes what runs before anybody reviewed it. Here it would run with secrets; forks never get them."
     ONLY_NEGATIVE Warning "TG0904" "The pattern list only takes away, which is read as: everything but these."
-    NO_TIMEOUT Warning "TG0905" "Others wait while this stage runs, and it does not say how long it may: if it hangs they wait for an hour. Give it a `timeout`."
+    HOLDS_OTHERS Warning "TG0905" "Others wait while this stage runs, and it does not say how long it may: if it hangs they wait for an hour. Give it a `timeout`."
+    NEVER_EQUAL Warning "TG0921" "A comparison in a workflow that can never hold: what it reads is never what it is compared with."
+    ALWAYS_TRUE Warning "TG0922" "A condition with something beside `${{ }}` is text, and text that is not empty is true. Leave `${{ }}` away, or put all of the condition inside."
+
+    UNEXPECTED_KEY Error "TG1001" "A key that a workflow does not have at this place. A job either has `runs-on` and `steps` or calls a workflow with `uses`; a step either runs a script or uses an action."
+    UNEXPECTED_VALUE Error "TG1002" "A value of another kind than this place expects, or a word that is not one of those it knows."
+    KEY_MISSING Error "TG1003" "A key that this place must have is not there."
+    KIND_UNCLEAR Error "TG1004" "A job without `runs-on` or `uses`, or a step without `run` or `uses`: nothing says what it does."
+    NOT_TEMPLATED Error "TG1005" "This place has no expressions: what it says is needed before there is anything to read."
+    UNKNOWN_EVENT Error "TG1006" "`on` names an event that starts no workflow."
+    FILTER_CONFLICT Error "TG1007" "An event has either a list of what starts the workflow or one of what does not (`branches` or `branches-ignore`). Use `!` patterns in the first to have both."
+    BAD_FILTER Error "TG1008" "A filter pattern that cannot be read. `*` matches within a path segment, `**` across them; `?` and `+` repeat what stands before them; `[ab]` is a set; `!` in front takes away; `\\` makes a sign ordinary."
+    WORKFLOW_SCHEDULE Error "TG1009" "A schedule has five fields: minute, hour, day of month, month, day of week; and a time zone as in the IANA database."
+    WORKFLOW_INPUT Error "TG1010" "An input of a workflow is declared in a way that no value could fit."
+
+    BAD_ID Error "TG1101" "Ids of jobs and steps begin with a letter or `_` and go on with letters, digits, `-` and `_`, fewer than 100 of them. Those that begin with `__` are reserved."
+    REPEATED_ID Error "TG1102" "Two steps of a job have the same id. Ids that differ only in case are the same."
+    UNKNOWN_NEED Error "TG1103" "`needs` names a job that the workflow does not have."
+    NEEDS_CYCLE Error "TG1104" "Jobs need each other in a circle, so none of them could ever begin."
+    NO_FIRST_JOB Error "TG1105" "A workflow has at least one job that needs no other, or it could never begin."
+    RUNNER_GROUP Error "TG1106" "A runner group is a name, or a name after `organization/` or `enterprise/`."
+    NO_MACHINE Error "TG1107" "No machine is configured for a label of `runs-on`. The setting `machines` maps labels to images: `machines: {ubuntu-latest: {image: ...}}`."
+    WORKFLOW_MATRIX Error "TG1108" "A matrix maps names to lists that are not empty, with `include` and `exclude` as lists of mappings; `exclude` names only keys of the matrix."
+    TOO_MANY_JOBS Error "TG1109" "A matrix may make 256 jobs, and a workflow with all that it calls 1,000."
+    GROUP_NAME Error "TG1110" "The name of a concurrency group may have 400 characters."
+    IMAGE_VERSION Error "TG1111" "The version of a snapshot is a number and `.*`, for example `1.*`."
+
+    BAD_USES Error "TG1201" "An action is named `owner/repository@reference`, `owner/repository/path@reference`, `./path` or `docker://image`."
+    NO_CONTAINER_IMAGE Error "TG1202" "A container or service needs an image."
+    CONTAINER_OPTION Error "TG1203" "An option of a container that cannot be read, that is not supported, or that would weaken the isolation of sandboxes, such as privileges, devices, host namespaces and files of the host."
+    UNSUPPORTED Error "TG1204" "GitHub accepts this, and Tidegate cannot carry it out. docs/compatibility.md has the list."
+
+    CALLED_UNREADABLE Error "TG1301" "The reusable workflow cannot be read."
+    CALLED_INVALID Error "TG1302" "The reusable workflow has mistakes of its own; the first is quoted."
+    NOT_CALLABLE Error "TG1303" "The workflow does not say `on: workflow_call`, so nobody can call it."
+    CALL_INPUT Error "TG1304" "A call gives an input that the workflow does not declare, leaves out one that it requires, or gives a value of another type."
+    CALL_SECRET Error "TG1305" "A call gives a secret that the workflow does not declare, or leaves out one that it requires."
+    CALL_PERMISSIONS Error "TG1306" "The called workflow asks for permissions that the calling job does not have."
+    CALL_DEPTH Error "TG1307" "Workflows may call each other ten levels deep and 50 files in all, and never in a circle."
+
+    EVENT_IN_SCRIPT Warning "TG1901" "What others may write (a title, a branch's name, a comment) is pasted into a script and runs there. Put the expression under `env` and use the variable."
+    ACTION_NOT_PINNED Warning "TG1902" "A tag or branch of somebody else's action may be another program tomorrow. Name a commit."
+    UNTRUSTED_CHECKOUT Warning "TG1903" "`pull_request_target` runs with the repository's secrets, and the job checks out what the pull request brings: code that nobody reviewed gets the secrets."
+    CONTAINER_NOT_PINNED Warning "TG1904" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."
+    NO_TIMEOUT Warning "TG1905" "No job says how long it may take, so a job that hangs occupies a runner for six hours. Give jobs `timeout-minutes`."
+    KEY_IGNORED Warning "TG1906" "A key that means nothing here and is ignored."
+    NUMBER_SHORTENED Warning "TG1907" "YAML reads this as a number, so it loses digits: `3.10` becomes `3.1`. Put it in quotes."
 }
 
 /// What `tidegate explain` says of a code: more than fits a message, and an example.
@@ -148,6 +196,6 @@ mod tests {
     fn ids_are_unique_and_in_order() {
         assert!(ALL.windows(2).all(|pair| pair[0].id < pair[1].id));
         assert!(ALL.iter().all(|code| code.id.len() == 6 && code.id.starts_with("TG")));
-        assert!(ALL.iter().all(|code| (code.severity == Severity::Warning) == code.id.starts_with("TG09")));
+        assert!(ALL.iter().all(|code| (code.severity == Severity::Warning) == (&code.id[3..4] == "9")));
     }
 }

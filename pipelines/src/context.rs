@@ -22,6 +22,8 @@ pub struct Context {
     pub environment: Option<EnvironmentFacts>,
     /// `stages.*`: stages that have ended, by key.
     pub stages: BTreeMap<StageKey, StageFacts>,
+    /// What lenient expressions read, by name: `github`, `needs`, `inputs`, `vars`, `strategy`, `matrix`.
+    pub contexts: BTreeMap<String, Value>,
 }
 
 impl Context {
@@ -33,6 +35,7 @@ impl Context {
             inputs: plan.inputs.clone(),
             environment: None,
             stages: BTreeMap::new(),
+            contexts: BTreeMap::new(),
         }
     }
 }

@@ -11,6 +11,10 @@ use crate::{SourceFile, codes::Code};
 
 /// Diagnostics beyond this many say nothing new.
 const LIMIT: usize = 100;
+/// So many are kept to choose from; beyond that only errors, until there are [`LIMIT`] of them.
+const FULL: usize = 4 * LIMIT;
+/// A message is one sentence. Longer ones quote what is absurdly long.
+const LONGEST: usize = 2000;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,11 +163,19 @@ pub(crate) struct Problems<'a> {
     /// The file that is being parsed: what is reported without a file is about this one.
     current: u16,
     list: Vec<Diagnostic>,
+    errors: usize,
 }
 
 impl<'a> Problems<'a> {
     pub(crate) fn new(file: &'a SourceFile<'a>) -> Self {
-        Self { main: Listed::new(*file), others: Vec::new(), shelf: None, current: 0, list: Vec::new() }
+        Self {
+            main: Listed::new(*file),
+            others: Vec::new(),
+            shelf: None,
+            current: 0,
+            list: Vec::new(),
+            errors: 0,
+        }
     }
 
     /// For a file that may use others.
@@ -204,24 +216,30 @@ impl<'a> Problems<'a> {
         if place.file == 0 { Place { file: self.current, ..place } } else { place }
     }
 
-    /// Records a diagnostic; help and related places may be added to what is returned.
+    /// Records a diagnostic; help and related places may be added to what is returned. A file that is nothing but
+    /// mistakes costs no more than one with many.
     pub(crate) fn report(&mut self, code: Code, place: Place, message: impl Into<String>) -> Report<'_, 'a> {
         let place = self.settled(place);
+        let is_error = code.severity == Severity::Error;
+        if self.list.len() >= FULL && (!is_error || self.errors >= LIMIT) {
+            return Report { problems: self, kept: false };
+        }
+        self.errors += usize::from(is_error);
         let diagnostic = Diagnostic {
             code: code.id.to_owned(),
             severity: code.severity,
-            message: message.into(),
+            message: shortened(message.into()),
             file: self.listed(place.file).file.path.to_owned(),
             span: self.span(place),
             help: None,
             related: Vec::new(),
         };
         self.list.push(diagnostic);
-        Report { problems: self }
+        Report { problems: self, kept: true }
     }
 
     pub(crate) fn has_errors(&self) -> bool {
-        self.list.iter().any(Diagnostic::is_error)
+        self.errors > 0
     }
 
     /// All diagnostics in the order of the file, each once.
@@ -274,13 +292,17 @@ impl Listed<'_> {
 /// A diagnostic just recorded.
 pub(crate) struct Report<'p, 'a> {
     problems: &'p mut Problems<'a>,
+    /// Whether it is among those that are told.
+    kept: bool,
 }
 
 impl Report<'_, '_> {
     /// Says how to mend it.
     pub(crate) fn help(self, help: impl Into<String>) -> Self {
-        if let Some(last) = self.problems.list.last_mut() {
-            last.help = Some(help.into());
+        if self.kept
+            && let Some(last) = self.problems.list.last_mut()
+        {
+            last.help = Some(shortened(help.into()));
         }
         self
     }
@@ -295,6 +317,9 @@ impl Report<'_, '_> {
 
     /// Points at another place that belongs to it.
     pub(crate) fn related(self, place: Place, message: impl Into<String>) -> Self {
+        if !self.kept {
+            return self;
+        }
         let place = self.problems.settled(place);
         let span = self.problems.span(place);
         let file = self.problems.path_of(place);
@@ -306,10 +331,43 @@ impl Report<'_, '_> {
     }
 }
 
+/// Cut where it is too long to be read, at a character's edge.
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST {
+        let mut end = LONGEST;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::codes;
+
+    #[test]
+    fn a_file_of_nothing_but_mistakes_keeps_its_errors() {
+        let file = SourceFile { path: "p.yml", text: "x\n" };
+        let mut problems = Problems::new(&file);
+        for number in 0..2000 {
+            problems.report(codes::ONLY_NEGATIVE, Place::new(0, 1), format!("{number}")).help("so");
+        }
+        for number in 0..2000 {
+            problems
+                .report(codes::SYNTAX, Place::new(1, 1), format!("{number}"))
+                .related(Place::new(0, 1), "x");
+        }
+        problems.report(codes::SYNTAX, Place::new(0, 1), "é".repeat(3000));
+        assert!(problems.has_errors());
+        let found = problems.finish();
+        assert_eq!((found.len(), found.iter().filter(|one| one.is_error()).count()), (LIMIT, LIMIT));
+        assert!(found.iter().all(|one| one.help.is_none()), "help belongs to what it was said of");
+        assert_eq!(shortened("é".repeat(3000)).chars().count(), 1001);
+    }
 
     #[test]
     fn columns_count_characters_and_offsets_bytes() {

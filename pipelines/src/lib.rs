@@ -4,40 +4,104 @@
 //! command line, the server and the editor support share, so that all of them say the same about a file.
 //!
 //! ```text
-//! source text -> yaml (located tree) -> native (lowering + checks) -> plan
-//!                                            expressions, matrix, triggers
+//! source text -> yaml (located tree) -> native (lowering + checks)  -> plan
+//!                                    -> actions (checks + lowering) -> plan
+//!                                       expressions, matrix, triggers
 //! ```
+//!
+//! Which language a file is in is told by its path alone ([`language`]).
 
+pub mod actions;
 pub mod codes;
 mod context;
 mod diagnostic;
+pub mod editor;
 pub mod event;
+mod expand;
 mod expressions;
+pub mod findings;
 mod glob;
+pub mod graph;
+pub mod import;
+pub mod lenient;
+pub mod lockfile;
+mod machine;
+mod matrix;
 mod native;
 mod nearest;
+pub mod outline;
+mod plain;
 pub mod plan;
 mod quantity;
 mod render;
 mod resolve;
+pub mod sample;
 mod schedule;
 mod setting;
+mod shell;
 mod steps;
 mod trigger;
 mod yaml;
 
 pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts, StepResult};
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
+pub use expand::expand;
 pub use glob::{Patterns, check as check_pattern};
-pub use native::{
-    Emission, check, check_in, compile, compile_emitted, expand_native, format, json_schema, template_schema,
-    triggers,
-};
+pub use native::{Emission, compile_emitted, expand_native, format, json_schema, template_schema};
+pub use plain::yaml as plain_yaml;
 pub use render::{render, render_all};
 pub use resolve::{condition, render_template, resolve};
 pub use setting::{FileRef, Files, Machine, NoFiles, Setting};
 pub use steps::{stage_outputs, step_condition, step_env};
 pub use trigger::{InputKind, InputSpec, Schedule, Triggers};
+
+/// The language of a pipeline file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// `.tidegate/*.yml`, and whatever is not the other.
+    Native,
+    /// GitHub Actions: `.github/workflows/*.yml`.
+    Actions,
+}
+
+/// The language of the file with this path.
+pub fn language(path: &str) -> Language {
+    let path = path.replace('\\', "/");
+    let in_workflows = path.starts_with(".github/workflows/") || path.contains("/.github/workflows/");
+    if in_workflows { Language::Actions } else { Language::Native }
+}
+
+/// Compiles a file for an event: parsing, checks, triggers, matrices.
+pub fn compile(file: &SourceFile<'_>, event: &event::Event, setting: Setting<'_>) -> Compilation {
+    match language(file.path) {
+        Language::Native => native::compile(file, event, setting),
+        Language::Actions => actions::compile(file, event, setting),
+    }
+}
+
+/// All that is wrong with a file, whatever the event.
+pub fn check(file: &SourceFile<'_>) -> Vec<Diagnostic> {
+    match language(file.path) {
+        Language::Native => native::check(file),
+        Language::Actions => actions::check(file),
+    }
+}
+
+/// The same, with the other files that it names.
+pub fn check_in(file: &SourceFile<'_>, setting: Setting<'_>) -> Vec<Diagnostic> {
+    match language(file.path) {
+        Language::Native => native::check_in(file, setting),
+        Language::Actions => actions::check_in(file, setting),
+    }
+}
+
+/// What starts a file's pipeline. A file with mistakes starts nothing by itself.
+pub fn triggers(file: &SourceFile<'_>) -> Triggers {
+    match language(file.path) {
+        Language::Native => native::triggers(file),
+        Language::Actions => actions::triggers(file),
+    }
+}
 
 /// A pipeline file.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +123,7 @@ pub struct Compilation {
 
 /// A file without mistakes, applied to an event.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it at a time")]
 pub enum Compiled {
     /// The event starts this.
     Plan(plan::Plan),

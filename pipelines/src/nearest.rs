@@ -1,5 +1,8 @@
 //! The nearest right word: "did you mean …?".
 
+/// No word that anybody means is longer, and the comparison takes time and memory for each pair of letters.
+const LONGEST: usize = 128;
+
 /// A sentence that names the word most like `wrong`, if one is like it at all.
 pub(crate) fn did_you_mean<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) -> Option<String> {
     nearest(wrong, words).map(|word| format!("did you mean `{word}`?"))
@@ -7,11 +10,15 @@ pub(crate) fn did_you_mean<'w>(wrong: &str, words: impl IntoIterator<Item = &'w 
 
 /// The word most like `wrong`, if one is like it at all. Case and the choice of `-` or `_` count little.
 pub(crate) fn nearest<'w>(wrong: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+    if wrong.len() > LONGEST {
+        return None;
+    }
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let wrong = plain(wrong);
     let allowed = (wrong.chars().count() / 3).clamp(1, 3);
     words
         .into_iter()
+        .filter(|word| word.len() <= LONGEST)
         .map(|word| {
             let word_plain = plain(word);
             let distance = strsim::damerau_levenshtein(&wrong, &word_plain);

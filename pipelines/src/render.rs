@@ -1,5 +1,7 @@
 //! Diagnostics as text for people, in the look of rustc: the line, the place underlined, the help below.
 
+use std::ops::Range;
+
 use annotate_snippets::{
     Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle,
 };
@@ -8,6 +10,11 @@ use crate::{
     SourceFile,
     diagnostic::{Diagnostic, Severity, Span},
 };
+
+/// Places farther apart than so many bytes are shown one by one.
+const NEAR: usize = 16 * 1024;
+/// Of a line that goes on for longer nothing is shown but where it is.
+const LONG_LINE: usize = 4 * 1024;
 
 /// All diagnostics of one file, with the lines they are about. Colour is ANSI escapes. Of another file that it uses
 /// only the place is shown; [`render_all`] shows its lines too.
@@ -31,32 +38,25 @@ fn report<'a>(files: &[SourceFile<'a>], diagnostic: &'a Diagnostic) -> Vec<Group
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let text_of = |path: &str| files.iter().find(|file| file.path == path).map(|file| file.text);
+    let known = |path: &str| files.iter().find(|file| file.path == path);
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
-    let here: Vec<_> = diagnostic.related.iter().filter(|related| related.file.is_none()).collect();
-    let mut group = match text_of(&diagnostic.file) {
-        Some(text) => {
-            let related = here.iter().map(|related| {
-                AnnotationKind::Context.span(range(text, &related.span)).label(related.message.as_str())
-            });
-            title.element(
-                Snippet::<Annotation<'_>>::source(text)
-                    .path(diagnostic.file.as_str())
-                    .annotation(AnnotationKind::Primary.span(range(text, &diagnostic.span)))
-                    .annotations(related),
-            )
+    let title = Group::with_title(title);
+    let mut group = match known(&diagnostic.file) {
+        Some(file) => {
+            let mut places = vec![(range(file.text, &diagnostic.span), None)];
+            for related in diagnostic.related.iter().filter(|related| related.file.is_none()) {
+                places.push((range(file.text, &related.span), Some(related.message.as_str())));
+            }
+            shown(title, file, &places)
         }
-        None => title.element(origin(&diagnostic.file, &diagnostic.span)),
+        None => title.element(place(&diagnostic.file, &diagnostic.span)),
     };
-    for related in diagnostic.related.iter().filter(|related| related.file.is_some()) {
-        let path = related.file.as_deref().unwrap_or_default();
-        group = match text_of(path) {
-            Some(text) => group.element(Snippet::<Annotation<'_>>::source(text).path(path).annotation(
-                AnnotationKind::Context.span(range(text, &related.span)).label(related.message.as_str()),
-            )),
-            None => group
-                .element(Level::NOTE.message(related.message.as_str()))
-                .element(origin(path, &related.span)),
+    for related in &diagnostic.related {
+        let Some(path) = related.file.as_deref() else { continue };
+        let message = related.message.as_str();
+        group = match known(path) {
+            Some(file) => shown(group, file, &[(range(file.text, &related.span), Some(message))]),
+            None => group.element(Level::NOTE.message(message)).element(place(path, &related.span)),
         };
     }
     match &diagnostic.help {
@@ -65,13 +65,78 @@ fn report<'a>(files: &[SourceFile<'a>], diagnostic: &'a Diagnostic) -> Vec<Group
     }
 }
 
-fn origin<'a>(path: &'a str, span: &Span) -> Origin<'a> {
+/// Places of one file: together when they are near each other, else one by one.
+fn shown<'a>(group: Group<'a>, file: &SourceFile<'a>, places: &[Labelled<'a>]) -> Group<'a> {
+    let near = reach(places).len() <= NEAR;
+    match window(file.text, places).filter(|_| near) {
+        Some(window) => group.element(snippet(file, window, places)),
+        None => places.iter().fold(group, |group, place| {
+            let alone = std::slice::from_ref(place);
+            match window(file.text, alone) {
+                Some(window) => group.element(snippet(file, window, alone)),
+                None => group.element(origin(file, place.0.start)),
+            }
+        }),
+    }
+}
+
+/// A place in a file that is not at hand.
+fn place<'a>(path: &'a str, span: &Span) -> Origin<'a> {
     Origin::path(path).line(span.line).char_column(span.column)
+}
+
+/// A place, and what is said there where it is not the diagnostic's own.
+type Labelled<'a> = (Range<usize>, Option<&'a str>);
+
+/// The lines from the first of the places to the last, as bytes: the renderer reads all that it is given, for every
+/// diagnostic again, so it is given nothing else of the file. None where a line is too long to be shown.
+fn window(text: &str, places: &[Labelled<'_>]) -> Option<Range<usize>> {
+    let Range { start, end } = reach(places);
+    let from = text.get(..start)?.rfind('\n').map_or(0, |at| at + 1);
+    let to = text.get(end..)?.find('\n').map_or(text.len(), |at| end + at + 1);
+    (start - from <= LONG_LINE && to - end <= LONG_LINE).then_some(from..to)
+}
+
+fn snippet<'a>(
+    file: &SourceFile<'a>,
+    window: Range<usize>,
+    places: &[Labelled<'a>],
+) -> Snippet<'a, Annotation<'a>> {
+    let from = window.start;
+    let annotations = places.iter().map(|(range, label)| {
+        let range = range.start.saturating_sub(from)..range.end.saturating_sub(from);
+        match label {
+            Some(label) => AnnotationKind::Context.span(range).label(*label),
+            None => AnnotationKind::Primary.span(range),
+        }
+    });
+    Snippet::source(file.text.get(window).unwrap_or_default())
+        .line_start(line(file.text, from))
+        .path(file.path)
+        .annotations(annotations)
+}
+
+/// Where it is, without the line.
+fn origin<'a>(file: &SourceFile<'a>, at: usize) -> Origin<'a> {
+    let head = file.text.get(..at).unwrap_or_default();
+    let start = head.rfind('\n').map_or(0, |at| at + 1);
+    let column = head.get(start..).map_or(0, |text| text.chars().count()) + 1;
+    Origin::path(file.path).line(line(file.text, at)).char_column(column)
+}
+
+fn line(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+/// From the first byte of all places to the last.
+fn reach(places: &[Labelled<'_>]) -> Range<usize> {
+    let start = places.iter().map(|(range, _)| range.start).min().unwrap_or_default();
+    start..places.iter().map(|(range, _)| range.end).max().unwrap_or_default().max(start)
 }
 
 /// The span's bytes, made to fit the text: a stored diagnostic may meet a file that changed since. A span over
 /// many lines (a whole stage) is cut to its first, which is enough to find it.
-fn range(text: &str, span: &Span) -> std::ops::Range<usize> {
+fn range(text: &str, span: &Span) -> Range<usize> {
     let boundary = |mut at: usize| {
         at = at.min(text.len());
         while !text.is_char_boundary(at) {
@@ -112,6 +177,26 @@ mod tests {
         assert!(text.contains("help: did you mean `image`?"), "{text}");
         assert!(!text.contains('\u{1b}'));
         assert!(render(&file, &[diagnostic(0, 5)], true).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_place_far_away_is_shown_too() {
+        let text = format!("first: 1\n{}first: 2\n", "# x\n".repeat(10_000));
+        let file = SourceFile { path: "pipeline.yml", text: &text };
+        let mut far = diagnostic(text.len() - 9, text.len() - 4);
+        far.related = vec![Related { span: diagnostic(0, 5).span, message: "here".into(), file: None }];
+        let shown = render(&file, &[far], false);
+        assert!(shown.contains("pipeline.yml:10002:1") && shown.contains("10002 | first: 2"), "{shown}");
+        assert!(shown.contains("1 | first: 1") && shown.contains("here"), "{shown}");
+        assert!(shown.len() < 1000, "{shown}");
+    }
+
+    #[test]
+    fn of_a_line_without_end_only_the_place_is_shown() {
+        let text = format!("a: 1\n{{{}imgae: x}}\n", "a: 1, ".repeat(10_000));
+        let file = SourceFile { path: "pipeline.yml", text: &text };
+        let shown = render(&file, &[diagnostic(60_006, 60_011)], false);
+        assert!(shown.contains("--> pipeline.yml:2:60002") && shown.len() < 300, "{shown}");
     }
 
     #[test]

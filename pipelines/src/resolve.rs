@@ -4,14 +4,23 @@ use serde_json::Value;
 
 use crate::{
     context::{Context, ResolveError},
-    expressions::{self, MAX_TEXT, Part, Scope, evaluate, fold, kind_name, parse, split, to_text},
-    plan::{Deploy, Driver, HttpCheck, Run, Service, Smoke, StagePlan, Template, Verb},
+    expressions::{
+        self, Ended, Lenient, MAX_TEXT, Part, Scope, evaluate, fold, kind_name, parse, split, to_text,
+    },
+    lenient,
+    plan::{
+        Container, Deploy, Driver, Expressions, HttpCheck, Run, Service, Smoke, StagePlan, Template, Verb,
+    },
 };
 
-/// The stage with all its templates literal.
+/// The stage with all its templates literal; one whose expressions are lenient as it is, because whoever runs it fills
+/// them in.
 pub fn resolve(stage: &StagePlan, context: &Context) -> Result<StagePlan, ResolveError> {
     let scope = Scope::of_template(context, Some(stage));
     let mut resolved = stage.clone();
+    if stage.expressions == Expressions::Lenient {
+        return Ok(resolved);
+    }
     for_each_template(&mut resolved, &mut |template| {
         template.0 = text_of(&template.0, &scope)?;
         Ok(())
@@ -73,12 +82,16 @@ fn for_each_late<E>(
 }
 
 /// Whether a stage's condition holds, once its needs have ended. An expression that does not ask how they ended
-/// (`success()`, `failure()`, `always()`, `cancelled()`) implies `success()`: all needs are as accepted.
+/// (`success()`, `failure()`, `always()`, `cancelled()`) implies `success()`: all needs are as accepted. Where
+/// expressions are lenient, `success()` is about every stage upstream.
 pub fn condition(expression: &str, stage: &StagePlan, context: &Context) -> Result<bool, ResolveError> {
+    if stage.expressions == Expressions::Lenient {
+        return lenient::holds_with(expression, &lenient_rules(Some(stage), context));
+    }
     let error = |message: String| ResolveError { expression: expression.to_owned(), message };
     let parsed = parse(expression).map_err(|fault| error(fault.message))?;
     let scope = Scope::of_condition(context, stage);
-    if !parsed.asks_for_status() && !scope.status("success").map_err(error)? {
+    if !parsed.asks_for_status(Expressions::Strict) && !scope.status("success").map_err(error)? {
         return Ok(false);
     }
     match evaluate(&parsed, &scope).map_err(|fault| error(fault.message))? {
@@ -87,12 +100,32 @@ pub fn condition(expression: &str, stage: &StagePlan, context: &Context) -> Resu
     }
 }
 
-/// The text of one template.
+/// What lenient expressions of a stage are evaluated with before a runner has it: no file is there to be hashed.
+fn lenient_rules<'a>(stage: Option<&StagePlan>, context: &'a Context) -> Lenient<'a> {
+    let upstream = stage.map(|stage| stage.upstream.as_slice()).unwrap_or_default();
+    let states: Vec<&str> = upstream
+        .iter()
+        .map(|key| context.stages.get(key).map_or("", |facts| facts.status.as_str()))
+        .collect();
+    let any = |wanted: &[&str]| states.iter().any(|state| wanted.contains(state));
+    let ended = Ended {
+        // A stage that was skipped has not succeeded, however far up it stands.
+        success: states.iter().all(|state| matches!(*state, "succeeded" | "warned")),
+        failure: any(&["failed", "unknown"]),
+        cancelled: any(&["cancelled"]),
+    };
+    Lenient::new(&context.contexts, ended, &|_| Err("`hashFiles` is known only in steps".to_owned()))
+}
+
+/// The text of one template. In a stage whose expressions are lenient they are evaluated so.
 pub fn render_template(
     template: &Template,
     stage: Option<&StagePlan>,
     context: &Context,
 ) -> Result<String, ResolveError> {
+    if stage.is_some_and(|stage| stage.expressions == Expressions::Lenient) {
+        return lenient::text_with(&template.0, &lenient_rules(stage, context));
+    }
     text_of(&template.0, &Scope::of_template(context, stage))
 }
 
@@ -129,9 +162,10 @@ fn for_each_template<E>(
         visit(template)?;
     }
     for service in &mut stage.services {
-        let Service { name: _, image, env, command, ready: _ } = service;
+        let Service { name: _, image, env, command, ready: _, container } = service;
         visit(image)?;
         env.values_mut().chain(command).try_for_each(&mut *visit)?;
+        visit_container(container, visit)?;
     }
     for cache in &mut stage.caches {
         visit(&mut cache.key)?;
@@ -168,9 +202,20 @@ fn for_each_template<E>(
     }
 }
 
+fn visit_container<E>(
+    container: &mut Container,
+    visit: &mut dyn FnMut(&mut Template) -> Result<(), E>,
+) -> Result<(), E> {
+    let Container { env, user, entrypoint, credentials, ports } = container;
+    env.values_mut().chain(user).chain(entrypoint).chain(ports).try_for_each(&mut *visit)?;
+    let credentials = credentials.iter_mut();
+    credentials.flat_map(|both| [&mut both.username, &mut both.password]).try_for_each(visit)
+}
+
 fn visit_run<E>(run: &mut Run, visit: &mut dyn FnMut(&mut Template) -> Result<(), E>) -> Result<(), E> {
-    let Run { image, steps } = run;
+    let Run { image, container, steps } = run;
     visit(image)?;
+    visit_container(container, visit)?;
     for step in steps {
         // Only these: no template is ever put into a script.
         step.env.values_mut().try_for_each(&mut *visit)?;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     context::{ResolveError, StepFacts},
     expressions::{MAX_TEXT, Scope, evaluate, kind_name, parse_filled, to_text},
-    plan::{StagePlan, Step, Template},
+    plan::{Expressions, StagePlan, Step, Template},
 };
 
 /// Whether a step with a condition runs. An expression that does not ask how the steps before ended (`success()`,
@@ -19,7 +19,7 @@ pub fn step_condition(expression: &str, facts: &StepFacts) -> Result<bool, Resol
     let error = |message: String| ResolveError { expression: expression.to_owned(), message };
     let parsed = parse_filled(expression).map_err(|fault| error(fault.message))?;
     let scope = Scope::of_steps(facts);
-    if !parsed.asks_for_status() && !scope.status("success").map_err(error)? {
+    if !parsed.asks_for_status(Expressions::Strict) && !scope.status("success").map_err(error)? {
         return Ok(false);
     }
     match evaluate(&parsed, &scope).map_err(|fault| error(fault.message))? {

@@ -9,7 +9,7 @@
 //! | `POST /attempts/{id}/log?step=N&offset=N` | zstd frame of raw log bytes | [`LogAccepted`] |
 //! | `PUT /attempts/{id}/artifacts/{name}` | `tar.zst` | [`Stored`] |
 //! | `GET /attempts/{id}/artifacts/{stage}/{name}` | | `tar.zst` of a stage of the same run |
-//! | `PUT /attempts/{id}/reports/{kind}?path=P` | the report file | 204 |
+//! | `PUT /attempts/{id}/reports/{kind}?path=P` | the report file; [`Annotations`] for `annotations` | 204 |
 //! | `GET /attempts/{id}/caches?key=K&restore=P&restore=P` | | `tar.zst` and header `tidegate-cache-key`, or 204 |
 //! | `PUT /attempts/{id}/caches?key=K` | `tar.zst` | [`Stored`]; 200 too when the key was there already |
 //! | `POST /attempts/{id}/finish` | [`Finish`] | 204; the same report again is 204 too |
@@ -184,7 +184,8 @@ pub struct Renewed {
     pub cancel: bool,
 }
 
-/// A step began or ended. The list of a stage's steps is fixed by the first report of each.
+/// A step began or ended. A step's place in the list is fixed by its first report; its name may be told more exactly
+/// later, when it begins.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepReport {
     /// Its index in the attempt, from 0. Index 0 is the runner's own set-up.
@@ -251,4 +252,84 @@ pub struct Finish {
 pub struct Refused {
     /// Why, in one sentence.
     pub reason: String,
+}
+
+/// The body of a report of kind `annotations`: what steps said of places in files, and what they wrote for the run's
+/// page. The runner masks it and keeps it small; all is counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotations {
+    /// The first ones: at most [`Self::PER_STEP`] of a level in a step, and [`Self::MOST`] in all.
+    #[serde(default)]
+    pub annotations: Vec<Annotation>,
+    /// How many errors there were.
+    #[serde(default)]
+    pub errors: u64,
+    /// How many warnings there were.
+    #[serde(default)]
+    pub warnings: u64,
+    /// How many notices there were.
+    #[serde(default)]
+    pub notices: u64,
+    /// What steps wrote to `GITHUB_STEP_SUMMARY`, Markdown, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub summaries: Vec<StepSummary>,
+}
+
+impl Annotations {
+    /// Annotations of a level that are kept of a step.
+    pub const PER_STEP: usize = 10;
+    /// Annotations that are kept of an attempt.
+    pub const MOST: usize = 50;
+    /// Bytes of summaries that are kept of an attempt.
+    pub const SUMMARY_BYTES: usize = 1 << 20;
+}
+
+/// One annotation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Annotation {
+    /// The step's index in the attempt.
+    pub step: u32,
+    /// How bad it is.
+    pub level: AnnotationLevel,
+    /// What it says.
+    pub message: String,
+    /// Its heading.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// The file, as the step said it: usually relative to the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The first line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u32>,
+    /// The last line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_line: Option<u32>,
+    /// The first column, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<u32>,
+    /// The last column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_column: Option<u32>,
+}
+
+/// How bad an annotation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnnotationLevel {
+    /// Something is wrong.
+    Error,
+    /// Something may be wrong.
+    Warning,
+    /// For the reader.
+    Notice,
+}
+
+/// What one step wrote for the run's page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepSummary {
+    /// The step's index in the attempt.
+    pub step: u32,
+    /// Markdown.
+    pub text: String,
 }

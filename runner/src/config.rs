@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use secrecy::SecretString;
 use url::Url;
 
+use crate::actions::ActionSettings;
+
 /// Settings of one runner process.
 #[derive(Debug, Clone)]
 pub struct RunnerConfig {
@@ -26,6 +28,8 @@ pub struct RunnerConfig {
     pub allow_file_clone: bool,
     /// How long a step may take to end after TERM.
     pub grace: Duration,
+    /// Settings for actions.
+    pub actions: ActionSettings,
 }
 
 impl RunnerConfig {

@@ -100,6 +100,8 @@ impl Results for HttpResults {
             ReportKind::Cobertura => "cobertura",
             ReportKind::Lcov => "lcov",
             ReportKind::Sarif => "sarif",
+            ReportKind::Tap => "tap",
+            ReportKind::Annotations => "annotations",
         };
         let query = [("path", path)];
         let place = ["reports", kind];

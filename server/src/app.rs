@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{config::ServerConfig, forge::Forge, hub::Hub, metrics::Metrics, secrets::Keys, store::Db};
+use crate::{
+    config::ServerConfig, forge::Forge, hub::Hub, intake::Intake, metrics::Metrics, secrets::Keys, store::Db,
+};
 
 /// The server's shared parts. Cloning is cheap.
 #[derive(Clone)]
@@ -17,6 +19,8 @@ pub struct App {
     pub forge: Arc<Forge>,
     /// Hints between tasks.
     pub hub: Hub,
+    /// Webhooks on their way into the database.
+    pub intake: Intake,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// When this process began: leases are not called lost right after a start, see [`crate::leases`].
@@ -32,6 +36,7 @@ impl App {
             keys,
             forge: Arc::default(),
             hub: Hub::default(),
+            intake: Intake::default(),
             metrics: Arc::new(Metrics::default()),
             started: std::time::Instant::now(),
         }

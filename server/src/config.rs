@@ -1,8 +1,9 @@
 //! What the server is told at its start. The command line builds this from flags, environment and file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
+use tidegate_pipelines::Machine;
 use url::Url;
 
 /// The server's configuration.
@@ -32,6 +33,19 @@ pub struct ServerConfig {
     pub cache_retention_days: u32,
     /// Bytes of one artifact or cache entry at most.
     pub largest_blob: u64,
+    /// Where stages run that ask for a machine of a kind (`runs-on: ubuntu-latest`), by its label.
+    pub machines: BTreeMap<String, Machine>,
+    /// Other repositories that pipelines may take files from, beside those that are built here.
+    pub sources: Vec<SourceRule>,
+}
+
+/// Which repositories pipelines may take files from, and where those are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRule {
+    /// A glob over `owner/name`.
+    pub from: String,
+    /// Their clone URL; `{repository}` in it stands for the name.
+    pub to: String,
 }
 
 impl ServerConfig {
@@ -50,6 +64,8 @@ impl ServerConfig {
             artifact_retention_days: 30,
             cache_retention_days: 7,
             largest_blob: 2 << 30,
+            machines: BTreeMap::new(),
+            sources: Vec::new(),
         }
     }
 }

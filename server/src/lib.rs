@@ -23,6 +23,7 @@ pub mod gates;
 pub mod git;
 pub mod http;
 pub mod hub;
+pub mod intake;
 pub mod leases;
 pub mod logs;
 pub mod metrics;
@@ -35,5 +36,6 @@ pub mod secrets;
 mod start;
 pub mod store;
 pub mod tasks;
+pub mod variables;
 
 pub use start::{Server, StartError, start};

@@ -13,10 +13,15 @@ use crate::{
     app::App,
     auth,
     error::Error,
-    git::{self, GitError},
-    secrets::Place,
-    store::{RepositoryRow, views::Repository},
+    git::{self, GitError, Place},
+    secrets,
+    store::{FileSchedule, RepositoryRow, views::Repository},
 };
+
+/// The folder of pipelines in the native language.
+pub const NATIVE: &str = ".tidegate";
+/// The folder of workflows in the language of GitHub Actions.
+pub const WORKFLOWS: &str = ".github/workflows";
 
 /// A repository to add.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -32,6 +37,9 @@ pub struct NewRepository {
     pub default_branch: Option<String>,
     /// Absent: `.tidegate/pipeline.yml`.
     pub pipeline_path: Option<String>,
+    /// Which files are pipelines: `file`, the one of `pipeline_path`; `tidegate`, that and those in `.tidegate`;
+    /// `github`, those in `.github/workflows`; `both`, all of them. Absent: `both`.
+    pub pipelines: Option<String>,
     /// `user:token` for clones.
     #[serde(default, deserialize_with = "secret")]
     #[schema(value_type = Option<String>)]
@@ -48,6 +56,8 @@ pub struct RepositoryChange {
     pub default_branch: Option<String>,
     /// As in [`NewRepository`].
     pub pipeline_path: Option<String>,
+    /// As in [`NewRepository`].
+    pub pipelines: Option<String>,
     /// As in [`NewRepository`]; empty: no token any more.
     #[serde(default, deserialize_with = "secret")]
     #[schema(value_type = Option<String>)]
@@ -80,13 +90,14 @@ pub async fn create(app: &App, new: NewRepository, actor: &Actor) -> Result<Newl
         clone_url: new.clone_url,
         default_branch: new.default_branch.unwrap_or_else(|| "main".to_owned()),
         pipeline_path: new.pipeline_path.unwrap_or_else(|| ".tidegate/pipeline.yml".to_owned()),
+        pipelines: new.pipelines.unwrap_or_else(|| "both".to_owned()),
         created_at: Timestamp::now(),
     };
     check(app, &row)?;
     let id = row.id.to_string();
     let webhook_secret = auth::fresh("").key;
     let sealed_secret =
-        app.keys.seal(Place::WebhookSecret(&id), webhook_secret.expose_secret().as_bytes())?;
+        app.keys.seal(secrets::Place::WebhookSecret(&id), webhook_secret.expose_secret().as_bytes())?;
     let token = seal_token(app, &id, new.clone_token.as_ref())?;
     let mut tx = app.db.begin().await?;
     tx.insert_repository(&RepositoryRow {
@@ -115,6 +126,7 @@ pub async fn update(
         ("clone_url", &mut row.clone_url, change.clone_url),
         ("default_branch", &mut row.default_branch, change.default_branch),
         ("pipeline_path", &mut row.pipeline_path, change.pipeline_path),
+        ("pipelines", &mut row.pipelines, change.pipelines),
     ] {
         if let Some(new) = new {
             *old = new;
@@ -163,13 +175,13 @@ pub async fn find(app: &App, full_name: &str) -> Result<Option<Repository>, Erro
 /// The secret that a repository's webhooks are signed with.
 pub async fn webhook_secret(app: &App, id: RepositoryId) -> Result<SecretString, Error> {
     let (sealed, _) = app.db.sealed_of_repository(id).await?;
-    text(&app.keys.open(Place::WebhookSecret(&id.to_string()), &sealed)?)
+    text(&app.keys.open(secrets::Place::WebhookSecret(&id.to_string()), &sealed)?)
 }
 
 /// User name and token for clones, if the repository has them.
 pub async fn clone_login(app: &App, id: RepositoryId) -> Result<Option<(String, SecretString)>, Error> {
     let (_, Some(sealed)) = app.db.sealed_of_repository(id).await? else { return Ok(None) };
-    let login = text(&app.keys.open(Place::CloneToken(&id.to_string()), &sealed)?)?;
+    let login = text(&app.keys.open(secrets::Place::CloneToken(&id.to_string()), &sealed)?)?;
     let (user, token) = login
         .expose_secret()
         .split_once(':')
@@ -177,13 +189,24 @@ pub async fn clone_login(app: &App, id: RepositoryId) -> Result<Option<(String, 
     Ok(Some((user.to_owned(), SecretString::from(token))))
 }
 
-/// Sets the schedules (five fields and a time zone) of a repository's default branch, as its pipeline file there
-/// has them. What the file's checks would refuse is left out: the file's run shows it.
-pub async fn set_schedules(app: &App, id: RepositoryId, schedules: &[(String, String)]) -> Result<(), Error> {
+/// Where a repository's pipeline files are.
+pub fn places(repository: &Repository) -> Vec<Place> {
+    let file = Place::File(repository.pipeline_path.clone());
+    match repository.pipelines.as_str() {
+        "tidegate" => vec![file, Place::Folder(NATIVE)],
+        "github" => vec![Place::Folder(WORKFLOWS)],
+        "both" => vec![file, Place::Folder(NATIVE), Place::Folder(WORKFLOWS)],
+        _ => vec![file],
+    }
+}
+
+/// Sets the schedules of a repository's default branch, as its pipeline files there have them. What a file's checks
+/// would refuse is left out: the file's run shows it.
+pub async fn set_schedules(app: &App, id: RepositoryId, schedules: &[FileSchedule]) -> Result<(), Error> {
     let now = Timestamp::now();
     let due: Vec<_> = schedules
         .iter()
-        .filter_map(|(cron, zone)| Some((cron.clone(), zone.clone(), next_occurrence(cron, zone, now)?)))
+        .filter_map(|one| Some((one.clone(), next_occurrence(&one.cron, &one.time_zone, now)?)))
         .collect();
     let mut tx = app.db.begin().await?;
     tx.lock_repository(id).await?;
@@ -211,7 +234,7 @@ fn seal_token(app: &App, id: &str, token: Option<&SecretString>) -> Result<Optio
             "a clone token is `user:token`, for example `x-access-token:…` for GitHub".to_owned(),
         ));
     }
-    app.keys.seal(Place::CloneToken(id), token.as_bytes()).map(Some)
+    app.keys.seal(secrets::Place::CloneToken(id), token.as_bytes()).map(Some)
 }
 
 fn text(bytes: &[u8]) -> Result<SecretString, Error> {
@@ -247,6 +270,12 @@ fn check(app: &App, row: &Repository) -> Result<(), Error> {
     }
     git::check_reference(&format!("refs/heads/{}", row.default_branch))
         .map_err(|_| Error::Invalid(format!("`{}` is no name of a branch", row.default_branch)))?;
+    if !matches!(row.pipelines.as_str(), "file" | "tidegate" | "github" | "both") {
+        return Err(Error::Invalid(format!(
+            "`{}` does not say which files are pipelines: use file, tidegate, github or both",
+            row.pipelines
+        )));
+    }
     git::check_path(&row.pipeline_path).map_err(invalid)
 }
 

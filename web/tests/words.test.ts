@@ -1,6 +1,5 @@
 // Times, durations, sizes, names, statuses and rules, as people read them.
 import { describe, expect, it } from "vitest";
-import { typed } from "../src/lib/inputs";
 import { rules } from "../src/lib/rules";
 import { atLeast, isActive, look, progress, progressWords } from "../src/lib/status";
 import { bytes, count, image, listed, quoted, shortRef } from "../src/lib/text";
@@ -98,19 +97,6 @@ describe("words", () => {
 
   it("lists names", () => {
     expect([[], ["a"], ["a", "b"], ["a", "b", "c"]].map(listed)).toEqual(["", "a", "a and b", "a, b and c"]);
-  });
-
-  it("reads typed inputs", () => {
-    expect(["true", "false", "3", "-0.5", "007", '"3"', "v1", ""].map(typed)).toEqual([
-      true,
-      false,
-      3,
-      -0.5,
-      "007",
-      "3",
-      "v1",
-      "",
-    ]);
   });
 });
 

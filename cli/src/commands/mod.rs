@@ -4,10 +4,16 @@ pub mod admin;
 pub mod completions;
 pub mod demo;
 pub mod env;
+pub mod explain;
 pub mod gates;
+pub mod graph;
 pub mod hook;
+pub mod import;
+pub mod lock;
 pub mod login;
 pub mod logs;
+pub mod lsp;
+pub mod plan;
 pub mod repos;
 pub mod rollback;
 pub mod run;
@@ -20,10 +26,12 @@ pub mod tokens;
 pub mod up;
 pub mod users;
 pub mod validate;
+pub mod variables;
 
 use std::{future::Future, io::Write};
 
 use serde_json::Value;
+use tidegate_pipelines::{Diagnostic, SourceFile, render};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -40,8 +48,14 @@ pub fn run(args: Args) -> Outcome {
         Command::Up(command) => asynchronous(command.run(File::read(config)?)),
         Command::Server(command) => asynchronous(command.run(File::read(config)?)),
         Command::Runner(command) => asynchronous(command.run(File::read(config)?)),
-        Command::Run(command) => asynchronous(command.run()),
+        Command::Run(command) => asynchronous(command.run(File::read(config)?)),
         Command::Validate(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Plan(command) => command.run(),
+        Command::Graph(command) => command.run(),
+        Command::Lsp(command) => command.run(),
+        Command::Lock(command) => command.run(),
+        Command::Import(command) => command.run(),
         Command::Demo(command) => asynchronous(command.run()),
         Command::Schema => print_json(&tidegate_pipelines::json_schema()),
         Command::Login(command) => asynchronous(command.run()),
@@ -56,6 +70,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Env(command) => asynchronous(command.run()),
         Command::Repos(command) => asynchronous(command.run()),
         Command::Secrets(command) => asynchronous(command.run()),
+        Command::Variables(command) => asynchronous(command.run()),
         Command::Users(command) => asynchronous(command.run()),
         Command::Tokens(command) => asynchronous(command.run()),
         Command::Runners(command) => asynchronous(command.run()),
@@ -94,6 +109,19 @@ pub fn until_signal() -> Outcome<CancellationToken> {
     Ok(token)
 }
 
+/// Prints what is wrong with a file to standard error, so that standard output is the result alone.
+pub fn show_diagnostics(file: &SourceFile<'_>, diagnostics: &[Diagnostic]) -> Outcome {
+    use std::io::IsTerminal;
+    let stderr = std::io::stderr();
+    let text = render(file, diagnostics, stderr.is_terminal());
+    match stderr.lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).doing("cannot write to standard error")
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Prints JSON for scripts.
 pub fn print_json(value: &Value) -> Outcome {
     let text = serde_json::to_string_pretty(value).doing("cannot write JSON")?;
@@ -109,6 +137,11 @@ pub fn write_out(bytes: &[u8]) -> Outcome {
         }
         _ => Ok(()),
     }
+}
+
+/// Text as a part of a query.
+pub fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// The id of a repository that is named `owner/name` (or by its id).

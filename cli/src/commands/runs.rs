@@ -21,6 +21,9 @@ pub enum Runs {
         /// Only of this repository
         #[arg(long, value_name = "OWNER/NAME")]
         repository: Option<String>,
+        /// Only of this pipeline file
+        #[arg(long, value_name = "PATH")]
+        pipeline: Option<String>,
         /// Only in this state
         #[arg(long)]
         status: Option<String>,
@@ -70,6 +73,9 @@ pub struct Start {
     /// Branch, tag or full ref
     #[arg(long = "ref", value_name = "REF", default_value = "main")]
     reference: String,
+    /// The pipeline file [default: the repository's own, or the only one that a person may start]
+    #[arg(long, value_name = "PATH")]
+    pipeline: Option<String>,
     /// An input of the pipeline; may be given again
     #[arg(long = "input", value_name = "NAME=VALUE", value_parser = name_and_value)]
     inputs: Vec<(String, String)>,
@@ -96,11 +102,14 @@ impl Runs {
     pub async fn run(self) -> Outcome {
         let api = Api::from_surroundings()?;
         match self {
-            Self::List { repository, status, limit, json } => {
+            Self::List { repository, pipeline, status, limit, json } => {
                 let mut query = format!("runs?limit={limit}");
                 if let Some(repository) = repository {
                     query
                         .push_str(&format!("&repository={}", super::repository_id(&api, &repository).await?));
+                }
+                if let Some(pipeline) = pipeline {
+                    query.push_str(&format!("&pipeline={}", super::encoded(&pipeline)));
                 }
                 if let Some(status) = status {
                     query.push_str(&format!("&status={status}"));
@@ -145,7 +154,7 @@ impl Start {
         let repository = super::repository_id(api, &self.repository).await?;
         let inputs: Map<String, Value> =
             self.inputs.into_iter().map(|(name, value)| (name, typed(&value))).collect();
-        let body = json!({"reference": self.reference, "inputs": inputs});
+        let body = json!({"reference": self.reference, "pipeline": self.pipeline, "inputs": inputs});
         let made: views::Made = api.post(&format!("repositories/{repository}/runs"), &body).await?;
         anstream::println!("Run {}", made.id);
         Ok(())

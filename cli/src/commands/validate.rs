@@ -1,63 +1,148 @@
-//! `tidegate validate`: every mistake in pipeline files, with its place and a way out.
+//! `tidegate validate`: every mistake in pipeline files, with its place and a way out. Files are read and checked on
+//! all cores; what is printed comes in the order of the files.
 
-use std::{fs, io::IsTerminal, path::PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
-use clap::Args;
-use tidegate_pipelines::{SourceFile, check, render};
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use tidegate_pipelines::{Diagnostic, SourceFile, check, findings, render};
 
-use crate::failure::{Failure, Outcome};
+use crate::{
+    failure::{Failure, Outcome},
+    files, parallel,
+};
 
 /// The file that is meant when none is named.
 pub const DEFAULT_FILE: &str = ".tidegate/pipeline.yml";
 
 /// Show all mistakes in pipeline files
+///
+/// Exit codes: 0 no errors, 1 errors (with --deny-warnings also warnings), 2 a file or folder cannot be read.
 #[derive(Args)]
 pub struct Validate {
-    /// Pipeline files
-    #[arg(default_value = DEFAULT_FILE)]
-    files: Vec<PathBuf>,
-    /// Print the findings as JSON
-    #[arg(long)]
+    /// Files, and folders of them [default: .tidegate and .github/workflows]
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// Short for --format json
+    #[arg(long, conflicts_with = "format")]
     json: bool,
+    /// Warnings fail too
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+/// How findings are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people
+    Text,
+    /// All that is known, for scripts
+    Json,
+    /// SARIF 2.1.0, for dashboards of scanners
+    Sarif,
+    /// Annotations (`::error file=…`), for the log of a GitHub Actions step
+    Github,
+}
+
+/// What came of a file.
+struct Checked {
+    name: String,
+    diagnostics: Vec<Diagnostic>,
+    /// For people.
+    text: String,
 }
 
 impl Validate {
     /// Checks all files; fails when one has an error.
     pub fn run(self) -> Outcome {
-        let mut all = Vec::new();
-        for path in &self.files {
-            let text = fs::read_to_string(path).map_err(|error| {
-                Failure::usage(format!("cannot read {}", path.display()))
-                    .because(error)
-                    .mend(format!("name a pipeline file; without a name it is {DEFAULT_FILE}"))
-            })?;
-            let name = path.display().to_string();
-            let file = SourceFile { path: &name, text: &text };
-            let found = check(&file);
-            if !self.json {
-                if found.is_empty() {
-                    anstream::println!("{name}: no mistakes");
-                } else {
-                    super::write_out(render(&file, &found, std::io::stdout().is_terminal()).as_bytes())?;
-                }
+        let format = if self.json { Format::Json } else { self.format };
+        let color = std::io::stdout().is_terminal();
+        let paths = files::find(&self.paths)?;
+        let mut checked = Vec::new();
+        let mut unread = Vec::new();
+        for result in
+            parallel::map(&paths, |path| check_file(path, (format == Format::Text).then_some(color)))
+        {
+            match result {
+                Ok(file) => checked.push(file),
+                Err(failure) => unread.push(failure),
             }
-            all.extend(found);
         }
-        let errors = all.iter().filter(|diagnostic| diagnostic.is_error()).count();
-        if self.json {
-            super::print_json(&serde_json::json!({"diagnostics": all}))?;
-        } else if !all.is_empty() {
-            let warnings = all.len() - errors;
-            anstream::println!(
-                "{errors} {}, {warnings} {}",
-                plural("error", errors),
-                plural("warning", warnings)
-            );
+        print(format, &checked)?;
+        let all = || checked.iter().flat_map(|file| &file.diagnostics);
+        let failed = all().any(|found| self.deny_warnings || found.is_error());
+        // The last of them becomes the command's own failure.
+        let last = unread.pop();
+        unread.iter().for_each(Failure::print);
+        match last {
+            Some(failure) => Err(failure),
+            None if failed => Err(Failure::told()),
+            None => Ok(()),
         }
-        if errors > 0 { Err(Failure::told()) } else { Ok(()) }
     }
 }
 
-fn plural(word: &str, count: usize) -> String {
-    if count == 1 { word.to_owned() } else { format!("{word}s") }
+/// Reads and checks one file; for people in colour or not, or for others.
+fn check_file(path: &Path, people: Option<bool>) -> Outcome<Checked> {
+    let source = files::read(path)?;
+    let name = source.shown;
+    let (diagnostics, text) = match source.text {
+        Ok(text) => {
+            let mut found = check(&SourceFile { path: &source.path, text: &text });
+            found.iter_mut().for_each(|diagnostic| diagnostic.file.clone_from(&name));
+            let shown = people.map(|color| render(&SourceFile { path: &name, text: &text }, &found, color));
+            (found, shown.unwrap_or_default())
+        }
+        Err(found) => {
+            let found = vec![found];
+            let shown = people.map(|color| render(&SourceFile { path: &name, text: "" }, &found, color));
+            (found, shown.unwrap_or_default())
+        }
+    };
+    Ok(Checked { name, diagnostics, text })
+}
+
+fn print(format: Format, checked: &[Checked]) -> Outcome {
+    let count = |errors: bool| {
+        checked.iter().flat_map(|file| &file.diagnostics).filter(|found| found.is_error() == errors).count()
+    };
+    let (errors, warnings) = (count(true), count(false));
+    let all = || -> Vec<Diagnostic> { checked.iter().flat_map(|file| file.diagnostics.clone()).collect() };
+    match format {
+        Format::Text => {
+            let mut out = String::new();
+            for file in checked {
+                out.push_str(&file.text);
+            }
+            if let ([file], 0, 0) = (checked, errors, warnings) {
+                out.push_str(&format!("{}: no mistakes\n", file.name));
+            } else if !checked.is_empty() {
+                out.push_str(&format!(
+                    "{}, {}, {}\n",
+                    plural(checked.len(), "file"),
+                    plural(errors, "error"),
+                    plural(warnings, "warning")
+                ));
+            }
+            super::write_out(out.as_bytes())
+        }
+        Format::Json => super::print_json(&json!({
+            "files": checked.len(),
+            "errors": errors,
+            "warnings": warnings,
+            "diagnostics": all(),
+        })),
+        Format::Sarif => super::print_json(&findings::sarif(&all())),
+        Format::Github => super::write_out(findings::annotations(&all()).as_bytes()),
+    }
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { format!("{count} {word}") } else { format!("{count} {word}s") }
 }

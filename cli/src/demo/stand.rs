@@ -53,6 +53,7 @@ pub async fn serve(folder: Folder) -> Outcome {
         docker_host: None,
         allow_file_clone: true,
         grace: Duration::from_secs(5),
+        actions: tidegate_runner::actions::ActionSettings::default(),
     };
     let stop = crate::commands::until_signal()?;
     let admin_password = Some(settings.password(Person::Admin));

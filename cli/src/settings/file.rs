@@ -1,12 +1,14 @@
 //! `tidegate.toml`, as it stands. A key that is not listed here is refused, with its line.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
 use serde::Deserialize;
+use tidegate_runner::actions::ActionSettings;
 use url::Url;
 
 use crate::failure::{Doing, Failure, Outcome};
@@ -47,6 +49,30 @@ pub struct Server {
     pub cache_retention_days: Option<u32>,
     /// `[server.github]`
     pub github: Option<Github>,
+    /// `[server.machines]`: an image for each label that stages ask for with `runs-on`.
+    pub machines: BTreeMap<String, Machine>,
+    /// `[[server.sources]]`: other repositories that pipelines may take files from.
+    pub sources: Vec<SourceRule>,
+}
+
+/// A machine: an image, or an image and labels of its runner.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Machine {
+    /// `ubuntu-latest = "image"`
+    Image(String),
+    /// `gpu = { image = "image", labels = ["gpu"] }`
+    Full(tidegate_pipelines::Machine),
+}
+
+/// `[[server.sources]]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceRule {
+    /// A glob over `owner/name`.
+    pub from: String,
+    /// Their clone URL; `{repository}` in it stands for the name.
+    pub to: String,
 }
 
 /// `[server.github]`: a token, or an App.
@@ -87,6 +113,8 @@ pub struct Runner {
     pub allow_file_clone: Option<bool>,
     /// Seconds a step may take to end after TERM.
     pub grace_seconds: Option<u64>,
+    /// `[runner.actions]`: where actions come from, and what they are lent.
+    pub actions: ActionSettings,
 }
 
 impl File {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use tidegate_runner::config::RunnerConfig;
+use tidegate_runner::{actions::ActionSettings, config::RunnerConfig};
 use url::Url;
 
 use super::{file, secret};
@@ -59,8 +59,33 @@ impl RunnerArgs {
             docker_host: self.docker_host.clone().or_else(|| file.docker_host.clone()),
             allow_file_clone,
             grace: Duration::from_secs(self.grace_seconds.or(file.grace_seconds).unwrap_or(10)),
+            actions: actions(&file.actions)?,
         })
     }
+}
+
+/// The settings for actions, with folders that are there.
+pub fn actions(file: &ActionSettings) -> Outcome<ActionSettings> {
+    let mut actions = file.clone();
+    for (name, folder) in [("node", &mut actions.node), ("tools", &mut actions.tools)] {
+        let Some(path) = folder else { continue };
+        let absolute =
+            std::path::absolute(&*path).doing(format!("cannot tell where {} is", path.display()))?;
+        if !absolute.is_dir() {
+            return Err(Failure::usage(format!("there is no folder {}", absolute.display()))
+                .because(format!("it is `runner.actions.{name}` of the configuration")));
+        }
+        *folder = Some(absolute);
+    }
+    if let Some(bad) = actions.sources.iter().find(|source| {
+        let to =
+            url::Url::parse(&source.to).map(|url| matches!(url.scheme(), "https" | "http" | "file" | "ssh"));
+        source.from.is_empty() || !to.unwrap_or(false)
+    }) {
+        return Err(Failure::usage(format!("`{}` -> `{}` maps no source of actions", bad.from, bad.to))
+            .because("`from` is an action, an owner with `/`, or the beginning of a URL; `to` is a URL"));
+    }
+    Ok(actions)
 }
 
 /// The enrolment token from the environment, or the file that it or the configuration names.
@@ -81,6 +106,19 @@ mod tests {
     fn the_file_fills_what_flags_leave_open() {
         let config = resolve(&RunnerArgs { name: Some("a".into()), ..RunnerArgs::default() }).unwrap();
         assert_eq!((config.slots, config.name.as_str()), (7, "a"));
+    }
+
+    #[test]
+    fn actions_come_from_where_the_file_says() {
+        let file: ActionSettings = toml::from_str(
+            "originals = [\"actions/cache\"]\nsources = [{ from = \"actions/\", to = \"file:///srv/actions/\" }]",
+        )
+        .unwrap();
+        assert_eq!(actions(&file).unwrap().sources[0].from, "actions/");
+        let missing = ActionSettings { node: Some("/nowhere/at/all".into()), ..ActionSettings::default() };
+        assert_eq!(actions(&missing).unwrap_err().code, 2);
+        let sources: ActionSettings = toml::from_str("sources = [{ from = \"a\", to = \"b\" }]").unwrap();
+        assert_eq!(actions(&sources).unwrap_err().code, 2);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The server's settings: flags, environment and file become a [`ServerConfig`].
 
 use std::{
+    collections::BTreeMap,
     env,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -9,7 +10,8 @@ use std::{
 
 use clap::Args;
 use secrecy::SecretString;
-use tidegate_server::config::{GithubAuth, GithubConfig, ServerConfig};
+use tidegate_pipelines::Machine;
+use tidegate_server::config::{GithubAuth, GithubConfig, ServerConfig, SourceRule};
 use url::Url;
 
 use super::{file, secret, variable};
@@ -88,6 +90,8 @@ impl ServerArgs {
             file.artifact_retention_days.unwrap_or(config.artifact_retention_days);
         config.cache_retention_days = file.cache_retention_days.unwrap_or(config.cache_retention_days);
         config.github = github(file.github.as_ref())?;
+        config.machines = machines(file, variable("TIDEGATE_MACHINES")?)?;
+        config.sources = sources(file, variable("TIDEGATE_SOURCES")?)?;
         Ok(config)
     }
 }
@@ -147,6 +151,65 @@ fn github(file: Option<&file::Github>) -> Outcome<Option<GithubConfig>> {
     Ok(Some(GithubConfig { api_url, auth, webhook_secret }))
 }
 
+/// What stages run in that ask for a machine by its label: the file's, and over it `LABEL=IMAGE,…` of the environment.
+fn machines(file: &file::Server, listed: Option<String>) -> Outcome<BTreeMap<String, Machine>> {
+    let mut machines: BTreeMap<String, Machine> = file
+        .machines
+        .iter()
+        .map(|(label, machine)| {
+            let machine = match machine.clone() {
+                file::Machine::Image(image) => Machine { image, labels: Vec::new() },
+                file::Machine::Full(machine) => machine,
+            };
+            (label.clone(), machine)
+        })
+        .collect();
+    for (label, image) in pairs("TIDEGATE_MACHINES", "LABEL=IMAGE", listed.as_deref())? {
+        machines.insert(label, Machine { image, labels: Vec::new() });
+    }
+    if let Some((label, _)) =
+        machines.iter().find(|(label, one)| label.is_empty() || one.image.trim().is_empty())
+    {
+        return Err(Failure::usage(format!("the machine `{label}` has no image"))
+            .mend("name one under [server.machines], for example `ubuntu-latest = \"ubuntu:24.04\"`"));
+    }
+    Ok(machines)
+}
+
+/// Other repositories that pipelines may take files from: those of the environment (`GLOB=URL,…`) before the file's.
+fn sources(file: &file::Server, listed: Option<String>) -> Outcome<Vec<SourceRule>> {
+    let listed = pairs("TIDEGATE_SOURCES", "GLOB=URL", listed.as_deref())?;
+    let of_file = file.sources.iter().map(|rule| (rule.from.clone(), rule.to.clone()));
+    let rules: Vec<SourceRule> =
+        listed.into_iter().chain(of_file).map(|(from, to)| SourceRule { from, to }).collect();
+    for rule in &rules {
+        if let Err(reason) = tidegate_pipelines::check_pattern(&rule.from) {
+            return Err(
+                Failure::usage(format!("`{}` is no pattern of repositories", rule.from)).because(reason)
+            );
+        }
+        if let Err(error) = Url::parse(&rule.to.replace("{repository}", "owner/name")) {
+            return Err(Failure::usage(format!("`{}` is no clone URL", rule.to))
+                .because(error)
+                .mend("write for example `https://github.com/{repository}.git`"));
+        }
+    }
+    Ok(rules)
+}
+
+/// `a=b,c=d`.
+fn pairs(variable: &str, form: &str, text: Option<&str>) -> Outcome<Vec<(String, String)>> {
+    let parts = text.unwrap_or_default().split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| match part.split_once('=') {
+            Some((left, right)) if !left.trim().is_empty() && !right.trim().is_empty() => {
+                Ok((left.trim().to_owned(), right.trim().to_owned()))
+            }
+            _ => Err(Failure::usage(format!("{variable} holds {part:?}")).mend(format!("write {form},…"))),
+        })
+        .collect()
+}
+
 /// Makes the data folder, readable by its owner alone but for the way through to an embedded database.
 pub fn make_data_dir(path: &Path) -> Outcome {
     use std::os::unix::fs::DirBuilderExt;
@@ -194,6 +257,23 @@ mod tests {
             ..ServerArgs::default()
         };
         assert!(args.resolve(&file::Server::default(), "postgres://localhost/x".into()).is_err());
+    }
+
+    #[test]
+    fn machines_and_sources_come_from_file_and_environment() {
+        let file: file::Server = toml::from_str(
+            "[machines]\nubuntu-latest = \"ubuntu:24.04\"\ngpu = { image = \"cuda:12\", labels = [\"gpu\"] }\n\
+             [[sources]]\nfrom = \"acme/*\"\nto = \"https://git.example/{repository}.git\"\n",
+        )
+        .unwrap();
+        let found = machines(&file, Some("ubuntu-latest=debian:13, mac=darwin:1".to_owned())).unwrap();
+        let images: Vec<_> = found.iter().map(|(label, one)| (label.as_str(), one.image.as_str())).collect();
+        assert_eq!(images, [("gpu", "cuda:12"), ("mac", "darwin:1"), ("ubuntu-latest", "debian:13")]);
+        assert_eq!(found["gpu"].labels, ["gpu"]);
+        let rules = sources(&file, Some("acme/ci=file:///srv/ci.git".to_owned())).unwrap();
+        assert_eq!(rules.iter().map(|rule| rule.from.as_str()).collect::<Vec<_>>(), ["acme/ci", "acme/*"]);
+        assert!(machines(&file, Some("ubuntu".to_owned())).is_err());
+        assert!(sources(&file, Some("acme/*=no url".to_owned())).is_err());
     }
 
     #[test]

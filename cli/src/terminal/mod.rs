@@ -18,6 +18,11 @@ pub fn is_interactive() -> bool {
     io::stdout().is_terminal() && io::stdin().is_terminal()
 }
 
+/// Whether colours on standard output are seen by anybody, and wanted.
+pub fn is_colored() -> bool {
+    anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
 /// How many columns standard output has; absent when it is no terminal.
 pub fn columns() -> Option<usize> {
     if !io::stdout().is_terminal() {

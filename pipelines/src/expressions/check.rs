@@ -4,10 +4,8 @@
 //! inferred as far as the facts allow; what is not known (an input of a manual run, parsed JSON) goes with
 //! everything.
 
-use serde_json::Value;
-
 use super::{
-    Expression, Kind, Operator, functions,
+    Comparison, Expression, Kind, Literal, Logic, functions,
     names::{Names, path},
 };
 use crate::{
@@ -74,7 +72,7 @@ impl Checker<'_> {
         match &expression.kind {
             Kind::Literal(value) => type_of(value),
             Kind::Name(_) => Type::Any,
-            Kind::Member(base, _) => {
+            Kind::Member(base, _) | Kind::Filter(base) => {
                 self.infer(base);
                 Type::Any
             }
@@ -92,46 +90,61 @@ impl Checker<'_> {
                 self.expect(Type::Bool, found, inner.place, "`!`");
                 Type::Bool
             }
-            Kind::Binary(operator, left, right) => {
+            Kind::Logic(logic, row) => self.row(*logic, row),
+            Kind::Compare(operator, left, right) => {
                 let (l, r) = (self.infer(left), self.infer(right));
-                self.binary(*operator, (left, l), (right, r), expression.place)
+                self.compare(*operator, (left, l), (right, r), expression.place)
             }
         }
     }
 
-    fn binary(
+    fn row(&mut self, logic: Logic, row: &[Expression]) -> Type {
+        let types: Vec<Type> = row.iter().map(|part| self.infer(part)).collect();
+        let last = types.last().copied().unwrap_or(Type::Any);
+        match logic {
+            Logic::And => {
+                for (part, found) in row.iter().zip(&types).take(row.len().saturating_sub(1)) {
+                    self.expect(Type::Bool, *found, part.place, "`&&`");
+                }
+                if let Some((part, message)) = contradiction(row, |a, b| a == b) {
+                    self.find(codes::NEVER_HOLDS, part.place, message, None);
+                }
+                last
+            }
+            Logic::Or if types.iter().all(|found| *found == last) => last,
+            Logic::Or => Type::Any,
+        }
+    }
+
+    fn compare(
         &mut self,
-        operator: Operator,
+        operator: Comparison,
         (left, l): (&Expression, Type),
         (right, r): (&Expression, Type),
         place: Place,
     ) -> Type {
-        match operator {
-            Operator::And => {
-                self.expect(Type::Bool, l, left.place, "`&&`");
-                r
-            }
-            Operator::Or => {
-                if l == r {
-                    l
-                } else {
-                    Type::Any
+        if !matches!(operator, Comparison::Equal | Comparison::NotEqual) {
+            self.expect(Type::Number, l, left.place, &format!("`{}`", operator.sign()));
+            self.expect(Type::Number, r, right.place, &format!("`{}`", operator.sign()));
+        } else if l != Type::Any && r != Type::Any && l != r {
+            let message = format!("{} is never equal to {}", l.describe(), r.describe());
+            let help = Some("write both in one type; `fromJSON` makes a number of text".to_owned());
+            self.find(codes::TYPE_MISMATCH, place, message, help);
+        } else {
+            // Only what is known to be text: a name that does not exist was found already.
+            for (one, known, other) in [(left, l, right), (right, r, left)] {
+                if let (Type::Text, Some(words), Kind::Literal(Literal::Text(text))) =
+                    (known, self.words(one), &other.kind)
+                    && !words.contains(&text.as_str())
+                {
+                    let help = did_you_mean(text, words.iter().copied())
+                        .unwrap_or_else(|| format!("it is one of {}", listed(words.iter().copied())));
+                    let message = format!("this is never '{text}'");
+                    self.find(codes::NEVER_HOLDS, other.place, message, Some(help));
                 }
-            }
-            Operator::Equal | Operator::NotEqual => {
-                if l != Type::Any && r != Type::Any && l != r {
-                    let message = format!("{} is never equal to {}", l.describe(), r.describe());
-                    let help = Some("write both in one type; `fromJSON` makes a number of text".to_owned());
-                    self.find(codes::TYPE_MISMATCH, place, message, help);
-                }
-                Type::Bool
-            }
-            _ => {
-                self.expect(Type::Number, l, left.place, &format!("`{}`", operator.sign()));
-                self.expect(Type::Number, r, right.place, &format!("`{}`", operator.sign()));
-                Type::Bool
             }
         }
+        Type::Bool
     }
 
     fn expect(&mut self, wanted: Type, found: Type, place: Place, whose: &str) {
@@ -178,7 +191,7 @@ impl Checker<'_> {
             return Type::Bool;
         }
         match (name, arguments, types) {
-            ("matches", [_, Expression { kind: Kind::Literal(Value::String(pattern)), place }], _) => {
+            ("matches", [_, Expression { kind: Kind::Literal(Literal::Text(pattern)), place, .. }], _) => {
                 if let Err(message) = functions::compile_regex(pattern) {
                     self.find(codes::BAD_REGEX, *place, message, None);
                 }
@@ -199,15 +212,40 @@ impl Checker<'_> {
     }
 }
 
-fn type_of(value: &Value) -> Type {
+fn type_of(value: &Literal) -> Type {
     match value {
-        Value::Null => Type::Any,
-        Value::Bool(_) => Type::Bool,
-        Value::Number(_) => Type::Number,
-        Value::String(_) => Type::Text,
-        Value::Array(_) => Type::List,
-        Value::Object(_) => Type::Map,
+        Literal::Null => Type::Any,
+        Literal::Bool(_) => Type::Bool,
+        Literal::Number(_) => Type::Number,
+        Literal::Text(_) => Type::Text,
     }
+}
+
+/// The part of a row of `&&` that asks of a name to be another text than a part before it does, and what is wrong.
+pub(super) fn contradiction(
+    row: &[Expression],
+    same: impl Fn(&str, &str) -> bool,
+) -> Option<(&Expression, String)> {
+    let mut asked: Vec<(String, &str)> = Vec::new();
+    for part in row {
+        let Kind::Compare(Comparison::Equal, left, right) = &part.kind else { continue };
+        let (name, text) = match (path(left), &right.kind, path(right), &left.kind) {
+            (Some(name), Kind::Literal(Literal::Text(text)), _, _)
+            | (_, _, Some(name), Kind::Literal(Literal::Text(text))) => (name, text),
+            _ => continue,
+        };
+        let name = name.iter().map(|(part, _)| *part).collect::<Vec<_>>().join(".");
+        match asked.iter().find(|(other, _)| same(other, &name)) {
+            Some((_, before)) if !same(before, text) => {
+                return Some((part, format!("`{name}` cannot be '{before}' and '{text}' at once")));
+            }
+            Some(_) => {}
+            // More than a person would write; the search stays short.
+            None if asked.len() < 32 => asked.push((name, text)),
+            None => return None,
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -220,6 +258,7 @@ mod tests {
         Names {
             inputs: vec![("level", Type::Text)],
             in_template: false,
+            choices: vec![("level", vec!["major", "minor"])],
             matrix: Some(vec!["node"]),
             open_matrix: false,
             steps: [("first", 0), ("third", 2)].into(),
@@ -251,6 +290,8 @@ mod tests {
             "fromJSON(git.message).a.b == 1",
             "contains(event.changed_paths, 'a') && matches(git.tag, '^v')",
             "(git.tag || git.branch) == 'v1'",
+            "event.kind == 'push' || event.kind == 'tag'",
+            "git.branch == 'main' && git.branch == 'main' && git.tag == 'v1'",
             "steps.first.outcome == 'failed' && steps.first.outputs.x != 'y'",
             "event.kind != 'push'",
         ] {
@@ -282,6 +323,14 @@ mod tests {
             ("git.sha > 5", vec!["TG0504 `>` needs a number, and this is text"]),
             ("contain(git.sha, 'x')", vec!["TG0502 there is no function `contain`"]),
             ("contains(git.sha)", vec!["TG0501 `contains` does not take 1 arguments"]),
+            ("event.kind == 'psh'", vec!["TG0507 this is never 'psh'"]),
+            ("'tags' != event['kind']", vec!["TG0507 this is never 'tags'"]),
+            ("stages.test.status == 'success'", vec!["TG0507 this is never 'success'"]),
+            ("inputs.level == 'mayor'", vec!["TG0507 this is never 'mayor'"]),
+            (
+                "git.branch == 'main' && success() && 'dev' == git.branch",
+                vec!["TG0507 `git.branch` cannot be 'main' and 'dev' at once"],
+            ),
             ("secrets.TOKEN == 'x'", vec!["TG0502 secrets are never part of an expression"]),
             ("environment.url == 'x'", vec!["TG0502 `environment` is known only in deploy and smoke stages"]),
             ("steps.frist.outcome == 'x'", vec!["TG0502 no step of this stage has the id `frist`"]),

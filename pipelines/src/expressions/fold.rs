@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use super::{Expression, Fault, Kind, MAX_TEXT, Part, Scope, evaluate, parse, split};
+use super::{Expression, Fault, MAX_TEXT, Part, Scope, evaluate, parse, split};
 use crate::diagnostic::Place;
 
 /// The most values that `format` takes beside its pattern.
@@ -20,7 +20,7 @@ pub(crate) fn fold(text: &str, scope: &Scope<'_>) -> Result<String, Fault> {
     let folded = replaced(text, changes);
     if folded.len() > MAX_TEXT {
         let message = format!("with its values the expression would be longer than {MAX_TEXT} bytes");
-        return Err(Fault::new(Place::new(0, text.len()), message));
+        return Err(Fault::evaluation(Place::new(0, text.len()), message));
     }
     Ok(folded)
 }
@@ -34,17 +34,7 @@ fn collect(
         changes.push((expression.place, literal(&evaluate(expression, scope)?)));
         return Ok(());
     }
-    match &expression.kind {
-        Kind::Literal(_) | Kind::Name(_) => Ok(()),
-        Kind::Member(base, _) | Kind::Not(base) => collect(base, scope, changes),
-        Kind::Index(left, right) | Kind::Binary(_, left, right) => {
-            collect(left, scope, changes)?;
-            collect(right, scope, changes)
-        }
-        Kind::Call(_, arguments) => {
-            arguments.iter().try_for_each(|argument| collect(argument, scope, changes))
-        }
-    }
+    expression.parts().into_iter().try_for_each(|part| collect(part, scope, changes))
 }
 
 /// The text with each place replaced; places do not overlap.

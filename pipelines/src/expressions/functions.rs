@@ -1,11 +1,11 @@
-//! The functions of the language, in one table.
+//! The functions of strict expressions, in one table.
 
 use regex::RegexBuilder;
 use serde_json::Value;
 
 use super::{
     MAX_TEXT,
-    evaluate::{kind_name, to_text},
+    strict::{kind_name, to_text},
 };
 
 /// The longest regular expression, in bytes.

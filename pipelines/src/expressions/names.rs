@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use super::{
-    Expression, Kind,
+    Expression, Kind, Literal,
     check::{Checker, Type},
 };
 use crate::{
@@ -33,6 +31,8 @@ pub(crate) struct Names<'a> {
     pub inputs: Vec<(&'a str, Type)>,
     /// Stands in a template, whose inputs these are.
     pub in_template: bool,
+    /// The inputs that are one of a few words, with these.
+    pub choices: Vec<(&'a str, Vec<&'a str>)>,
     /// The names of the stage's matrix; None: it has none.
     pub matrix: Option<Vec<&'a str>>,
     /// The matrix may have names beside these: it is known only when the stage's turn has come.
@@ -113,6 +113,19 @@ impl Checker<'_> {
                     .unwrap_or_else(|| format!("the contexts are {}; text stands in quotes", listed(known)));
                 self.find(codes::UNKNOWN_NAME, *place, format!("there is no context `{unknown}`"), Some(help))
             }
+        }
+    }
+
+    /// All that an expression can be, where it is one of a few words.
+    pub(super) fn words(&self, expression: &Expression) -> Option<Vec<&str>> {
+        let path = path(expression)?;
+        match path.iter().map(|(name, _)| *name).collect::<Vec<_>>().as_slice() {
+            ["event", "kind"] => Some(KINDS.to_vec()),
+            ["stages", _, "status"] => Some(STATES.to_vec()),
+            ["inputs", name] => {
+                self.names.choices.iter().find(|(input, _)| input == name).map(|(_, words)| words.clone())
+            }
+            _ => None,
         }
     }
 
@@ -262,6 +275,21 @@ const PULL_REQUEST: &[(&str, Type)] = &[
     ("head_branch", Type::Text),
     ("from_fork", Type::Bool),
 ];
+/// What `event.kind` can be.
+const KINDS: &[&str] = &[
+    "push",
+    "tag",
+    "pull_request",
+    "schedule",
+    "manual",
+    "release",
+    "dispatch",
+    "upstream",
+    "forge",
+    "rollback",
+];
+/// How a stage can have ended.
+const STATES: &[&str] = &["succeeded", "warned", "failed", "skipped", "cancelled", "unknown"];
 const RELEASE: &[(&str, Type)] = &[
     ("action", Type::Text),
     ("tag", Type::Text),
@@ -289,11 +317,30 @@ pub(super) fn path(expression: &Expression) -> Option<Vec<(&str, Place)>> {
             Some(parts)
         }
         Kind::Index(base, index) => {
-            let Kind::Literal(Value::String(name)) = &index.kind else { return None };
+            let Kind::Literal(Literal::Text(name)) = &index.kind else { return None };
             let mut parts = path(base)?;
             parts.push((name, index.place));
             Some(parts)
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::event::EventKind;
+
+    #[test]
+    fn all_kinds_of_events_are_known() {
+        for kind in KINDS {
+            let known: EventKind = serde_json::from_value(json!(kind)).unwrap();
+            assert_eq!(known.as_str(), *kind);
+        }
+        // The list in the message about a kind that is none of them.
+        let message = serde_json::from_value::<EventKind>(json!("?")).unwrap_err().to_string();
+        assert_eq!(message.matches('`').count(), 2 * (KINDS.len() + 1), "{message}");
     }
 }

@@ -37,7 +37,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A whole context.
-    pub(super) fn context(&self, name: &str) -> Result<Value, String> {
+    pub(super) fn whole(&self, name: &str) -> Result<Value, String> {
         if name == "steps" {
             return match self.steps {
                 Some(facts) => Ok(steps(facts)),

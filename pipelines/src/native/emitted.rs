@@ -76,7 +76,7 @@ fn compiled(
         problems.report(codes::EMISSION_LIMIT, Place::default(), message);
         return None;
     }
-    let tree = yaml::parse(problems)?;
+    let tree = yaml::parse(problems, &yaml::Dialect::NATIVE)?;
     let mut library = Library::new(setting.files);
     let mut reader = Reader::new(problems);
     let pipeline = lower::emitted(&mut reader, &tree, &emits.file, scope(emitter, plan), &mut library);

@@ -23,6 +23,7 @@ pub use dynamic::expand_native;
 pub use emitted::{Emission, compile_emitted};
 pub use format::format;
 pub use schema::{json_schema, template_schema};
+pub(crate) use words::{is_name, is_variable};
 
 use sha2::{Digest, Sha256};
 
@@ -49,7 +50,7 @@ struct Source {
 /// Reads a file and those that it uses. None for what was checked when not all of them could be read: nobody knows
 /// which stages there are.
 fn read(path: &str, files: &dyn Files, problems: &mut Problems<'_>) -> Option<Source> {
-    let tree = yaml::parse(problems)?;
+    let tree = yaml::parse(problems, &yaml::Dialect::NATIVE)?;
     let mut library = Library::new(files);
     let mut reader = Reader::new(problems);
     let pipeline = lower::pipeline(&mut reader, &tree, path, &mut library)?;
@@ -102,12 +103,15 @@ fn result(
     let mut plan = Plan {
         version: PLAN_VERSION,
         name: pipeline.name.as_ref().map_or_else(|| stem(file.path), |name| name.value.clone()),
+        title: None,
         source: PlanSource {
             path: file.path.to_owned(),
             sha256: hex::encode(Sha256::digest(file.text.as_bytes())),
         },
+        event_name: None,
         concurrency: None,
         inputs,
+        calls: Vec::new(),
         stages: plan::stages(pipeline, checked, event, problems),
     };
     if let Some(concurrency) = &pipeline.concurrency {

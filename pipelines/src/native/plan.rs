@@ -23,10 +23,10 @@ use crate::{
     event::Event,
     expressions::{self, expression_of, literal_text, parse},
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Deploy, Does, Driver, Dynamic, Emits,
-        Expressions, HttpCheck, Need, NeedState, Network, Push, Ready, ReportRule, Resources, Retry, Row,
-        Run, Script, SecretUse, Service, Smoke, StageKey, StagePlan, Step, Strategy, Template, Thresholds,
-        Told, Verb,
+        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Container, Deploy, Does, Driver, Dynamic,
+        Emits, Expressions, HttpCheck, Need, NeedState, Network, Push, Ready, ReportRule, Resources, Retry,
+        Row, Run, Script, SecretUse, Service, Smoke, StageKey, StagePlan, Step, Strategy, Template,
+        Thresholds, Told, Verb,
     },
 };
 
@@ -134,6 +134,8 @@ impl Planner<'_> {
             name: stage.name.value.clone(),
             title: None,
             expressions: Expressions::Strict,
+            expand: None,
+            call: None,
             matrix: one.values.clone(),
             concurrency: stage.concurrency.as_ref().map(|concurrency| Concurrency {
                 group: texts.of(&concurrency.group).0,
@@ -170,6 +172,7 @@ impl Planner<'_> {
                 .collect(),
             env: if has_env { self.env(stage) } else { BTreeMap::new() },
             secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
+            all_secrets: false,
             services: stage.services.iter().map(|one| service(one, texts)).collect(),
             artifacts: stage.artifacts.iter().map(artifact).collect(),
             fetch: self.fetch(stage, links, one),
@@ -251,7 +254,8 @@ impl Planner<'_> {
 
     /// What a use asks of one of its stages, beyond what the stage's own needs say. `inner`: what is asked inside.
     fn guard(&self, index: usize, call: &Call, inner: Option<&str>) -> Option<String> {
-        let asks = |text: &str| parse(text).is_ok_and(|expression| expression.asks_for_status());
+        let asks =
+            |text: &str| parse(text).is_ok_and(|expression| expression.asks_for_status(Expressions::Strict));
         let condition = call.condition.as_ref().map(|text| self.rewriter.condition(call.parent, &text.value));
         let condition_asks = condition.as_deref().is_some_and(asks);
         let mut parts = Vec::new();
@@ -388,7 +392,8 @@ impl Planner<'_> {
         let folder = stage.working_directory.as_ref();
         let folder = folder.or(self.default_of(stage, |defaults| defaults.working_directory.as_ref()));
         let folder = folder.map(|folder| folder.value.as_str());
-        Run { image, steps: steps.iter().map(|one| step(one, &shell, folder, texts)).collect() }
+        let steps = steps.iter().map(|one| step(one, &shell, folder, texts)).collect();
+        Run { image, container: Container::default(), steps }
     }
 }
 
@@ -468,6 +473,7 @@ fn service(service: &super::file::Service, texts: Texts<'_>) -> Service {
             interval_ms: ready.interval.0,
             timeout_ms: ready.timeout.0,
         }),
+        container: Container::default(),
     }
 }
 

@@ -11,11 +11,14 @@ use crate::{
     StepFacts, codes,
     diagnostic::Problems,
     expressions::{
-        Expression, Fault, Kind, MAX_LENGTH, Part, Scope, evaluate, expression_of, literal_text, parse,
+        Expression, Fault, Kind, Part, Scope, evaluate, expression_of, literal_text, max_length, parse,
         replaced, split, to_text,
     },
-    plan::Template,
+    plan::{Expressions, Template},
 };
+
+/// The longest expression, in bytes.
+const LONGEST: usize = max_length(Expressions::Strict);
 
 pub(crate) struct Rewriter<'p> {
     pipeline: &'p Pipeline,
@@ -66,10 +69,10 @@ impl<'p> Rewriter<'p> {
         let mut changes = Vec::new();
         self.collect(&parse(text)?, scope, &mut changes)?;
         let rewritten = replaced(text, changes);
-        if rewritten.len() > MAX_LENGTH {
+        if rewritten.len() > LONGEST {
             let message =
-                format!("with what the template is given the expression is longer than {MAX_LENGTH} bytes");
-            return Err(Fault::new(crate::diagnostic::Place::new(0, text.len()), message));
+                format!("with what the template is given the expression is longer than {LONGEST} bytes");
+            return Err(Fault::parsing(crate::diagnostic::Place::new(0, text.len()), message));
         }
         Ok(rewritten)
     }
@@ -125,7 +128,7 @@ impl<'p> Rewriter<'p> {
             && matches!(name.as_str(), "inputs" | "stages")
         {
             let message = format!("in a template `{name}` is read by name: `{name}.…`");
-            return Err(Fault::new(expression.place, message));
+            return Err(Fault::parsing(expression.place, message));
         }
         if let Some((base, name)) = property(expression) {
             if is_name(base, "inputs") && is_template {
@@ -150,17 +153,7 @@ impl<'p> Rewriter<'p> {
                 return Ok(());
             }
         }
-        match &expression.kind {
-            Kind::Literal(_) | Kind::Name(_) => Ok(()),
-            Kind::Member(base, _) | Kind::Not(base) => self.collect(base, scope, changes),
-            Kind::Index(left, right) | Kind::Binary(_, left, right) => {
-                self.collect(left, scope, changes)?;
-                self.collect(right, scope, changes)
-            }
-            Kind::Call(_, arguments) => {
-                arguments.iter().try_for_each(|argument| self.collect(argument, scope, changes))
-            }
-        }
+        expression.parts().into_iter().try_for_each(|part| self.collect(part, scope, changes))
     }
 
     /// `stages.<use>.outputs.<name>`
@@ -191,8 +184,9 @@ fn is_name(expression: &Expression, name: &str) -> bool {
 /// The text of an expression that reads nothing at all.
 fn constant(text: &str) -> Option<String> {
     let expression = parse(text).ok()?;
-    let reads = |part: &Expression| matches!(part.kind, Kind::Name(_));
-    if expression.any(&reads) || expression.is_late() {
+    let mut reads = expression.is_late();
+    expression.walk(&mut |part| reads |= matches!(part.kind, Kind::Name(_)));
+    if reads {
         return None;
     }
     let facts = StepFacts::default();

@@ -151,7 +151,7 @@ mod tests {
 
     fn accepted_by(schema: &Value, text: &str) -> bool {
         let file = SourceFile { path: "p.yml", text };
-        let tree = yaml::parse(&mut Problems::new(&file)).unwrap();
+        let tree = yaml::parse(&mut Problems::new(&file), &yaml::Dialect::NATIVE).unwrap();
         accepts(schema, schema, &json_of(&tree))
     }
 

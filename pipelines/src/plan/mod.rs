@@ -5,7 +5,9 @@
 //! expanded. Strings that may still hold `${{ }}` are [`Template`]s; when they are filled in, and how, is said by
 //! [`Expressions`].
 
+mod container;
 mod dynamic;
+mod late;
 mod results;
 mod stage;
 mod steps;
@@ -16,7 +18,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use container::{Container, Credentials};
 pub use dynamic::{Dynamic, Row, Told};
+pub use late::{Call, CallInput, Expand, Late, MatrixPlan, Pairs, RunsOn, replace_stage};
 pub use results::{
     ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, FindingLevel, ReportKind, ReportRule,
     RiskLevel, Thresholds,
@@ -38,8 +42,14 @@ pub struct Plan {
     pub version: u32,
     /// The pipeline's `name`, or its file's stem.
     pub name: String,
+    /// What pages call the run; absent: something made of the event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
     /// Where the plan came from.
     pub source: PlanSource,
+    /// The event's name as the file knows it, where that is not its kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_name: Option<String>,
     /// Which runs of this pipeline may not overlap, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
@@ -47,6 +57,9 @@ pub struct Plan {
     /// is what `inputs.*` means.
     #[serde(default)]
     pub inputs: BTreeMap<String, Value>,
+    /// The calls of other files that stages came from, the outer ones first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
     /// The stages, in file order, matrices expanded; the graph over `needs` is acyclic.
     pub stages: Vec<StagePlan>,
 }

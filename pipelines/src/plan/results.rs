@@ -102,6 +102,8 @@ pub enum ReportKind {
     Sarif,
     /// Test Anything Protocol.
     Tap,
+    /// What steps said of places in files; the runner writes it by itself, no file asks for it.
+    Annotations,
 }
 
 /// What in a report fails its stage.

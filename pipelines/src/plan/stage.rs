@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ArtifactFetch, ArtifactRule, CacheRule, Concurrency, Dynamic, ReportRule, StageKey, Template, Verb,
+    ArtifactFetch, ArtifactRule, CacheRule, Concurrency, Container, Dynamic, Expand, ReportRule, StageKey,
+    Template, Verb,
 };
 
 /// One stage: a node of the graph and the unit that a runner leases.
@@ -22,6 +23,13 @@ pub struct StagePlan {
     /// How its expressions are evaluated, and when.
     #[serde(default, skip_serializing_if = "Expressions::is_strict")]
     pub expressions: Expressions,
+    /// What is decided about it only once its needs have ended. Until then it stands for all the stages that
+    /// [`crate::expand`] makes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expand: Option<Box<Expand>>,
+    /// The call of another file that it came from: a [`super::Call::key`] of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// This stage's matrix values; empty without a matrix.
     #[serde(default)]
     pub matrix: BTreeMap<String, Value>,
@@ -78,6 +86,9 @@ pub struct StagePlan {
     /// Secrets given to this stage, as environment values.
     #[serde(default)]
     pub secrets: Vec<SecretUse>,
+    /// Expressions read secrets whose names cannot be told: it is given all that it may have.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub all_secrets: bool,
     /// Which stages may not overlap with it, in this run and others; the group's name may be a template.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<Concurrency>,
@@ -280,6 +291,9 @@ pub struct Service {
     /// When it counts as ready; absent: its image's health check, else its being started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready: Option<Ready>,
+    /// What else is asked of its container.
+    #[serde(default, skip_serializing_if = "Container::is_plain")]
+    pub container: Container,
 }
 
 /// How to find out that a service is ready.

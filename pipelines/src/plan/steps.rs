@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Template;
+use super::{Container, Template};
 
 /// Steps in a sandbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Run {
     /// The sandbox's image.
     pub image: Template,
+    /// What else is asked of the sandbox.
+    #[serde(default, skip_serializing_if = "Container::is_plain")]
+    pub container: Container,
     /// The steps, in order.
     pub steps: Vec<Step>,
 }

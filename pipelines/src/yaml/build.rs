@@ -10,30 +10,41 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StructureStyle};
+use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag};
 
-use super::{Entry, Kind, MAX_BYTES, MAX_DEPTH, MAX_NODES, Node, Scalar};
+use super::{Core, Dialect, Entry, Kind, MAX_NODES, Node, Scalar};
 use crate::{
     codes,
     diagnostic::{Place, Problems, Spanned},
 };
 
 /// Reads the file's one document. None, with a report, when there is no tree to work on.
-pub(crate) fn parse(problems: &mut Problems<'_>) -> Option<Node> {
+pub(crate) fn parse(problems: &mut Problems<'_>, dialect: &Dialect) -> Option<Node> {
     let text = problems.text();
-    if text.len() > MAX_BYTES {
-        let size = text.len().div_ceil(1024);
-        let message = format!("the file has {size} KiB; a pipeline file may have {}", MAX_BYTES / 1024);
+    if text.len() > dialect.max_bytes {
+        let (size, most) = (text.len(), dialect.max_bytes);
+        let message = if most < 1024 {
+            format!("the file has {size} bytes; {} may have {most}", dialect.file)
+        } else {
+            format!("the file has {} KiB; {} may have {}", size.div_ceil(1024), dialect.file, most / 1024)
+        };
         problems.report(codes::TOO_LARGE, Place::new(0, 0), message);
         return None;
     }
     let mut options = Options::default();
     options.emit_comments = false;
     options.emit_unresolved_aliases = true;
-    options.flow_nesting_limit = MAX_DEPTH;
-    options.block_nesting_limit = MAX_DEPTH;
-    let mut builder =
-        Builder { problems, open: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, kept: 0 };
+    options.flow_nesting_limit = dialect.max_depth;
+    options.block_nesting_limit = dialect.max_depth;
+    let mut builder = Builder {
+        problems,
+        dialect,
+        open: Vec::new(),
+        root: None,
+        anchors: HashMap::new(),
+        nodes: 0,
+        kept: 0,
+    };
     for item in Parser::new_from_str_with_options(text, options) {
         match item {
             Ok((event, span)) => builder.event(event, &span).ok()?,
@@ -46,7 +57,7 @@ pub(crate) fn parse(problems: &mut Problems<'_>) -> Option<Node> {
     }
     if builder.root.is_none() {
         let report = problems.report(codes::EMPTY, Place::new(0, text.len()), "the file holds no pipeline");
-        report.help("a pipeline has at least the keys `on` and `stages`");
+        report.help(dialect.least);
         return None;
     }
     builder.root
@@ -57,6 +68,7 @@ struct Stop;
 
 struct Builder<'p, 'a> {
     problems: &'p mut Problems<'a>,
+    dialect: &'p Dialect,
     /// Collections that are not complete, outermost first.
     open: Vec<Open>,
     root: Option<Node>,
@@ -80,7 +92,7 @@ struct Open {
 
 enum OpenKind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, key: Option<Key> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, Place>, key: Option<Key> },
 }
 
 /// A key that waits for its value.
@@ -88,6 +100,26 @@ enum Key {
     Text(Spanned<String>),
     /// Reported already; its value is read and dropped.
     Bad,
+}
+
+/// What a tag makes of a node.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum TagRead {
+    /// Nothing that the value does not say itself.
+    AsWritten,
+    /// Text, whatever it looks like.
+    Text,
+    /// Reported.
+    Refused,
+}
+
+/// The name of a tag of the core schema.
+fn core_name(tag: &Tag) -> Option<&str> {
+    let whole = (tag.handle(), tag.suffix());
+    match whole {
+        ("tag:yaml.org,2002:" | "!!", name) => Some(name),
+        (_, suffix) => suffix.strip_prefix("tag:yaml.org,2002:"),
+    }
 }
 
 struct Anchor {
@@ -99,7 +131,8 @@ struct Anchor {
 impl Builder<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Stop> {
         let place = span.byte_range().map_or_else(Place::default, |range| Place::new(range.start, range.end));
-        let tagged = self.refuse_tag(&event, span);
+        let tag = self.tag(&event, span);
+        let tagged = tag.is_some();
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
                 let end = self.problems.text().len();
@@ -109,7 +142,8 @@ impl Builder<'_, '_> {
             }
             Event::Scalar(text, style, anchor, _) => {
                 self.charge(1, 0, place)?;
-                let plain = style == ScalarStyle::Plain;
+                // `!!str 1` is text, as if it stood in quotes.
+                let plain = style == ScalarStyle::Plain && tag != Some(TagRead::Text);
                 // `!cancelled()` is a tag with nothing behind it.
                 let node = if tagged && plain && text.is_empty() {
                     Node { kind: Kind::Broken, place }
@@ -123,7 +157,12 @@ impl Builder<'_, '_> {
                 self.begin(anchor, place, style, OpenKind::List(Vec::new()))?;
             }
             Event::MappingStart(style, anchor, _) => {
-                self.begin(anchor, place, style, OpenKind::Map { entries: Vec::new(), key: None })?;
+                self.begin(
+                    anchor,
+                    place,
+                    style,
+                    OpenKind::Map { entries: Vec::new(), seen: HashMap::new(), key: None },
+                )?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(place)?,
             Event::Alias(id) => self.alias(id, place)?,
@@ -187,8 +226,9 @@ impl Builder<'_, '_> {
         if self.nodes > MAX_NODES {
             return Err(self.too_many(place));
         }
-        if self.open.len() + height > MAX_DEPTH {
-            self.problems.report(codes::TOO_LARGE, place, too_deep());
+        if self.open.len() + height > self.dialect.max_depth {
+            let message = too_deep(self.dialect);
+            self.problems.report(codes::TOO_LARGE, place, message);
             return Err(Stop);
         }
         Ok(())
@@ -220,30 +260,59 @@ impl Builder<'_, '_> {
         open.height = open.height.max(height);
         match &mut open.kind {
             OpenKind::List(items) => items.push(node),
-            OpenKind::Map { entries, key } => match key.take() {
+            OpenKind::Map { entries, seen, key } => match key.take() {
                 Some(Key::Text(key)) => entries.push(Entry { key, value: node }),
                 Some(Key::Bad) => {}
-                None => *key = Some(read_key(self.problems, entries, node)),
+                None => *key = Some(read_key(self.problems, self.dialect, seen, node)),
             },
         }
     }
 
-    fn refuse_tag(&mut self, event: &Event<'_>, span: &Span) -> bool {
-        if event.tag().is_none() {
-            return false;
+    /// What a node's tag makes of it; tags that are not part of the language are reported.
+    fn tag(&mut self, event: &Event<'_>, span: &Span) -> Option<TagRead> {
+        let tag = event.tag()?;
+        let range = span.tag_span().and_then(|span| span.byte_range());
+        let place = range.map_or_else(Place::default, |range| Place::new(range.start, range.end));
+        if self.dialect.core_tags
+            && let Some(read) = self.core_tag(tag, event, span)
+        {
+            return Some(read);
         }
-        let tag = span.tag_span().and_then(|span| span.byte_range());
-        let place = tag.map_or_else(Place::default, |range| Place::new(range.start, range.end));
         let text = self.problems.text().get(place.start..place.end).unwrap_or("!").to_owned();
         let message = format!("`{text}` is read as a YAML tag, and tags are not part of the language");
         let help = "put the whole value in quotes if it is text or an expression that begins with `!`";
         self.problems.report(codes::TAG, place, message).help(help);
-        true
+        Some(TagRead::Refused)
+    }
+
+    /// The tags of YAML's core schema. What does not fit its tag is reported where the value begins.
+    fn core_tag(&mut self, tag: &Tag, event: &Event<'_>, span: &Span) -> Option<TagRead> {
+        let name = core_name(tag)?;
+        let Event::Scalar(text, style, ..) = event else {
+            return matches!(name, "map" | "seq").then_some(TagRead::AsWritten);
+        };
+        let scalar = Scalar { text: text.to_string(), plain: *style == ScalarStyle::Plain };
+        let fits = match name {
+            "str" => return Some(TagRead::Text),
+            "bool" => matches!(scalar.core(), Core::Bool(_)),
+            "int" => matches!(scalar.core(), Core::Number(_)) && !scalar.text.contains(['.', 'e', 'E']),
+            "float" => matches!(scalar.core(), Core::Number(_)),
+            "null" => matches!(scalar.core(), Core::Null),
+            _ => return None,
+        };
+        if !fits {
+            let range = span.byte_range().unwrap_or_default();
+            let message = format!("`{text}` does not fit its tag `!!{name}`");
+            self.problems.report(codes::TAG, Place::new(range.start, range.end), message);
+            return Some(TagRead::Refused);
+        }
+        Some(TagRead::AsWritten)
     }
 
     fn syntax_error(&mut self, at: usize, error: &ScanError) {
         if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
-            self.problems.report(codes::TOO_LARGE, Place::new(at, at), too_deep());
+            let message = too_deep(self.dialect);
+            self.problems.report(codes::TOO_LARGE, Place::new(at, at), message);
             return;
         }
         let text = self.problems.text();
@@ -265,12 +334,17 @@ impl Builder<'_, '_> {
     }
 }
 
-fn too_deep() -> String {
-    format!("values are nested more than {MAX_DEPTH} levels deep here")
+fn too_deep(dialect: &Dialect) -> String {
+    format!("values are nested more than {} levels deep here", dialect.max_depth)
 }
 
 /// Checks a key as soon as it is read: it must be text, new in its map, and no merge key.
-fn read_key(problems: &mut Problems<'_>, entries: &[Entry], node: Node) -> Key {
+fn read_key(
+    problems: &mut Problems<'_>,
+    dialect: &Dialect,
+    seen: &mut HashMap<String, Place>,
+    node: Node,
+) -> Key {
     let place = node.place;
     let scalar = match node.kind {
         Kind::Scalar(scalar) => scalar,
@@ -287,12 +361,18 @@ fn read_key(problems: &mut Problems<'_>, entries: &[Entry], node: Node) -> Key {
             .help("use an alias for a whole value (`env: *common`), or `defaults` for what all stages share");
         return Key::Bad;
     }
-    if let Some(first) = entries.iter().find(|entry| entry.key.value == scalar.text) {
+    let folded = if dialect.fold_keys { scalar.text.to_ascii_lowercase() } else { scalar.text.clone() };
+    if let Some(first) = seen.get(&folded).copied() {
         let message = format!("the key `{}` is given twice", scalar.text);
         let report = problems.report(codes::DUPLICATE_KEY, place, message);
-        report.related(first.key.place, "first given here").help("remove or rename one of the two");
+        let help = match dialect.fold_keys {
+            true => "remove or rename one of the two; keys that differ only in case are the same",
+            false => "remove or rename one of the two",
+        };
+        report.related(first, "first given here").help(help);
         return Key::Bad;
     }
+    seen.insert(folded, place);
     Key::Text(Spanned::new(scalar.text, place))
 }
 
@@ -320,7 +400,7 @@ mod tests {
     fn read(text: &str) -> (Option<Node>, Vec<crate::Diagnostic>) {
         let file = SourceFile { path: "p.yml", text };
         let mut problems = Problems::new(&file);
-        let node = parse(&mut problems);
+        let node = parse(&mut problems, &Dialect::NATIVE);
         (node, problems.finish())
     }
 
@@ -371,7 +451,7 @@ mod tests {
         let aliases: String =
             (1..70).map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1)).collect();
         assert_eq!(codes_of(&format!("a0: &a0 [x]\n{aliases}")), ["TG0102"]);
-        assert_eq!(codes_of(&" ".repeat(MAX_BYTES + 1)), ["TG0102"]);
+        assert_eq!(codes_of(&" ".repeat(Dialect::NATIVE.max_bytes + 1)), ["TG0102"]);
     }
 
     #[test]

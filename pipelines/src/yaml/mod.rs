@@ -5,18 +5,56 @@
 //! anchor's definition, and its root knows where it was used.
 
 mod build;
+mod core;
 mod scalar;
 
-pub(crate) use build::parse;
+pub(crate) use self::{
+    build::parse,
+    core::{Core, number_text},
+};
 
 use crate::diagnostic::{Place, Spanned};
 
-/// The largest file that is looked at.
-pub(crate) const MAX_BYTES: usize = 256 * 1024;
 /// The most nodes of a tree, aliases expanded.
 pub(crate) const MAX_NODES: usize = 50_000;
-/// The deepest nesting of a tree, aliases expanded.
-pub(crate) const MAX_DEPTH: usize = 64;
+
+/// What the two languages read differently.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialect {
+    /// The largest file that is looked at, in bytes.
+    pub max_bytes: usize,
+    /// The deepest nesting, aliases expanded.
+    pub max_depth: usize,
+    /// The tags of the core schema (`!!str`) are read.
+    pub core_tags: bool,
+    /// Keys that differ only in case are the same.
+    pub fold_keys: bool,
+    /// What such a file is called.
+    pub file: &'static str,
+    /// What such a file has at least.
+    pub least: &'static str,
+}
+
+impl Dialect {
+    /// The native language.
+    pub(crate) const NATIVE: Self = Self {
+        max_bytes: 256 * 1024,
+        max_depth: 64,
+        core_tags: false,
+        fold_keys: false,
+        file: "a pipeline file",
+        least: "a pipeline has at least the keys `on` and `stages`",
+    };
+    /// GitHub Actions workflows.
+    pub(crate) const ACTIONS: Self = Self {
+        max_bytes: 1024 * 1024,
+        max_depth: 64,
+        core_tags: true,
+        fold_keys: true,
+        file: "a workflow file",
+        least: "a workflow has at least the keys `on` and `jobs`",
+    };
+}
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]

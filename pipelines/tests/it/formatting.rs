@@ -100,7 +100,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn formatting_twice_is_formatting_once(text in mutated()) {
+    fn formatting_twice_is_formatting_once(text in mutated(&golden::files("yml"))) {
         keeps(&text);
     }
 

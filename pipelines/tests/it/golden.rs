@@ -51,12 +51,13 @@ fn every_file_gives_what_it_gave() {
             render_all(&files, &compilation.diagnostics, false)
         });
         let result = compilation.result.map(|result| {
-            let value = match result {
+            let mut value = match result {
                 Compiled::Plan(plan) => serde_json::to_value(plan).unwrap(),
                 Compiled::NotTriggered { reason, filtered } => {
                     json!({ "not_triggered": reason, "filtered": filtered })
                 }
             };
+            value.sort_all_objects();
             serde_json::to_string_pretty(&value).unwrap() + "\n"
         });
         for (ending, now) in [("out", out), ("json", result)] {
@@ -101,10 +102,13 @@ fn no_result_is_without_its_file() {
 
 #[test]
 fn every_code_is_in_a_golden_file() {
-    let all: String = files("out").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let own: String = files("out").iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let all = own + &crate::workflows::all_outputs();
     let missing: BTreeSet<_> = codes::ALL
         .iter()
         .filter(|code| !all.contains(&format!("[{}]", code.id)))
+        // Warnings about workflows have golden files of their own.
+        .filter(|code| !code.id.starts_with("TG092"))
         .map(|code| code.id)
         .collect();
     assert_eq!(missing, BTreeSet::new());

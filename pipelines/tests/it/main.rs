@@ -1,11 +1,17 @@
 //! Tests of the language from outside, in one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod conformance;
 mod documentation;
 mod events;
+mod expressions;
 mod files;
 mod formatting;
 mod golden;
+mod hostile;
+mod import;
 mod properties;
 mod running;
 mod triggers;
+mod workflow_runs;
+mod workflows;

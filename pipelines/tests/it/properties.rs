@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    path::PathBuf,
 };
 
 use proptest::prelude::*;
@@ -14,11 +15,15 @@ use tidegate_pipelines::{
     render, resolve, triggers,
 };
 
-use crate::{events, files::Folder, golden};
+use crate::{events, files::Folder, golden, workflows};
 
 /// Everything that takes a file, on this one. What it says must be about the file.
 fn survives(text: &str) {
-    let file = SourceFile { path: "pipeline.yml", text };
+    survives_as("pipeline.yml", text);
+}
+
+fn survives_as(path: &str, text: &str) {
+    let file = SourceFile { path, text };
     let diagnostics = check(&file);
     for diagnostic in &diagnostics {
         let span = diagnostic.span;
@@ -33,7 +38,9 @@ fn survives(text: &str) {
     triggers(&file);
     let _ = format(text);
     for event in [events::push("main"), events::fork()] {
-        let compilation = compile(&file, &event, Setting::default());
+        let machines = workflows::machines();
+        let setting = Setting { files: &workflows::Folder, machines: &machines, ..Setting::default() };
+        let compilation = compile(&file, &event, setting);
         let failed = compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error);
         assert_eq!(compilation.result.is_none(), failed);
         if let Some(Compiled::Plan(plan)) = compilation.result {
@@ -68,13 +75,13 @@ fn sound(plan: &Plan) {
     }
 }
 
-fn sources() -> Vec<String> {
-    golden::files("yml").iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+fn sources(files: &[PathBuf]) -> Vec<String> {
+    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
 }
 
 /// A golden file with pieces cut out, doubled or replaced.
-pub fn mutated() -> impl Strategy<Value = String> {
-    let sources = sources();
+pub fn mutated(files: &[PathBuf]) -> impl Strategy<Value = String> + use<> {
+    let sources = sources(files);
     let junk = prop_oneof![
         "[ -~]{0,12}",
         "\\PC{0,6}",
@@ -158,8 +165,13 @@ proptest! {
     }
 
     #[test]
-    fn mutated_files_never_panic(text in mutated()) {
+    fn mutated_files_never_panic(text in mutated(&golden::files("yml"))) {
         survives(&text);
+    }
+
+    #[test]
+    fn mutated_workflows_never_panic(text in mutated(&workflows::files("yml"))) {
+        survives_as(".github/workflows/x.yml", &text);
     }
 
     #[test]

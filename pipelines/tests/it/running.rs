@@ -289,7 +289,7 @@ fn expanded(told: &str) -> Result<Vec<String>, String> {
 fn a_matrix_may_be_told_by_an_earlier_stage() {
     for (told, keys) in [
         (r#"["a", 2, true]"#, vec!["t (value=a)", "t (value=2)", "t (value=true)"]),
-        (r#"[{"os": "x", "n": 1}, {"os": "y"}]"#, vec!["t (n=1, os=x)", "t (os=y)"]),
+        (r#"[{"os": "x", "n": 1}, {"os": "y"}]"#, vec!["t (os=x, n=1)", "t (os=y)"]),
         (r#"{"a": [1, 2], "exclude": [{"a": 1}], "include": [{"a": 2, "b": 3}]}"#, vec!["t (a=2, b=3)"]),
         ("[]", vec![]),
         ("{}", vec![]),

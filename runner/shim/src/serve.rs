@@ -29,7 +29,7 @@ use nix::{
 use crate::{
     files,
     step::Running,
-    wire::{Alive, Command, EXIT_LEASE, Finished, HEADER, Header, Kind, StepCommand, VERSION},
+    wire::{Alive, Command, EXIT_LEASE, Finished, HEADER, Header, Kind, MAX_PAYLOAD, StepCommand, VERSION},
 };
 
 /// What steps left for the ones after them.
@@ -339,27 +339,64 @@ impl Shim {
         if let Err(message) = self.collect(&running, &mut finished) {
             finished.error = Some(message);
         }
+        running.files.remove();
         self.finished(running.index, &finished)
     }
 
     fn collect(&mut self, running: &Running, finished: &mut Finished) -> Result<(), String> {
-        let read = |path: &Path, name: &str| files::read(path, name);
-        let outputs = files::pairs(&read(&running.output_file, "TIDEGATE_OUTPUT")?, "TIDEGATE_OUTPUT")?;
-        let env = files::pairs(&read(&running.env_file, "TIDEGATE_ENV")?, "TIDEGATE_ENV")?;
-        let path = files::paths(&read(&running.path_file, "TIDEGATE_PATH")?);
+        let files = &running.files;
+        let (output, env) = if running.github_files {
+            let github = |path: &Path, name: &str| -> Result<Vec<(String, String)>, String> {
+                files::github_pairs(&files::read(path, name)?).map_err(|mistake| format!("{name}: {mistake}"))
+            };
+            finished.state.extend(github(&files.state, "GITHUB_STATE")?);
+            match files::read(&files.summary, "GITHUB_STEP_SUMMARY") {
+                Ok(text) => finished.summary = text,
+                Err(reason) => finished.refused.push(reason),
+            }
+            (github(&files.output, "GITHUB_OUTPUT")?, github(&files.env, "GITHUB_ENV")?)
+        } else {
+            let own = |path: &Path, name: &str| files::pairs(&files::read(path, name)?, name);
+            (own(&files.output, "TIDEGATE_OUTPUT")?, own(&files.env, "TIDEGATE_ENV")?)
+        };
+        let path = files::paths(&files::read(&files.path, "TIDEGATE_PATH")?);
         if let Some((name, _)) = env.iter().find(|(name, _)| name.starts_with("TIDEGATE_")) {
             return Err(format!("TIDEGATE_ENV may not set `{name}`: names with TIDEGATE_ are the runner's"));
         }
-        finished.outputs.extend(outputs);
-        self.carried.env.extend(env);
-        for entry in path {
-            self.carried.path.insert(0, entry);
+        finished.outputs.extend(output);
+        for (name, value) in env {
+            if running.github_files && files::is_blocked(&name) {
+                finished.refused.push(format!("GITHUB_ENV may not set `{name}`, and it was left out"));
+                continue;
+            }
+            finished.env.insert(name, value);
+        }
+        finished.path = path;
+        if !running.github_files {
+            self.carried.env.extend(finished.env.clone());
+            for entry in &finished.path {
+                self.carried.path.insert(0, entry.clone());
+            }
         }
         Ok(())
     }
 
     fn finished(&mut self, step: u32, finished: &Finished) -> Result<(), String> {
-        let payload = serde_json::to_vec(finished).map_err(|error| error.to_string())?;
+        let mut payload = serde_json::to_vec(finished).map_err(|error| error.to_string())?;
+        if payload.len() > MAX_PAYLOAD {
+            let reason = "what the step wrote to its files is more than can be handed on";
+            let bare = Finished {
+                outputs: BTreeMap::new(),
+                env: BTreeMap::new(),
+                path: Vec::new(),
+                state: BTreeMap::new(),
+                summary: String::new(),
+                refused: Vec::new(),
+                error: Some(finished.error.clone().unwrap_or_else(|| reason.to_owned())),
+                ..finished.clone()
+            };
+            payload = serde_json::to_vec(&bare).map_err(|error| error.to_string())?;
+        }
         self.frame(Kind::Finished, step, &payload)
     }
 

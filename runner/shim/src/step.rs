@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     fs::{File, OpenOptions, Permissions},
     io::ErrorKind,
     os::{
@@ -9,7 +10,7 @@ use std::{
         unix::{fs::PermissionsExt as _, process::CommandExt as _},
     },
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -40,12 +41,10 @@ pub struct Running {
     pub status: Option<WaitStatus>,
     /// It was stopped on request.
     pub cancelled: bool,
-    /// Where it writes outputs.
-    pub output_file: PathBuf,
-    /// Where it writes environment values.
-    pub env_file: PathBuf,
-    /// Where it writes search paths.
-    pub path_file: PathBuf,
+    /// Where it writes what it hands on.
+    pub files: Files,
+    /// It has GitHub's files, and they are read by GitHub's rules.
+    pub github_files: bool,
     pid: Pid,
     started: Instant,
     deadline: Option<Instant>,
@@ -57,25 +56,79 @@ pub struct Running {
     oom_before: u64,
 }
 
-impl Running {
-    /// Starts the step's process in a group of its own. An error is an exit code and a sentence.
-    pub fn start(folder: &Path, command: &StepCommand, carried: &Carried) -> Result<Self, (i32, String)> {
-        let Some((program, arguments)) = command.argv.split_first() else {
-            return Err((127, "the step has no shell".to_owned()));
-        };
-        if !Path::new(&command.cwd).is_dir() {
-            return Err((127, format!("the working directory `{}` does not exist", command.cwd)));
-        }
-        let broken = |what: &str, error: &dyn std::fmt::Display| (126, format!("{what}: {error}"));
+/// The files by which a step hands something on.
+pub struct Files {
+    /// Outputs.
+    pub output: PathBuf,
+    /// Environment values.
+    pub env: PathBuf,
+    /// Search paths.
+    pub path: PathBuf,
+    /// Values for a later part of the same action.
+    pub state: PathBuf,
+    /// A text for the run's page.
+    pub summary: PathBuf,
+}
+
+impl Files {
+    fn make(folder: &Path, index: u32) -> Result<Self, (i32, String)> {
         let file = |name: &str| -> Result<PathBuf, (i32, String)> {
-            let path = folder.join("files").join(format!("{name}-{}", command.index));
+            let path = folder.join("files").join(format!("{name}-{index}"));
             let made = OpenOptions::new().write(true).create_new(true).open(&path);
             // A step may give up its rights before it writes here.
             made.and_then(|file| file.set_permissions(Permissions::from_mode(0o666)))
                 .map_err(|error| broken(&path.display().to_string(), &error))?;
             Ok(path)
         };
-        let (output_file, env_file, path_file) = (file("output")?, file("env")?, file("path")?);
+        Ok(Self {
+            output: file("output")?,
+            env: file("env")?,
+            path: file("path")?,
+            state: file("state")?,
+            summary: file("summary")?,
+        })
+    }
+
+    fn variables(&self, github: bool) -> Vec<(&'static str, &Path)> {
+        let mut all: Vec<(&str, &Path)> = vec![
+            ("TIDEGATE_OUTPUT", &self.output),
+            ("TIDEGATE_ENV", &self.env),
+            ("TIDEGATE_PATH", &self.path),
+        ];
+        if github {
+            all.extend([
+                ("GITHUB_OUTPUT", self.output.as_path()),
+                ("GITHUB_ENV", &self.env),
+                ("GITHUB_PATH", &self.path),
+                ("GITHUB_STATE", &self.state),
+                ("GITHUB_STEP_SUMMARY", &self.summary),
+            ]);
+        }
+        all
+    }
+
+    /// Removes them: what they held is known by now, and their folder is small.
+    pub fn remove(&self) {
+        for path in [&self.output, &self.env, &self.path, &self.state, &self.summary] {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn broken(what: &str, error: &dyn std::fmt::Display) -> (i32, String) {
+    (126, format!("{what}: {error}"))
+}
+
+impl Running {
+    /// Starts the step's process in a group of its own. An error is an exit code and a sentence.
+    pub fn start(folder: &Path, command: &StepCommand, carried: &Carried) -> Result<Self, (i32, String)> {
+        if command.argv.is_empty() {
+            return Err((127, "the step has no shell".to_owned()));
+        }
+        if !Path::new(&command.cwd).is_dir() {
+            return Err((127, format!("the working directory `{}` does not exist", command.cwd)));
+        }
+        let files = Files::make(folder, command.index)?;
 
         let (reader, writer) = std::io::pipe().map_err(|error| broken("pipe", &error))?;
         let reader = File::from(OwnedFd::from(reader));
@@ -85,37 +138,48 @@ impl Running {
         // Fewer wake-ups; a kernel that says no keeps its default.
         let _ = fcntl(reader.as_fd(), FcntlArg::F_SETPIPE_SZ(1 << 20));
 
-        let mut child = Command::new(program);
-        child
-            .args(arguments)
-            .arg(folder.join(&command.script))
-            .current_dir(&command.cwd)
-            .env_clear()
-            .envs(environment(command, carried))
-            .env("TIDEGATE_OUTPUT", &output_file)
-            .env("TIDEGATE_ENV", &env_file)
-            .env("TIDEGATE_PATH", &path_file)
-            .stdin(Stdio::null())
-            .stdout(writer.try_clone().map_err(|error| broken("pipe", &error))?)
-            .stderr(writer)
-            .process_group(0);
-        hear_signals(&mut child);
+        let script = (!command.script.is_empty()).then(|| folder.join(&command.script));
+        let env = environment(command, carried);
+        let spawn = |argv: &[String]| -> std::io::Result<Child> {
+            let (program, arguments) = argv.split_first().ok_or(ErrorKind::NotFound)?;
+            let mut child = Command::new(program);
+            child
+                .args(with_script(arguments, script.as_deref()))
+                .current_dir(&command.cwd)
+                .env_clear()
+                .envs(&env)
+                .envs(files.variables(command.github_files))
+                .stdin(Stdio::null())
+                .stdout(writer.try_clone()?)
+                .stderr(writer.try_clone()?)
+                .process_group(0);
+            hear_signals(&mut child);
+            child.spawn()
+        };
         let oom_before = oom_kills();
         let started = Instant::now();
-        let spawned = child.spawn().map_err(|error| match error.kind() {
-            ErrorKind::NotFound => {
-                (127, format!("the image has no `{program}`; set `shell:` or use another image"))
+        let spawned = match spawn(&command.argv) {
+            Err(error) if error.kind() == ErrorKind::NotFound && !command.fallback.is_empty() => {
+                spawn(&command.fallback).map_err(|error| (&command.fallback, error))
             }
-            _ => (126, format!("`{program}` could not be started: {error}")),
+            spawned => spawned.map_err(|error| (&command.argv, error)),
+        };
+        let spawned = spawned.map_err(|(argv, error)| {
+            let program = argv.first().map_or("", String::as_str);
+            match error.kind() {
+                ErrorKind::NotFound => {
+                    (127, format!("the image has no `{program}`; set `shell:` or use another image"))
+                }
+                _ => (126, format!("`{program}` could not be started: {error}")),
+            }
         })?;
         Ok(Self {
             index: command.index,
             pipe: Some(reader),
             status: None,
             cancelled: false,
-            output_file,
-            env_file,
-            path_file,
+            files,
+            github_files: command.github_files,
             pid: Pid::from_raw(i32::try_from(spawned.id()).unwrap_or(i32::MAX)),
             started,
             deadline: command.timeout_ms.map(|limit| started + Duration::from_millis(limit)),
@@ -197,10 +261,19 @@ impl Running {
             cancelled: self.cancelled,
             out_of_memory: oom_kills() > self.oom_before,
             duration_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            outputs: BTreeMap::new(),
-            error: None,
+            ..Finished::default()
         }
     }
+}
+
+/// The arguments with the script's path where they say `{0}`, else behind them.
+fn with_script(arguments: &[String], script: Option<&Path>) -> Vec<OsString> {
+    let Some(script) = script else { return arguments.iter().map(OsString::from).collect() };
+    if arguments.iter().any(|argument| argument.contains("{0}")) {
+        let path = script.to_string_lossy();
+        return arguments.iter().map(|argument| argument.replace("{0}", &path).into()).collect();
+    }
+    arguments.iter().map(OsString::from).chain([script.into()]).collect()
 }
 
 /// The shim blocks the signals that it reads from a descriptor, and a new process inherits what is blocked: left so,
@@ -220,9 +293,16 @@ fn environment(command: &StepCommand, carried: &Carried) -> BTreeMap<String, Str
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     env.extend(command.env.clone());
-    env.extend(carried.env.clone());
+    // Who reads GitHub's files knows what they held, and said it in the command.
+    if !command.github_files {
+        env.extend(carried.env.clone());
+    }
     env.extend(command.step_env.clone());
-    let mut path = carried.path.join(":");
+    if command.github_files {
+        env.entry("HOME".to_owned()).or_insert_with(|| "/root".to_owned());
+    }
+    let before = if command.github_files { &command.path } else { &carried.path };
+    let mut path = before.join(":");
     if !path.is_empty() {
         path.push(':');
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// The version of this format; the shim says it in its first frame.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The exit code of a shim whose lease ran out.
 pub const EXIT_LEASE: i32 = 75;
 /// Bytes of a frame's header.
@@ -40,18 +40,28 @@ pub enum Command {
 }
 
 /// A step to run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepCommand {
     /// Its index in the attempt.
     pub index: u32,
-    /// The program and its arguments; the script's path is appended.
+    /// The program and its arguments. The script's path stands where they say `{0}`, else it is appended.
     pub argv: Vec<String>,
-    /// The script's path below the channel folder.
+    /// The same, used when there is no such program.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fallback: Vec<String>,
+    /// The script's path below the channel folder; empty: there is none, the arguments are all.
     pub script: String,
     /// The stage's environment. What earlier steps wrote to `TIDEGATE_ENV` goes over it.
     pub env: BTreeMap<String, String>,
     /// The step's own environment, over all else.
     pub step_env: BTreeMap<String, String>,
+    /// Search paths before all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
+    /// Gives the step the files of GitHub's runner too (`GITHUB_OUTPUT`, …), read by its rules. What it writes
+    /// there goes to the runner alone, who gives later steps their whole environment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub github_files: bool,
     /// Absolute working directory.
     pub cwd: String,
     /// Milliseconds until it is stopped.
@@ -120,6 +130,21 @@ pub struct Finished {
     pub duration_ms: u64,
     /// What it wrote to `TIDEGATE_OUTPUT`.
     pub outputs: BTreeMap<String, String>,
+    /// What it wrote to `TIDEGATE_ENV`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// What it wrote to `TIDEGATE_PATH`, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub path: Vec<String>,
+    /// What it wrote to `GITHUB_STATE`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub state: BTreeMap<String, String>,
+    /// What it wrote to `GITHUB_STEP_SUMMARY`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub summary: String,
+    /// What it wrote in vain, a sentence each; it does not fail for that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
     /// Why it could not be started, or its files could not be read. It counts as failed then.
     pub error: Option<String>,
 }

@@ -59,7 +59,9 @@ impl Agent {
                 for folder in [dirs.files(), dirs.channel(), dirs.scratch()] {
                     let _ = fs::remove_dir_all(folder);
                 }
-                let _ = fs::remove_file(dirs.spool());
+                for file in [dirs.spool(), dirs.tape()] {
+                    let _ = fs::remove_file(file);
+                }
             }
             let since_boot = clock::now();
             let deadline =

@@ -76,6 +76,8 @@ pub async fn run_with(
         allow_file_clone: config.allow_file_clone,
         grace: config.grace,
         docker_host: config.docker_host.clone(),
+        action_mirrors: data_dir.join("actions"),
+        actions: config.actions.clone(),
     });
     let agent = Agent {
         client: Client::new(&config.server_url, Some(identity.key))?,

@@ -87,6 +87,14 @@ impl Root {
         Ok(symlinkat(target, &folder, name)?)
     }
 
+    /// Moves what is at `from`, a path of the runner's own, to a place below the root where nothing stands yet, or an
+    /// empty folder of the same kind.
+    pub fn place(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let (folder, name) = self.parent(to)?;
+        // Through the descriptor, so that it is that very folder whatever its path leads to by now.
+        std::fs::rename(from, Path::new(&format!("/proc/self/fd/{}", folder.as_raw_fd())).join(name))
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         let (folder, name) = self.parent(path)?;
         match unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir) {

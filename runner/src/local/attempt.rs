@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tidegate_pipelines::plan::{RetryWhen, StageKey, StagePlan, Verb};
 use tidegate_protocol::{
     ids::{AttemptId, DeploymentId, StageId},
@@ -19,7 +20,11 @@ use crate::{
 };
 
 /// Executes a stage, again where its own rules say so.
-pub(super) async fn one_stage(shared: &Shared, stage: StagePlan) -> LocalStage {
+pub(super) async fn one_stage(
+    shared: &Shared,
+    stage: StagePlan,
+    contexts: BTreeMap<String, Value>,
+) -> LocalStage {
     let key = stage.key.clone();
     let sink = shared.run.sink.clone();
     sink.stage(&key, StageStatus::Queued, None);
@@ -28,7 +33,7 @@ pub(super) async fn one_stage(shared: &Shared, stage: StagePlan) -> LocalStage {
     let mut number = 0;
     let finish = loop {
         number += 1;
-        let finish = match lease(shared, &stage, number) {
+        let finish = match lease(shared, &stage, &contexts, number) {
             Ok(lease) => one_attempt(shared, lease).await,
             Err(reason) => ended_early(Outcome::Failed, reason),
         };
@@ -80,7 +85,12 @@ fn again(stage: &StagePlan, number: i32, finish: &Finish) -> bool {
 }
 
 /// The lease that a server would have given.
-fn lease(shared: &Shared, stage: &StagePlan, number: i32) -> Result<Lease, String> {
+fn lease(
+    shared: &Shared,
+    stage: &StagePlan,
+    contexts: &BTreeMap<String, Value>,
+    number: i32,
+) -> Result<Lease, String> {
     let run = &shared.run;
     let value = |name: &str| {
         run.secrets.get(name).cloned().ok_or_else(|| {
@@ -130,7 +140,7 @@ fn lease(shared: &Shared, stage: &StagePlan, number: i32) -> Result<Lease, Strin
         },
         stage: stage.clone(),
         env: facts(run, stage),
-        contexts: BTreeMap::new(),
+        contexts: contexts.clone(),
         secrets,
         registry_login,
         deployment,

@@ -9,10 +9,11 @@ mod results;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
+use serde_json::Value;
 use tidegate_pipelines::{
     Context, EnvironmentFacts, StageFacts, condition,
     event::Event,
-    plan::{Need, NeedState, Plan, StageKey, StagePlan},
+    plan::{Expressions, Need, NeedState, Plan, StageKey, StagePlan},
     render_template, resolve,
 };
 use tidegate_protocol::{ids::RunId, messages::StepReport, status::StageStatus};
@@ -21,10 +22,15 @@ use tokio_util::sync::CancellationToken;
 
 use self::attempt::one_stage;
 use crate::{
+    actions::ActionSettings,
     error::RunnerError,
     sandbox::{Engine, docker::Docker, shim},
     stage::RunnerFacts,
 };
+
+/// The contexts (`github`, `needs`, …) of a stage, from the facts of the stages that have ended.
+pub type LocalContexts =
+    dyn Fn(&StagePlan, &BTreeMap<StageKey, StageFacts>) -> BTreeMap<String, Value> + Send + Sync;
 
 /// What to run, and for whom.
 pub struct LocalRun {
@@ -32,6 +38,8 @@ pub struct LocalRun {
     pub plan: Plan,
     /// The working tree.
     pub workspace: PathBuf,
+    /// What the expressions of a stage read that fills in its templates itself, told when its turn has come.
+    pub contexts: Arc<LocalContexts>,
     /// Only the stages of this key or name, and what they need.
     pub only: Option<String>,
     /// The event that it is run for.
@@ -44,6 +52,8 @@ pub struct LocalRun {
     pub data_dir: PathBuf,
     /// As in [`crate::RunnerConfig::docker_host`].
     pub docker_host: Option<String>,
+    /// As in [`crate::RunnerConfig::actions`].
+    pub actions: ActionSettings,
     /// How many stages run at once, at least 1.
     pub parallel: usize,
     /// How long a step may take to end after TERM.
@@ -133,6 +143,8 @@ pub async fn run_on(run: LocalRun, engine: Arc<dyn Engine>) -> Result<LocalOutco
             allow_file_clone: true,
             grace: run.grace,
             docker_host: run.docker_host.clone(),
+            action_mirrors: data_dir.join("actions"),
+            actions: run.actions.clone(),
         }),
         engine: engine.clone(),
         slots: Semaphore::new(parallel),
@@ -197,9 +209,9 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
             progress = true;
             started.push(stage.key.clone());
             match decide(shared, stage, &ended) {
-                Ok(resolved) => {
+                Ok((resolved, contexts)) => {
                     let shared = shared.clone();
-                    running.spawn(async move { one_stage(&shared, resolved).await });
+                    running.spawn(async move { one_stage(&shared, resolved, contexts).await });
                 }
                 Err((status, reason)) => {
                     shared.run.sink.stage(&stage.key, status, Some(&reason));
@@ -223,12 +235,12 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
     }
 }
 
-/// Whether a stage whose needs have ended runs, and with which values; else how it ends, and why.
+/// Whether a stage whose needs have ended runs, and with which values and contexts; else how it ends, and why.
 fn decide(
     shared: &Shared,
     stage: &StagePlan,
     ended: &BTreeMap<StageKey, LocalStage>,
-) -> Result<StagePlan, (StageStatus, String)> {
+) -> Result<(StagePlan, BTreeMap<String, Value>), (StageStatus, String)> {
     if shared.run.cancel.is_cancelled() {
         return Err((StageStatus::Cancelled, "the run was stopped".to_owned()));
     }
@@ -242,6 +254,7 @@ fn decide(
         event: event.clone(),
         inputs: shared.run.plan.inputs.clone(),
         environment: None,
+        contexts: BTreeMap::new(),
         stages: ended
             .iter()
             .map(|(key, stage)| {
@@ -250,6 +263,9 @@ fn decide(
             })
             .collect(),
     };
+    if stage.expressions == Expressions::Lenient {
+        context.contexts = (shared.run.contexts)(stage, &context.stages);
+    }
     match &stage.condition {
         Some(expression) => {
             if !condition(expression, stage, &context).map_err(failed)? {
@@ -271,7 +287,8 @@ fn decide(
         let url = shared.run.environments.get(&name).cloned();
         context.environment = Some(EnvironmentFacts { name, url });
     }
-    resolve(stage, &context).map_err(failed)
+    let resolved = resolve(stage, &context).map_err(failed)?;
+    Ok((resolved, context.contexts))
 }
 
 fn accepted(need: &Need, status: StageStatus) -> bool {

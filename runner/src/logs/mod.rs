@@ -19,6 +19,9 @@ pub trait LogSink: Send + Sync {
     /// Forgets a step's bytes: they come once more, all of them, after a restart of this process.
     fn restart(&self, step: u32);
 
+    /// From now on hides this value too, in every step.
+    fn hide(&self, value: &str);
+
     /// Replaces secrets in text that leaves the runner by another way than a log (outputs, reasons).
     fn mask(&self, text: &str) -> String;
 }

@@ -93,6 +93,11 @@ impl Masker {
         Self { needles, held: Vec::new(), covered: 0 }
     }
 
+    /// From here on other secrets are hidden; what is held back counts as not seen yet.
+    pub fn renew(&mut self, needles: Needles) {
+        self.needles = needles;
+    }
+
     /// Takes bytes, and appends to `out` what is decided.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         if self.needles.sorted.is_empty() {
@@ -193,6 +198,21 @@ mod tests {
         let shown = masked(&[key], &[text.as_bytes()]);
         assert!(shown.starts_with("{ open\n"), "{shown}");
         assert!(!shown.contains("c2VjcmV0LWtleQ"), "{shown}");
+    }
+
+    #[test]
+    fn a_secret_that_is_told_later_is_hidden_from_then_on() {
+        let needles = |values: &[&str]| {
+            Needles::new(&values.iter().map(|value| (*value).to_owned()).collect::<Vec<_>>())
+        };
+        let mut masker = Masker::new(needles(&["hunter22"]));
+        let mut out = Vec::new();
+        masker.push(b"first letmein, hunter", &mut out);
+        masker.renew(needles(&["hunter22", "letmein"]));
+        masker.push(b"22 and let", &mut out);
+        masker.push(b"mein", &mut out);
+        masker.finish(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), "first letmein, *** and ***");
     }
 
     #[test]

@@ -127,8 +127,26 @@ impl Docker {
     }
 
     /// The name of an attempt's sandbox; that it is unique keeps an attempt from being started twice.
-    pub(super) fn sandbox_name(attempt: AttemptId) -> String {
-        format!("tidegate-{attempt}")
+    pub(super) fn sandbox_name(attempt: AttemptId, part: Option<u32>) -> String {
+        part.map_or_else(|| format!("tidegate-{attempt}"), |part| format!("tidegate-{attempt}-part{part}"))
+    }
+
+    async fn find_named(
+        &self,
+        owner: &Owner,
+        part: Option<u32>,
+    ) -> Result<Option<Arc<dyn Sandbox>>, EngineError> {
+        let name = Self::sandbox_name(owner.attempt, part);
+        let call = self.client.inspect_container(&name, None::<InspectContainerOptions>);
+        let Some(found) = self.find_by("look for a sandbox", QUICK, call).await? else { return Ok(None) };
+        let ours = found
+            .config
+            .and_then(|config| config.labels)
+            .is_some_and(|labels| labels.get(LABEL_ATTEMPT) == Some(&owner.attempt.to_string()));
+        let running = found.state.and_then(|state| state.running).unwrap_or(false);
+        Ok(found.id.filter(|_| ours && running).map(|id| -> Arc<dyn Sandbox> {
+            Arc::new(DockerSandbox { client: self.client.clone(), host: self.host.clone(), id })
+        }))
     }
 }
 
@@ -211,17 +229,11 @@ impl Engine for Docker {
     }
 
     async fn find(&self, owner: &Owner) -> Result<Option<Arc<dyn Sandbox>>, EngineError> {
-        let name = Self::sandbox_name(owner.attempt);
-        let call = self.client.inspect_container(&name, None::<InspectContainerOptions>);
-        let Some(found) = self.find_by("look for a sandbox", QUICK, call).await? else { return Ok(None) };
-        let ours = found
-            .config
-            .and_then(|config| config.labels)
-            .is_some_and(|labels| labels.get(LABEL_ATTEMPT) == Some(&owner.attempt.to_string()));
-        let running = found.state.and_then(|state| state.running).unwrap_or(false);
-        Ok(found.id.filter(|_| ours && running).map(|id| -> Arc<dyn Sandbox> {
-            Arc::new(DockerSandbox { client: self.client.clone(), host: self.host.clone(), id })
-        }))
+        self.find_named(owner, None).await
+    }
+
+    async fn find_part(&self, owner: &Owner, part: u32) -> Result<Option<Arc<dyn Sandbox>>, EngineError> {
+        self.find_named(owner, Some(part)).await
     }
 
     async fn clean(&self, runner: &str, attempt: AttemptId) -> Result<(), EngineError> {

@@ -10,7 +10,7 @@ use bollard::{
 use futures_util::StreamExt as _;
 
 use super::{
-    BuildRequest, EngineError, Images, PushRequest,
+    BuildRequest, EngineError, Entry, Images, PushRequest,
     docker::{Docker, QUICK},
     images::LogBytes,
 };
@@ -22,6 +22,15 @@ const SILENCE: Duration = Duration::from_secs(300);
 impl Images for Docker {
     async fn build(&self, request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
         self.build_with_progress(request, log).await
+    }
+
+    async fn entry(&self, image: &str) -> Result<Entry, EngineError> {
+        let found = self.call("look at the image", QUICK, self.client.inspect_image(image)).await?;
+        let config = found.config.unwrap_or_default();
+        Ok(Entry {
+            entrypoint: config.entrypoint.unwrap_or_default(),
+            command: config.cmd.unwrap_or_default(),
+        })
     }
 
     async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {

@@ -37,6 +37,7 @@ pub(super) fn sandbox(spec: &SandboxSpec, machine: (f64, u64)) -> ContainerCreat
         bind(&spec.workspace, WORKSPACE, false),
     ];
     mounts.extend(spec.mounts.iter().map(|(host, inside)| bind(host, inside, false)));
+    mounts.extend(spec.read_only.iter().map(|(host, inside)| bind(host, inside, true)));
     let files = "rw,nosuid,nodev,noexec,size=16m,mode=1777".to_owned();
     let host = HostConfig {
         mounts: Some(mounts),

@@ -38,11 +38,23 @@ pub struct PushRequest {
     pub login: Option<RegistryLogin>,
 }
 
+/// What an image runs when nobody says otherwise.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// Its entry point.
+    pub entrypoint: Vec<String>,
+    /// Its command: the entry point's arguments, or a program where there is no entry point.
+    pub command: Vec<String>,
+}
+
 /// Images of an engine. `log` gets raw bytes for the step's log.
 #[async_trait]
 pub trait Images: Send + Sync {
     /// Builds an image and gives its id, `sha256:…`.
     async fn build(&self, request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError>;
+
+    /// What an image that is present runs.
+    async fn entry(&self, image: &str) -> Result<Entry, EngineError>;
 
     /// Sends an image under every tag and gives its digest in the registry, `sha256:…`.
     async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError>;

@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use tidegate_pipelines::plan::{Resources, Service};
 use tidegate_protocol::ids::{AttemptId, RunId};
 
-pub use images::{BuildRequest, Images, PushRequest};
+pub use images::{BuildRequest, Entry, Images, PushRequest};
 
 /// The label that names the runner.
 pub const LABEL_RUNNER: &str = "tidegate.runner";
@@ -100,6 +100,8 @@ impl Owner {
 pub struct SandboxSpec {
     /// Whose it is.
     pub owner: Owner,
+    /// A further container of the attempt, by its number; none: the sandbox of its stage.
+    pub part: Option<u32>,
     /// The image; it is present.
     pub image: String,
     /// The stage's network, from [`Engine::network`].
@@ -112,6 +114,8 @@ pub struct SandboxSpec {
     pub workspace: PathBuf,
     /// Further host folders and where the sandbox sees them, writable: absolute cache paths.
     pub mounts: Vec<(PathBuf, String)>,
+    /// Host folders that the sandbox may only read: what the runner lends.
+    pub read_only: Vec<(PathBuf, String)>,
     /// Limits.
     pub resources: Resources,
     /// A fork's run: the stricter sandbox.
@@ -193,6 +197,9 @@ pub trait Engine: Send + Sync {
 
     /// Finds the sandbox of an attempt that an earlier process started; none when it does not run any more.
     async fn find(&self, owner: &Owner) -> Result<Option<Arc<dyn Sandbox>>, EngineError>;
+
+    /// The same for a further container of the attempt.
+    async fn find_part(&self, owner: &Owner, part: u32) -> Result<Option<Arc<dyn Sandbox>>, EngineError>;
 
     /// Destroys everything of an attempt: sandbox, services, networks, volumes. May be called at any time, any
     /// number of times, after a failed start too. Touches nothing without the attempt's label.

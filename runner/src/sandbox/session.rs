@@ -3,6 +3,11 @@
 //! A session can be opened again on the same files by a later process. It then reads the spool from the beginning:
 //! every byte of every step comes once more, in the same order, so logs are rebuilt exactly; a step that was sent
 //! already is not sent again.
+//!
+//! Invariant: a step's frames are taken only after [`Session::send`] was called for it by this very process, and before
+//! the next one's. So whoever runs the steps may write between them, and what it writes is in the same place after a
+//! restart. Frames of another step than the ones that were sent and have not ended are dropped: only the sandbox
+//! itself could have forged them.
 
 use std::{
     collections::BTreeMap,
@@ -14,7 +19,7 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex,
+        Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
@@ -53,12 +58,29 @@ pub enum Event {
 pub struct Session {
     channel: PathBuf,
     commands: File,
-    sent: Arc<Mutex<BTreeMap<u32, bool>>>,
+    sent: Arc<Sent>,
     events: mpsc::UnboundedReceiver<Event>,
     stop: Arc<AtomicBool>,
     /// Its end wakes the follower.
     wake: Option<PipeWriter>,
     follower: Option<JoinHandle<()>>,
+}
+
+/// Which steps were sent, and how far each is.
+#[derive(Default)]
+struct Sent {
+    steps: Mutex<BTreeMap<u32, Progress>>,
+    /// Woken when a step is opened and when the session ends.
+    opened: Condvar,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Sent by an earlier process; this one has not come to it yet.
+    Before,
+    /// Its frames are taken.
+    Open,
+    Ended,
 }
 
 /// Makes the files of a new channel: `shim` (a link or copy of the program), empty `commands` and `spool`, and the
@@ -87,7 +109,8 @@ impl Session {
     /// Opens the channel and begins to follow the spool; output of steps that were sent goes to `log`.
     pub fn open(channel: &Path, spool: &Path, log: Arc<dyn LogSink>) -> io::Result<Self> {
         let path = channel.join("commands");
-        let sent = Arc::new(Mutex::new(already_sent(&path)?));
+        let steps = Mutex::new(already_sent(&path)?);
+        let sent = Arc::new(Sent { steps, opened: Condvar::new() });
         let commands = OpenOptions::new().append(true).open(&path)?;
         let stop = Arc::new(AtomicBool::new(false));
         let (sender, events) = mpsc::unbounded_channel();
@@ -105,22 +128,36 @@ impl Session {
         Ok(Self { channel: channel.to_owned(), commands, sent, events, stop, wake, follower })
     }
 
-    /// Sends a step, unless it was sent before. `command.script` is set here.
+    /// Sends a step with a script, unless it was sent before, and lets its frames in.
     pub fn send(&mut self, mut command: StepCommand, script: &str) -> io::Result<()> {
-        if lock(&self.sent).contains_key(&command.index) {
-            return Ok(());
+        if !self.was_sent(command.index) {
+            command.script = format!("scripts/{}{}", command.index, extension(&command.argv));
+            let path = self.channel.join(&command.script);
+            fs::write(&path, script)?;
+            fs::set_permissions(&path, Permissions::from_mode(0o644))?;
         }
-        command.script = format!("scripts/{}", command.index);
-        let path = self.channel.join(&command.script);
-        fs::write(&path, script)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o644))?;
-        lock(&self.sent).insert(command.index, false);
-        self.write(&Command::Step(command))
+        self.send_program(command)
+    }
+
+    /// Sends a step whose arguments are all, unless it was sent before, and lets its frames in.
+    pub fn send_program(&mut self, command: StepCommand) -> io::Result<()> {
+        let known = self.was_sent(command.index);
+        self.open_step(command.index);
+        if known { Ok(()) } else { self.write(&Command::Step(command)) }
     }
 
     /// Whether a step was sent, by this process or an earlier one.
     pub fn was_sent(&self, step: u32) -> bool {
-        lock(&self.sent).contains_key(&step)
+        lock(&self.sent.steps).contains_key(&step)
+    }
+
+    fn open_step(&self, index: u32) {
+        let mut steps = lock(&self.sent.steps);
+        let progress = steps.entry(index).or_insert(Progress::Open);
+        if *progress == Progress::Before {
+            *progress = Progress::Open;
+        }
+        self.sent.opened.notify_all();
     }
 
     /// Stops a step: TERM, grace, KILL.
@@ -154,6 +191,11 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        {
+            // Under the lock, so that it cannot fall between the follower's look and its sleep.
+            let _steps = lock(&self.sent.steps);
+            self.sent.opened.notify_all();
+        }
         drop(self.wake.take());
         if let Some(follower) = self.follower.take() {
             let _ = follower.join();
@@ -161,20 +203,29 @@ impl Drop for Session {
     }
 }
 
-/// Steps in a `commands` file, none of them known to have ended.
-fn already_sent(path: &Path) -> io::Result<BTreeMap<u32, bool>> {
+/// What a script's name must end with for its interpreter to take it.
+fn extension(argv: &[String]) -> &'static str {
+    let program = argv.first().and_then(|program| program.rsplit('/').next()).unwrap_or_default();
+    match program {
+        "pwsh" | "powershell" => ".ps1",
+        program if program.starts_with("python") => ".py",
+        _ => "",
+    }
+}
+
+/// Steps in a `commands` file.
+fn already_sent(path: &Path) -> io::Result<BTreeMap<u32, Progress>> {
     let mut sent = BTreeMap::new();
     for line in BufReader::new(File::open(path)?).lines() {
         if let Command::Step(step) = serde_json::from_str(&line?)? {
-            sent.insert(step.index, false);
+            sent.insert(step.index, Progress::Before);
         }
     }
     Ok(sent)
 }
 
 struct Follower {
-    /// Steps that were sent, and whether each has ended.
-    sent: Arc<Mutex<BTreeMap<u32, bool>>>,
+    sent: Arc<Sent>,
     log: Arc<dyn LogSink>,
     events: mpsc::UnboundedSender<Event>,
     stop: Arc<AtomicBool>,
@@ -201,8 +252,7 @@ impl Follower {
         }
     }
 
-    /// Takes a frame; a sentence when the channel is of no use any more. Frames of steps that were not sent or have
-    /// ended are dropped: only the sandbox itself could have forged them.
+    /// Takes a frame; a sentence when the channel is of no use any more.
     fn take(&self, frame: Frame<'_>) -> Option<String> {
         if self.stop.load(Ordering::Relaxed) {
             return None;
@@ -220,7 +270,7 @@ impl Follower {
                 Err(_) => Some("the shim's first words cannot be read".to_owned()),
             };
         }
-        if lock(&self.sent).get(&frame.step).is_none_or(|ended| *ended) {
+        if !self.is_open(frame.step) {
             return None;
         }
         match frame.kind {
@@ -230,7 +280,7 @@ impl Follower {
             }
             Kind::Finished => match serde_json::from_slice::<Finished>(frame.payload) {
                 Ok(finished) => {
-                    lock(&self.sent).insert(frame.step, true);
+                    lock(&self.sent.steps).insert(frame.step, Progress::Ended);
                     self.log.end(frame.step);
                     let _ = self.events.send(Event::Finished(frame.step, finished));
                 }
@@ -239,5 +289,20 @@ impl Follower {
             Kind::Alive => {}
         }
         None
+    }
+
+    /// Whether a step's frames are to be taken; waits until any step's are.
+    fn is_open(&self, step: u32) -> bool {
+        let mut steps = lock(&self.sent.steps);
+        loop {
+            if steps.get(&step) == Some(&Progress::Open) {
+                return true;
+            }
+            let another = steps.values().any(|progress| *progress == Progress::Open);
+            if another || steps.get(&step) == Some(&Progress::Ended) || self.stop.load(Ordering::Relaxed) {
+                return false;
+            }
+            steps = self.sent.opened.wait(steps).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 }

@@ -1,21 +1,25 @@
 //! What a stage's code is given: its lease, its folders, and the ways out.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use tidegate_pipelines::plan::Expressions;
 use tidegate_protocol::messages::Lease;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, Results, StepBook};
 use crate::{
+    actions::ActionSettings,
     journal::Journal,
     logs::LogSink,
     sandbox::{Engine, Owner},
 };
 
 /// Everything that one attempt needs. Shared by the state machine and the verbs.
+#[derive(Clone)]
 pub struct StageContext {
-    /// The attempt. The stage's templates are literal.
+    /// The attempt. The stage's templates are literal, but for those of its steps and outputs where its expressions are
+    /// lenient.
     pub lease: Arc<Lease>,
     /// What does not change between attempts.
     pub runner: Arc<RunnerFacts>,
@@ -66,14 +70,33 @@ impl StageContext {
     }
 
     /// The environment of every step and of compose: facts, then the stage's own values, then its secrets.
-    pub fn env(&self) -> std::collections::BTreeMap<String, String> {
+    pub fn env(&self) -> BTreeMap<String, String> {
         let mut env = self.lease.env.clone();
-        env.extend(
-            self.lease.stage.env.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())),
-        );
-        let secrets = self.lease.secrets.iter();
-        env.extend(secrets.filter_map(|secret| Some((secret.env.clone()?, secret.value.clone()))));
+        env.extend(self.stage_env());
+        env.extend(self.secret_env());
         env
+    }
+
+    /// The same without the stage's own values.
+    pub fn facts(&self) -> BTreeMap<String, String> {
+        let mut env = self.lease.env.clone();
+        env.extend(self.secret_env());
+        env
+    }
+
+    /// The stage's own values.
+    pub fn stage_env(&self) -> BTreeMap<String, String> {
+        self.lease.stage.env.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())).collect()
+    }
+
+    fn secret_env(&self) -> impl Iterator<Item = (String, String)> {
+        let secrets = self.lease.secrets.iter();
+        secrets.filter_map(|secret| Some((secret.env.clone()?, secret.value.clone())))
+    }
+
+    /// Whether the stage fills in its templates itself, and its steps speak in workflow commands.
+    pub fn is_lenient(&self) -> bool {
+        self.lease.stage.expressions == Expressions::Lenient
     }
 }
 
@@ -94,6 +117,10 @@ pub struct RunnerFacts {
     pub grace: Duration,
     /// As in [`crate::config::RunnerConfig::docker_host`], for compose.
     pub docker_host: Option<String>,
+    /// The folder of mirrors of actions.
+    pub action_mirrors: PathBuf,
+    /// Settings for actions.
+    pub actions: ActionSettings,
 }
 
 /// One attempt's folders, all below `root` (mode 0700).
@@ -135,10 +162,40 @@ impl StageDirs {
         self.root.join("journal.json")
     }
 
+    /// What the runner and actions share, seen at [`super::paths::SHARED`].
+    pub fn shared(&self) -> PathBuf {
+        self.files().join("tidegate")
+    }
+
+    /// The home of container actions. Never below a folder that a sandbox can write to: engines follow links.
+    pub(super) fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    /// What the steps' decisions rest on.
+    pub fn tape(&self) -> PathBuf {
+        self.root.join("tape")
+    }
+
+    /// Where the talk with the container of one command is.
+    pub(super) fn part(&self, part: u32) -> PartDirs {
+        let root = self.root.join("parts").join(part.to_string());
+        PartDirs { channel: root.join("channel"), spool: root.join("spool") }
+    }
+
     /// For archives on their way.
     pub fn scratch(&self) -> PathBuf {
         self.root.join("scratch")
     }
+}
+
+/// Where the talk with one container is.
+#[derive(Debug, Clone)]
+pub(super) struct PartDirs {
+    /// Commands and scripts.
+    pub(super) channel: PathBuf,
+    /// The shim's frames.
+    pub(super) spool: PathBuf,
 }
 
 /// Where the workspace's files come from.

@@ -19,7 +19,7 @@ use tidegate_protocol::{
     status::StepStatus,
 };
 
-use super::{Failure, StageContext, VerbResult, commands, keep, prepare};
+use super::{Failure, StageContext, VerbResult, commands, fill, keep, prepare, sandboxed};
 use crate::{journal::Phase, logs::line, verbs};
 
 /// What an attempt came to.
@@ -40,7 +40,13 @@ pub async fn execute(ctx: &StageContext) -> Executed {
     if resumed == Phase::Verb && matches!(ctx.lease.stage.verb, Verb::Deploy(_)) {
         return Executed::Abandon("the runner was restarted in the middle of the deployment".to_owned());
     }
-    let result = attempt(ctx, resumed == Phase::Steps).await;
+    let result = match fill::fill(ctx) {
+        Ok(ctx) => attempt(&ctx, resumed == Phase::Steps).await,
+        Err(failure) => {
+            ctx.steps.begin("set up");
+            failed_set_up(ctx, failure)
+        }
+    };
     if ctx.fence.is_cancelled() {
         return Executed::Abandon("the lease was lost".to_owned());
     }
@@ -66,10 +72,17 @@ async fn attempt(ctx: &StageContext, resumed: bool) -> VerbResult {
     }
     let (result, caches) = match &stage.verb {
         Verb::Run(run) => {
-            let planned = commands::plan_steps(ctx, run);
+            let planned = tokio::select! {
+                planned = commands::plan_steps(ctx, run) => planned,
+                stopped = stopped(ctx) => Err(stopped),
+            };
+            let planned = match planned {
+                Ok(planned) => planned,
+                Err(failure) => return failed_set_up(ctx, failure),
+            };
             // The sandbox starts while its workspace is filled.
             let fill = async { if resumed { Ok(Vec::new()) } else { prepare::workspace(ctx).await } };
-            let both = async { tokio::join!(commands::start(ctx, run), fill) };
+            let both = async { tokio::join!(sandboxed::start(ctx, run), fill) };
             let (sandbox, caches) = tokio::select! {
                 both = both => both,
                 stopped = stopped(ctx) => return failed_set_up(ctx, stopped),
@@ -79,7 +92,7 @@ async fn attempt(ctx: &StageContext, resumed: bool) -> VerbResult {
                 (_, Err(failure)) | (Err(failure), _) => return failed_set_up(ctx, failure),
             };
             end_set_up(ctx, StepStatus::Succeeded);
-            (commands::steps(ctx, run, &planned, sandbox, &BTreeMap::new()).await, caches)
+            (commands::steps(ctx, run, planned, sandbox, &BTreeMap::new()).await, caches)
         }
         verb => {
             let filled = tokio::select! {
@@ -208,6 +221,7 @@ pub async fn clean_disk(ctx: &StageContext) {
     let removed = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(root)).await;
     if let Ok(Err(error)) = &removed
         && error.kind() == std::io::ErrorKind::PermissionDenied
+        && let Ok(ctx) = fill::fill(ctx)
         && let Some(run) = commands_of(&ctx.lease.stage.verb)
     {
         // Files of other users, and this process is not root: the sandbox's own image helps.

@@ -1,16 +1,46 @@
 //! One stage, from its lease to its result.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | [`execute`] | the attempt's states: prepare, do, keep, clean |
+//! | `prepare`, `fill`, `sandboxed`, `services`, `fetching` | before the first step |
+//! | [`commands`], `engine` | the steps, one after the other |
+//! | `script`, `uses`, `built_in`, `container`, `posts` | what a step does |
+//! | `scope`, `surroundings`, `tape` | what its expressions read, the same after a restart |
+//! | `talk`, `spoken` | one command in the sandbox, and what it says |
+//! | `keep`, [`results`] | after the last step |
 
+mod built_in;
 pub mod commands;
+mod container;
 pub mod context;
+mod engine;
 mod execute;
+mod fetching;
+mod fill;
+mod hash_files;
 mod keep;
+pub mod paths;
+mod posts;
 mod prepare;
 pub mod results;
+mod sandboxed;
+mod scope;
+mod script;
 mod services;
+mod shell;
+mod spoken;
 pub mod steps;
+mod strict;
+mod surroundings;
+mod talk;
+mod tape;
+mod uses;
 
 pub use context::{RunnerFacts, StageContext, StageDirs, WorkspaceFrom};
 pub use execute::{Executed, clean, clean_disk, clean_engine, execute};
+pub use paths::Paths;
+pub(crate) use prepare::copy_tree;
 pub use results::{FoundCache, Results, ResultsError};
 pub use steps::{StepBook, StepSink};
 

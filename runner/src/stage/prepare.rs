@@ -9,8 +9,11 @@ use std::{
 use tidegate_pipelines::plan::CacheRule;
 use tokio::time::Instant;
 
-use super::{Failure, ResultsError, StageContext, WorkspaceFrom};
-use crate::{archive, logs::line, source};
+use super::{
+    Failure, ResultsError, StageContext, WorkspaceFrom,
+    paths::{LENT_NODE, LENT_TOOLS, SHARED},
+};
+use crate::{archive, journal::Phase, logs::line, source};
 
 /// Makes an attempt's folders, for this user's eyes only.
 pub(super) fn folders(ctx: &StageContext) -> Result<(), Failure> {
@@ -22,9 +25,24 @@ pub(super) fn folders(ctx: &StageContext) -> Result<(), Failure> {
         for (host, _) in mounts(ctx) {
             fs::create_dir_all(host)?;
         }
+        // Once: later on whatever is there may be a link that a step put there.
+        if ctx.is_lenient() && ctx.journal.phase() == Phase::Preparing {
+            shared(ctx)?;
+        }
         Ok(())
     };
     make().map_err(|error| Failure::infrastructure(format!("{}: {error}", ctx.dirs.root.display())))
+}
+
+/// What the runner and actions share: folders, and the event as a file.
+fn shared(ctx: &StageContext) -> io::Result<()> {
+    let shared = ctx.dirs.shared();
+    for folder in ["actions", "temp", "tools"] {
+        fs::create_dir_all(shared.join(folder))?;
+    }
+    let event = ctx.lease.contexts.get("github").and_then(|github| github.get("event"));
+    fs::write(shared.join("event.json"), event.map_or_else(|| "{}".to_owned(), ToString::to_string))?;
+    fs::create_dir_all(ctx.dirs.home())
 }
 
 /// Fills the workspace. Returns the exact keys of caches that were found, which need not be stored again.
@@ -105,7 +123,7 @@ async fn checkout(ctx: &StageContext) -> Result<(), Failure> {
 }
 
 /// Copies what git would: tracked files as they are now, and untracked ones that are not ignored.
-fn copy_tree(tree: &Path, dest: &Path) -> Result<(), String> {
+pub(crate) fn copy_tree(tree: &Path, dest: &Path) -> Result<(), String> {
     for path in working_files(tree)? {
         let (from, to) = (tree.join(&path), dest.join(&path));
         let says = |error: io::Error| format!("{}: {error}", from.display());
@@ -166,7 +184,20 @@ pub(super) fn mounts(ctx: &StageContext) -> Vec<(PathBuf, String)> {
             mounts.push((ctx.dirs.files().join(inside.trim_start_matches('/')), inside));
         }
     }
+    if ctx.is_lenient() {
+        mounts.push((ctx.dirs.shared(), SHARED.to_owned()));
+    }
     mounts
+}
+
+/// What the runner lends, and where the sandbox sees it.
+pub(super) fn read_only_mounts(ctx: &StageContext) -> Vec<(PathBuf, String)> {
+    if !ctx.is_lenient() {
+        return Vec::new();
+    }
+    let actions = &ctx.runner.actions;
+    let lent = [(&actions.node, LENT_NODE), (&actions.tools, LENT_TOOLS)];
+    lent.into_iter().filter_map(|(host, inside)| Some((host.clone()?, inside.to_owned()))).collect()
 }
 
 /// A cache's globs below [`super::StageDirs::files`].

@@ -50,6 +50,13 @@ impl StepBook {
         index
     }
 
+    /// A step is called otherwise from its beginning on: its name was a template.
+    pub fn rename(&self, index: u32, name: &str) {
+        if let Some(entry) = lock(&self.steps).get_mut(index as usize) {
+            entry.name = name.to_owned();
+        }
+    }
+
     /// A planned step begins.
     pub fn start(&self, index: u32) {
         let mut steps = lock(&self.steps);

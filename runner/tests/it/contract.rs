@@ -306,6 +306,7 @@ async fn a_dropped_session_writes_nothing_more(engine: AnEngine) {
     let kept = log.bytes(1).len();
     let other = Arc::new(Kept::default());
     let mut session = place.session(&other);
+    session.send(command(1), "echo not again").unwrap();
     until("another session is ahead", || other.bytes(1).len() > kept + 4096).await;
     assert_eq!(log.bytes(1).len(), kept);
     std::fs::write(place.workspace().join("stop"), "").unwrap();

@@ -1,6 +1,6 @@
 //! What a sandbox on Docker may do and reach, and what stays of it; asked of the engine itself and from inside.
 
-use std::{process::Command, sync::Arc};
+use std::{os::unix::fs::PermissionsExt as _, process::Command, sync::Arc};
 
 use serde_json::{Value, json};
 use tidegate_pipelines::plan::{Resources, StagePlan};
@@ -9,7 +9,7 @@ use tidegate_runner::sandbox::{Engine, Owner, docker::Docker};
 
 use crate::support::{
     IMAGE,
-    agent::{Agent, lease, stage},
+    agent::{Agent, lease, lenient, sh, stage},
     place::{Place, owner, remove_from_docker},
     server::Model,
     until,
@@ -345,4 +345,67 @@ async fn what_a_dead_runner_left_in_the_engine_goes_at_the_next_start() {
     assert!(left.engine.find(&left.owner).await.unwrap().is_none());
     stranger.clean().await;
     runner.stop().await;
+}
+
+/// Folders, variables and a container action as they are in real containers.
+#[tokio::test]
+async fn a_stage_with_actions_has_its_folders_and_containers() {
+    let (model, data) = (Model::start().await, tempfile::tempdir().unwrap());
+    let engine = Arc::new(Docker::connect(None).await.unwrap());
+    let lent = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(lent.path().join("bin")).unwrap();
+    std::fs::write(lent.path().join("bin/node"), "#!/bin/sh\nexec /bin/sh \"$@\"\n").unwrap();
+    std::fs::set_permissions(lent.path().join("bin/node"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mut config = crate::support::agent::config(&model, data.path());
+    config.actions.node = Some(lent.path().to_owned());
+    let agent = Agent::start_with(config, engine);
+    let container = format!(
+        "runs: {{using: docker, image: 'docker://{IMAGE}', entrypoint: /bin/sh, args: [-c, 'pwd; cat word; echo $HOME; echo made > \"$GITHUB_WORKSPACE/made\"; echo out=1 >> $GITHUB_OUTPUT; echo by post > /github/home/x'], post-entrypoint: /workspace/post.sh}}"
+    );
+    let steps = serde_json::json!([
+        sh(&format!("echo word > word; mkdir box js; cat > box/action.yml <<'X'\n{container}\nX
+printf '#!/bin/sh\\ncat $HOME/x\\n' > post.sh; chmod +x post.sh
+echo 'runs: {{using: node20, main: m.js}}' > js/action.yml; echo 'echo js $GITHUB_ACTION; touch /opt/tidegate-node/x 2>/dev/null || echo read-only' > js/m.js")),
+        { "uses": { "action": "./box" }, "id": "box", "name": "box" },
+        { "uses": { "action": "./js" }, "id": "js", "name": "js" },
+        sh("cat made; echo '${{ steps.box.outputs.out }}'; pwd; echo $HOME $RUNNER_TEMP; touch $RUNNER_TEMP/x; cat $GITHUB_EVENT_PATH; echo; command -v bash || echo no bash"),
+        { "run": { "script": "echo ${0%/*}; set -o | grep errexit" }, "name": "no shell" },
+    ]);
+    let attempt = model.queue(lease(lenient(steps)));
+    let finish = model.finished(attempt).await;
+    let known = model.attempt(attempt).unwrap();
+    let all: String = known.log.keys().map(|step| known.text(*step)).collect();
+    assert_eq!(finish.outcome, Outcome::Succeeded, "{:?}\n{all}", finish.reason);
+    let last = |step: u32| known.text(step).rsplit("##[endgroup]\n").next().unwrap().to_owned();
+    assert_eq!(last(2), "/github/workspace\nword\n/github/home\n");
+    assert_eq!(last(3), "js js\nread-only\n");
+    assert_eq!(last(4), "made\n1\n/workspace\n/root /tidegate/temp\n{}\nno bash\n");
+    assert!(last(5).contains("errexit") && last(5).contains("on"), "{}", last(5));
+    assert_eq!(last(6), "by post\n");
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_container_action_is_built_of_its_dockerfile() {
+    let (model, data) = (Model::start().await, tempfile::tempdir().unwrap());
+    let agent = Agent::start(&model, engine().await, data.path());
+    let steps = json!([
+        sh(&format!(
+            "mkdir built; cat > built/action.yml <<'X'
+inputs: {{word: {{default: none}}}}
+runs: {{using: docker, image: Dockerfile, args: ['${{{{ '${{{{' }}}} inputs.word }}}}']}}
+X
+printf 'FROM {IMAGE}\\nCOPY say.sh /say.sh\\nENTRYPOINT [\"/bin/sh\", \"/say.sh\"]\\n' > built/Dockerfile
+echo 'echo \"says $1\"; echo said=$1 >> $GITHUB_OUTPUT' > built/say.sh"
+        )),
+        { "uses": { "action": "./built", "with": { "word": "hello" } }, "id": "say", "name": "say" },
+        sh("echo '${{ steps.say.outputs.said }}'"),
+    ]);
+    let attempt = model.queue(lease(lenient(steps)));
+    let finish = model.finished(attempt).await;
+    let known = model.attempt(attempt).unwrap();
+    assert_eq!(finish.outcome, Outcome::Succeeded, "{:?}\n{}", finish.reason, known.text(2));
+    assert!(known.text(2).ends_with("says hello\n"), "{}", known.text(2));
+    assert!(known.text(3).ends_with("\nhello\n"), "{}", known.text(3));
+    agent.stop().await.unwrap();
 }

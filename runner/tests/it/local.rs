@@ -73,6 +73,15 @@ impl Tree {
     }
 
     async fn run(&self, stages: &str, only: Option<&str>) -> LocalOutcome {
+        self.run_changed(stages, only, |_| ()).await
+    }
+
+    async fn run_changed(
+        &self,
+        stages: &str,
+        only: Option<&str>,
+        change: impl FnOnce(&mut tidegate_pipelines::plan::Plan),
+    ) -> LocalOutcome {
         let text =
             format!("on: push\nstages:\n{}", stages.replace("image", "image: tidegate-test/busybox:1"));
         let git = GitFacts {
@@ -97,16 +106,26 @@ impl Tree {
         };
         let compilation =
             compile(&SourceFile { path: "tidegate.yml", text: &text }, &event, Setting::default());
-        let Some(Compiled::Plan(plan)) = compilation.result else { panic!("{:?}", compilation.diagnostics) };
+        let Some(Compiled::Plan(mut plan)) = compilation.result else {
+            panic!("{:?}", compilation.diagnostics)
+        };
+        change(&mut plan);
         let run = LocalRun {
             plan,
             workspace: self.folder.path().to_owned(),
+            contexts: Arc::new(|_, stages| {
+                let needs = stages
+                    .iter()
+                    .map(|(key, facts)| (key.0.clone(), serde_json::json!({ "outputs": facts.outputs })));
+                BTreeMap::from([("needs".to_owned(), serde_json::Value::Object(needs.collect()))])
+            }),
             only: only.map(str::to_owned),
             event,
             secrets: BTreeMap::from([("WORD".to_owned(), "correct horse".to_owned())]),
             environments: BTreeMap::new(),
             data_dir: self.data.path().to_owned(),
             docker_host: None,
+            actions: Default::default(),
             parallel: 2,
             grace: Duration::from_secs(5),
             sink: self.told.clone(),
@@ -154,6 +173,47 @@ async fn the_tree_as_it_is_goes_through_all_stages_in_order() {
     assert_eq!(tree.told.text("use", 1), format!("made\n7 {}\n", "1".repeat(40)));
     assert!(outcome.results.join("artifacts/make/out.tar.zst").exists());
     assert!(!tree.folder.path().join("out").exists(), "the tree itself is not touched");
+}
+
+#[tokio::test]
+async fn stages_that_fill_in_their_templates_get_their_contexts() {
+    let tree = Tree::new();
+    tree.write("word", "from the tree\n");
+    let stages = "
+  make:
+    checkout: false
+    image
+    run: echo ignored
+  use:
+    needs: [make]
+    checkout: false
+    image
+    run: echo ignored
+";
+    let outcome = tree
+        .run_changed(stages, None, |plan| {
+            for (stage, steps) in plan.stages.iter_mut().zip([
+                serde_json::json!([
+                    { "uses": { "action": "actions/checkout@v4" }, "name": "checkout" },
+                    { "run": { "script": "cat word; echo a=1 >> $GITHUB_OUTPUT", "shell": ["sh"] }, "id": "a", "name": "a" },
+                ]),
+                serde_json::json!([{ "run": { "script": "echo ${{ needs.make.outputs.x }}", "shell": ["sh"] }, "name": "b" }]),
+            ]) {
+                stage.expressions = tidegate_pipelines::plan::Expressions::Lenient;
+                let tidegate_pipelines::plan::Verb::Run(run) = &mut stage.verb else { panic!() };
+                run.steps = serde_json::from_value(steps).unwrap();
+            }
+            plan.stages[0].outputs.insert("x".to_owned(), "${{ steps.a.outputs.a }}".into());
+            plan.stages[1].condition = Some("needs.make.outputs.x == 1".to_owned());
+        })
+        .await;
+    assert_eq!(
+        statuses(&outcome),
+        [("make", StageStatus::Succeeded), ("use", StageStatus::Succeeded)],
+        "{outcome:?}"
+    );
+    assert!(tree.told.text("make", 2).ends_with("from the tree\n"), "{}", tree.told.text("make", 2));
+    assert!(tree.told.text("use", 1).ends_with("\n1\n"), "{}", tree.told.text("use", 1));
 }
 
 #[tokio::test]

@@ -1,12 +1,15 @@
 //! The runner on real parts.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, missing_docs)]
 
+mod actions;
 mod agent;
+mod conformance;
 mod contract;
 mod docker;
 mod faults;
 mod images;
 mod local;
+mod steps;
 mod support;
 mod verbs;
 

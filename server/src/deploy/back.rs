@@ -93,9 +93,12 @@ pub async fn rollback(
     let plan = Plan {
         version: PLAN_VERSION,
         name: source.name.clone(),
+        title: None,
         source: source.source.clone(),
+        event_name: source.event_name.clone(),
         concurrency: None,
         inputs: source.inputs.clone(),
+        calls: source.calls.clone(),
         stages,
     };
     let mut event = made_by.event.clone();
@@ -104,7 +107,9 @@ pub async fn rollback(
     let digest = Sha256::digest(serde_json::to_vec(&plan)?);
     let new = InsertRun {
         repository: made_by.repository_id,
-        pipeline: &plan.name,
+        pipeline: &made_by.pipeline,
+        path: &made_by.path,
+        depth: 0,
         status: RunStatus::Running,
         reason: None,
         event: &event,

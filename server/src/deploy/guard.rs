@@ -25,7 +25,8 @@ enum Found {
 /// Whether a queued stage may be handed out now. `Err(reason)`: it may not, and the guard has put it back or ended
 /// it in this transaction. The run is locked.
 pub async fn claim_guard(tx: &mut Tx, run: &RunRow, stage: &StageRow) -> Result<Result<(), String>, Error> {
-    if !matches!(stage.plan.verb, Verb::Deploy(_)) {
+    // A smoke test changes nothing; what has no environment has no rules.
+    if stage.plan.environment().is_none() || matches!(stage.plan.verb, Verb::Smoke(_)) {
         return Ok(Ok(()));
     }
     let gate = tx.consumed_gate(stage.id).await?;
@@ -54,17 +55,24 @@ pub async fn claim_guard(tx: &mut Tx, run: &RunRow, stage: &StageRow) -> Result<
 
 async fn look(tx: &mut Tx, run: &RunRow, stage: &StageRow, gate: Option<&GateRow>) -> Result<Found, Error> {
     let name = stage.environment.clone().unwrap_or_default();
+    let deploys = matches!(stage.plan.verb, Verb::Deploy(_));
     let Some(environment) = tx.lock_environment(run.repository_id, &name).await? else {
-        return Ok(Found::End(format!("the environment `{name}` is gone")));
+        return Ok(match (stage.plan.expressions.is_strict(), gate) {
+            // Nobody has set it up, so it has no rules.
+            (false, None) => Found::Clear,
+            _ => Found::End(format!("the environment `{name}` is gone")),
+        });
     };
-    if let Some(reason) = schedule::goes_first(&environment.occupants, stage.id, stage.rollback_of.is_some())
+    if deploys
+        && let Some(reason) =
+            schedule::goes_first(&environment.occupants, stage.id, stage.rollback_of.is_some())
     {
         return Ok(Found::Wait(reason));
     }
     if stage.rollback_of.is_some() {
         return Ok(Found::Clear);
     }
-    if let Some(reason) = schedule::overtaken(run.number, &name, environment.current_run) {
+    if deploys && let Some(reason) = schedule::overtaken(run.number, &name, environment.current_run) {
         return Ok(Found::End(reason));
     }
     if let Some(reason) = &environment.frozen_reason {
@@ -82,12 +90,15 @@ async fn look(tx: &mut Tx, run: &RunRow, stage: &StageRow, gate: Option<&GateRow
     if gate.sha != run.sha || Some(&gate.plan_digest) != run.plan_digest.as_ref() {
         return Ok(Found::Void("the approval was for another commit or plan".to_owned()));
     }
+    // Stages may be added to a run, and the run's digest is that of the plan as it was compiled: what binds an approval
+    // to this very stage is the digest of the stage's own plan. Nothing that is added can change that, and a stage that
+    // is replaced takes its gate with it.
+    if gate.stage_digest.as_ref().is_some_and(|approved| *approved != stage.digest()) {
+        return Ok(Found::Void("the approval was for other commands of this stage".to_owned()));
+    }
     let stages = tx.stages(run.id).await?;
     let image = match schedule::resolve(tx, run, &stages, stage).await? {
-        Ok(resolved) => match resolved.verb {
-            Verb::Deploy(deploy) => deploy.image.0,
-            _ => String::new(),
-        },
+        Ok(resolved) => schedule::subject(&resolved.verb, &run.sha),
         Err(error) => return Ok(Found::End(format!("its image cannot be told: {error}"))),
     };
     if gate.image != image {

@@ -9,9 +9,10 @@ use tidegate_protocol::ids::RunId;
 use url::{Url, form_urlencoded};
 
 use super::{
-    messages::{DeploymentMessage, RunMessage},
+    messages::{DeploymentMessage, RunMessage, SkippedMessage},
     words::{self, DESCRIPTION, cut, head},
 };
+use crate::reports::Remark;
 
 /// GitHub takes no more annotations in one request.
 pub const ANNOTATIONS: usize = 50;
@@ -92,9 +93,12 @@ impl FullName {
     }
 }
 
+/// What the names of all marks begin with.
+pub const CONTEXT: &str = "tidegate/";
+
 /// The name that required checks are given on GitHub.
 pub fn context(pipeline: &str) -> String {
-    cut(&format!("tidegate/{pipeline}"), 200)
+    cut(&format!("{CONTEXT}{pipeline}"), 200)
 }
 
 /// Finds the App's installation for a repository.
@@ -111,6 +115,40 @@ pub fn commit_status(repository: &FullName, public_url: &Url, run: &RunMessage) 
         "context": context(&run.pipeline),
     });
     Ok(repository.call(Method::Post, &format!("statuses/{}", commit(&run.sha)?), Some(body)))
+}
+
+/// The commit status of a pipeline that was not started.
+pub fn skipped_status(
+    repository: &FullName,
+    public_url: &Url,
+    skipped: &SkippedMessage,
+) -> Result<Call, String> {
+    let body = json!({
+        "state": "success",
+        "target_url": runs_page(public_url, repository),
+        "description": cut(&words::skipped_line(skipped), DESCRIPTION),
+        "context": context(&skipped.pipeline),
+    });
+    Ok(repository.call(Method::Post, &format!("statuses/{}", commit(&skipped.sha)?), Some(body)))
+}
+
+/// The check run of a pipeline that was not started.
+pub fn skipped_check(
+    repository: &FullName,
+    public_url: &Url,
+    skipped: &SkippedMessage,
+) -> Result<Call, String> {
+    let line = words::skipped_line(skipped);
+    let body = json!({
+        "name": context(&skipped.pipeline),
+        "head_sha": commit(&skipped.sha)?,
+        "external_id": skipped.id,
+        "details_url": runs_page(public_url, repository),
+        "status": "completed",
+        "conclusion": "success",
+        "output": { "title": cut(&line, DESCRIPTION), "summary": head(&line, SUMMARY) },
+    });
+    Ok(repository.call(Method::Post, "check-runs", Some(body)))
 }
 
 /// A new check run, with its first annotations.
@@ -138,9 +176,9 @@ pub fn more_annotations(repository: &FullName, run: &RunMessage, id: u64, there:
 }
 
 /// Looks for a check run that an earlier try may have made: see [`is_check_of`].
-pub fn find_check(repository: &FullName, run: &RunMessage) -> Result<Call, String> {
-    let name = encode(&context(&run.pipeline));
-    let rest = format!("commits/{}/check-runs?check_name={name}&filter=all&per_page=100", commit(&run.sha)?);
+pub fn find_check(repository: &FullName, pipeline: &str, sha: &str) -> Result<Call, String> {
+    let name = encode(&context(pipeline));
+    let rest = format!("commits/{}/check-runs?check_name={name}&filter=all&per_page=100", commit(sha)?);
     Ok(repository.call(Method::Get, &rest, None))
 }
 
@@ -157,7 +195,10 @@ pub fn new_deployment(repository: &FullName, deployment: &DeploymentMessage) -> 
         "auto_merge": false,
         "required_contexts": [],
         "environment": deployment.environment,
-        "description": cut(&format!("run {}: {}", deployment.number, deployment.image), DESCRIPTION),
+        "description": cut(
+            format!("run {}: {}", deployment.number, deployment.image).trim_end_matches(": "),
+            DESCRIPTION,
+        ),
         "payload": { "tidegate": {
             "deployment": deployment.deployment,
             "run": deployment.number,
@@ -234,7 +275,9 @@ fn output(run: &RunMessage) -> Value {
 }
 
 fn annotations(run: &RunMessage, from: usize) -> Option<Value> {
-    let batch: Vec<Value> = run.diagnostics.iter().skip(from).take(ANNOTATIONS).map(annotation).collect();
+    let remarks = run.remarks.iter().filter_map(remark);
+    let all = run.diagnostics.iter().map(annotation).chain(remarks);
+    let batch: Vec<Value> = all.skip(from).take(ANNOTATIONS).collect();
     if batch.is_empty() { None } else { Some(Value::Array(batch)) }
 }
 
@@ -261,12 +304,52 @@ fn annotation(diagnostic: &Diagnostic) -> Value {
     annotation
 }
 
+/// What a step said of a place; none, where it named no file of the repository.
+fn remark(remark: &Remark) -> Option<Value> {
+    let file = remark.file.as_deref()?.trim_start_matches("./");
+    if file.is_empty() || file.starts_with('/') || file.split('/').any(|part| part == "..") {
+        return None;
+    }
+    let line = remark.line.unwrap_or(1);
+    let end_line = remark.end_line.unwrap_or(line).max(line);
+    let level = match remark.level.as_str() {
+        "error" => "failure",
+        "warning" => "warning",
+        _ => "notice",
+    };
+    let mut annotation = json!({
+        "path": file,
+        "start_line": line,
+        "end_line": end_line,
+        "annotation_level": level,
+        "message": head(&remark.message, ANNOTATION),
+    });
+    if let Some(title) = &remark.title {
+        annotation["title"] = json!(cut(title, 255));
+    }
+    if let (true, Some(column)) = (line == end_line, remark.column) {
+        annotation["start_column"] = json!(column);
+        annotation["end_column"] = json!(remark.end_column.unwrap_or(column).max(column));
+    }
+    Some(annotation)
+}
+
 /// The page of a run.
 fn run_page(public_url: &Url, run: RunId) -> Url {
     let mut url = public_url.clone();
     if let Ok(mut path) = url.path_segments_mut() {
         path.pop_if_empty().push("runs").push(&run.to_string());
     }
+    url
+}
+
+/// The page of a repository's runs.
+fn runs_page(public_url: &Url, repository: &FullName) -> Url {
+    let mut url = public_url.clone();
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.pop_if_empty().push("runs");
+    }
+    url.query_pairs_mut().append_pair("repository", &format!("{}/{}", repository.owner, repository.name));
     url
 }
 

@@ -11,6 +11,8 @@ use tidegate_protocol::{
     status::{DeploymentStatus, RunStatus},
 };
 
+use crate::reports::Remark;
+
 /// One thing to tell the forge.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -19,13 +21,15 @@ pub enum Message {
     Run(RunMessage),
     /// Where a deployment is.
     Deployment(DeploymentMessage),
+    /// A pipeline was not started, on purpose: whoever waits for its mark is not to wait for good.
+    Skipped(SkippedMessage),
 }
 
 impl Message {
-    /// The outbox's word for it.
+    /// The outbox's word for it: messages of one word, commit and pipeline are sent in the order they were written.
     pub fn kind(&self) -> &'static str {
         match self {
-            Self::Run(_) => "run",
+            Self::Run(_) | Self::Skipped(_) => "run",
             Self::Deployment(_) => "deployment",
         }
     }
@@ -37,6 +41,7 @@ impl Message {
             Self::Deployment(deployment) => {
                 matches!(deployment.status, DeploymentStatus::Deploying | DeploymentStatus::Verifying)
             }
+            Self::Skipped(_) => false,
         }
     }
 }
@@ -59,6 +64,22 @@ pub struct RunMessage {
     /// The pipeline file's mistakes and warnings.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diagnostics: Vec<Diagnostic>,
+    /// What its steps said of places in files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Remark>,
+}
+
+/// A pipeline that was not started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SkippedMessage {
+    /// What tells this one from all others.
+    pub id: String,
+    /// The pipeline's name, as in [`RunMessage`].
+    pub pipeline: String,
+    /// The commit that is marked.
+    pub sha: String,
+    /// Why it was not started, in one sentence.
+    pub reason: String,
 }
 
 /// Where a deployment is.
@@ -100,6 +121,7 @@ mod tests {
             status: RunStatus::Waiting,
             reason: Some("waits at a gate".to_owned()),
             diagnostics: Vec::new(),
+            remarks: Vec::new(),
         });
         let deployment = Message::Deployment(DeploymentMessage {
             deployment: DeploymentId::new(),
@@ -113,9 +135,17 @@ mod tests {
             status: DeploymentStatus::RolledBack,
             reason: None,
         });
-        for message in [run, deployment] {
+        let skipped = Message::Skipped(SkippedMessage {
+            id: "one".to_owned(),
+            pipeline: "delivery".to_owned(),
+            sha: "a".repeat(40),
+            reason: "none of the changed paths is its".to_owned(),
+        });
+        for (message, kind, lane) in
+            [(run, "run", "run"), (deployment, "deployment", "deployment"), (skipped, "skipped", "run")]
+        {
             let json = serde_json::to_value(&message).unwrap();
-            assert_eq!(json["kind"], message.kind());
+            assert_eq!((json["kind"].as_str(), message.kind()), (Some(kind), lane));
             assert_eq!(serde_json::from_value::<Message>(json).unwrap(), message);
         }
     }

@@ -9,7 +9,7 @@ use tidegate_protocol::ids::RepositoryId;
 use super::{
     calls::{self, Call, FullName},
     github::{Failure, Github},
-    messages::{DeploymentMessage, Message, RunMessage},
+    messages::{DeploymentMessage, Message, RunMessage, SkippedMessage},
 };
 use crate::{app::App, error::Error, store::ForgeObject};
 
@@ -64,7 +64,23 @@ impl Report<'_> {
                 self.send(&call).await.map(drop)
             }
             Message::Deployment(deployment) => self.deployment(deployment).await,
+            Message::Skipped(skipped) if self.github.is_app() => self.skipped_check(skipped).await,
+            Message::Skipped(skipped) => {
+                let call = calls::skipped_status(&self.name, &self.app.config.public_url, skipped)?;
+                self.send(&call).await.map(drop)
+            }
         }
+    }
+
+    async fn skipped_check(&self, skipped: &SkippedMessage) -> Result<(), Untold> {
+        if self.again {
+            let call = calls::find_check(&self.name, &skipped.pipeline, &skipped.sha)?;
+            let is_it = |check: &Value| check["external_id"] == skipped.id.as_str();
+            if self.find(&call, Some("check_runs"), is_it).await?.is_some() {
+                return Ok(());
+            }
+        }
+        self.send(&calls::skipped_check(&self.name, &self.app.config.public_url, skipped)?).await.map(drop)
     }
 
     async fn check(&self, run: &RunMessage) -> Result<(), Untold> {
@@ -76,9 +92,11 @@ impl Report<'_> {
         let known = known.filter(|object| closed || !object.closed).map(|object| object.remote_id);
         let known = match known {
             None if self.again => {
-                self.find(&calls::find_check(&self.name, run)?, Some("check_runs"), |check| {
-                    calls::is_check_of(check, run)
-                })
+                self.find(
+                    &calls::find_check(&self.name, &run.pipeline, &run.sha)?,
+                    Some("check_runs"),
+                    |check| calls::is_check_of(check, run),
+                )
                 .await?
             }
             known => known,

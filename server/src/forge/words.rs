@@ -3,7 +3,7 @@
 use tidegate_pipelines::Diagnostic;
 use tidegate_protocol::status::{DeploymentStatus, RunStatus};
 
-use super::messages::{DeploymentMessage, RunMessage};
+use super::messages::{DeploymentMessage, RunMessage, SkippedMessage};
 
 /// GitHub keeps no longer description of a commit status or a deployment status.
 pub const DESCRIPTION: usize = 140;
@@ -75,6 +75,11 @@ pub fn deployment_line(deployment: &DeploymentMessage) -> String {
     deployment.reason.as_deref().filter(|reason| !reason.trim().is_empty()).unwrap_or(plain).to_owned()
 }
 
+/// What the mark of a pipeline says that was not started.
+pub fn skipped_line(skipped: &SkippedMessage) -> String {
+    format!("skipped: {}", skipped.reason)
+}
+
 /// `3 mistakes in .tidegate/pipeline.yml: line 4: …`; None where there is no mistake.
 fn mistakes(diagnostics: &[Diagnostic]) -> Option<String> {
     let mut errors = diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
@@ -128,6 +133,7 @@ mod tests {
             status,
             reason: None,
             diagnostics,
+            remarks: Vec::new(),
         }
     }
 

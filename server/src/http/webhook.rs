@@ -16,10 +16,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tidegate_protocol::ids::RepositoryId;
+use tidegate_protocol::ids::{DeliveryId, RepositoryId};
 
 use super::{Shared, error::ApiError, extract::Path};
-use crate::{app::App, error::Error, forge::events, hub::Hint, repositories, store::NewDelivery};
+use crate::{app::App, error::Error, forge::events, repositories, store::NewDelivery};
 
 /// What GitHub sends at most.
 const LARGEST: usize = 25 << 20;
@@ -85,18 +85,20 @@ fn verify(secret: &SecretString, headers: &HeaderMap, body: &[u8]) -> Result<(),
     mac.verify_slice(&claimed).map_err(|_| WRONG)
 }
 
-async fn store(app: &App, repository: RepositoryId, headers: &HeaderMap, body: &[u8]) -> Answer {
+async fn store(app: &App, repository: RepositoryId, headers: &HeaderMap, body: &Bytes) -> Answer {
     let event = header(headers, "x-github-event")?;
     let delivery_key = header(headers, "x-github-delivery")?;
     let content_key: [u8; 32] =
         Sha256::new().chain_update(event).chain_update([0]).chain_update(body).finalize().into();
-    let mut tx = app.db.begin().await?;
-    let new = NewDelivery { repository, delivery_key, content_key: &content_key, event, body };
-    let id = tx.insert_delivery(&new).await?;
-    if id.is_some() {
-        tx.notify(Hint::Delivery).await?;
-    }
-    tx.commit().await?;
+    let new = NewDelivery {
+        id: DeliveryId::new(),
+        repository,
+        delivery_key: delivery_key.to_owned(),
+        content_key,
+        event: event.to_owned(),
+        body: body.clone(),
+    };
+    let id = app.intake.store(&app.db, &app.hub, new).await?;
     Ok((
         StatusCode::ACCEPTED,
         Json(match id {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidegate_protocol::{
     ids::{RunnerId, StageId},
     messages::{Claim, Lease, Outcome},
-    status::{AttemptStatus, StageStatus},
+    status::{AttemptStatus, DeploymentStatus, StageStatus},
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -136,6 +136,7 @@ impl Claimer<'_> {
         let detail =
             serde_json::json!({ "attempt": begun.id, "number": begun.number, "runner": self.runner });
         tx.event(run.id, Some(&stage.key), "stage.running", &message, detail).await?;
+        schedule::tell_commands(&mut tx, &run, stage, DeploymentStatus::Deploying, None).await?;
         let lease = prepare::lease(self.app, &mut tx, &run, &stages, stage, begun).await?;
         tx.commit().await?;
         self.app.metrics.leases.inc();

@@ -95,14 +95,15 @@ async fn open_secrets(
             None => Ok(Opened { secrets: Vec::new(), registry_login: None }),
         };
     }
-    let mut names: Vec<String> = stage.secrets.iter().map(|secret| secret.name.clone()).collect();
-    names.extend(credentials.cloned());
-    names.sort();
-    names.dedup();
-    if names.is_empty() {
-        return Ok(Opened { secrets: Vec::new(), registry_login: None });
-    }
-    let values = secrets::open_for_stage(app, tx, run.repository_id, environment, &names).await?;
+    let of = |optional: bool| {
+        let all = stage.secrets.iter().filter(move |secret| secret.optional == optional);
+        all.map(|secret| secret.name.clone())
+    };
+    let wanted = secrets::Wanted {
+        required: of(false).chain(credentials.cloned()).collect(),
+        optional: of(true).collect(),
+    };
+    let values = secrets::open_for_stage(app, tx, run.repository_id, environment, &wanted).await?;
     let mut given = Vec::new();
     for secret in &stage.secrets {
         if secret.optional && !values.contains_key(&secret.name) {

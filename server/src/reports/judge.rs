@@ -76,6 +76,8 @@ fn name(kind: ReportKind) -> &'static str {
         ReportKind::Cobertura => "Cobertura",
         ReportKind::Lcov => "LCOV",
         ReportKind::Sarif => "SARIF",
+        ReportKind::Tap => "TAP",
+        ReportKind::Annotations => "annotations",
     }
 }
 

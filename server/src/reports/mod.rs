@@ -3,12 +3,15 @@
 //! A report was written by whatever ran in a sandbox. Readers are pure, go through it once, keep a bounded number
 //! of items with bounded texts, and bound how deep it may nest. No entity of an XML document is ever expanded.
 
+mod annotations;
 mod coverage;
 mod judge;
 mod junit;
 mod sarif;
+mod tap;
 mod xml;
 
+pub use annotations::{Note, Remark, read as read_annotations};
 pub use judge::{Judged, judge};
 use serde::{Deserialize, Serialize};
 use tidegate_pipelines::plan::ReportKind;
@@ -28,6 +31,8 @@ pub fn parse(kind: ReportKind, bytes: &[u8]) -> Result<Summary, String> {
         ReportKind::Cobertura => coverage::cobertura(bytes),
         ReportKind::Lcov => coverage::lcov(bytes),
         ReportKind::Sarif => sarif::parse(bytes),
+        ReportKind::Tap => tap::parse(bytes),
+        ReportKind::Annotations => read_annotations(bytes).map(|(summary, _)| summary),
     }
 }
 
@@ -80,6 +85,19 @@ pub enum Summary {
         /// The first findings, worst first.
         items: Vec<Finding>,
     },
+    /// What steps said of places in files.
+    Annotations {
+        /// Errors.
+        errors: u64,
+        /// Warnings.
+        warnings: u64,
+        /// Notices.
+        notices: u64,
+        /// Steps that wrote something for the run's page.
+        notes: u64,
+        /// The first ones.
+        items: Vec<Remark>,
+    },
 }
 
 /// A failed test.
@@ -114,8 +132,14 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [ReportKind; 4] =
-        [ReportKind::Junit, ReportKind::Cobertura, ReportKind::Lcov, ReportKind::Sarif];
+    const KINDS: [ReportKind; 6] = [
+        ReportKind::Junit,
+        ReportKind::Cobertura,
+        ReportKind::Lcov,
+        ReportKind::Sarif,
+        ReportKind::Tap,
+        ReportKind::Annotations,
+    ];
     const PIECES: &[&str] = &[
         "<testsuites>",
         "</testsuites>",
@@ -153,6 +177,13 @@ mod tests {
         "<",
         ">",
         "a=",
+        "ok 1 - a\n",
+        "not ok 2 # x\n",
+        "1..9\n",
+        "Bail out!\n",
+        "  ---\n",
+        "  ...\n",
+        "\"annotations\":[",
     ];
 
     /// What can be said of every summary.
@@ -171,6 +202,7 @@ mod tests {
             Summary::Coverage { lines, covered, percent } => {
                 assert!(covered <= lines && (0.0..=100.0).contains(percent));
             }
+            Summary::Annotations { items, .. } => assert!(items.len() <= ITEMS),
             Summary::Findings { error, warning, note, items } => {
                 assert!(items.len() <= ITEMS && items.len() as u64 <= error + warning + note);
                 assert!(

@@ -11,7 +11,7 @@ pub use artifacts::{open_artifact, open_artifact_for_attempt, put_artifact};
 use bytes::Bytes;
 pub use caches::{find_cache, put_cache};
 use futures_util::Stream;
-pub use reports::{judge, put_report};
+pub use reports::{judge, notes, put_report};
 
 use crate::{error::Error, leases::held};
 

@@ -5,7 +5,12 @@ use tidegate_pipelines::plan::{ReportKind, StagePlan};
 use tidegate_protocol::ids::{AttemptId, RunnerId};
 
 use super::held;
-use crate::{app::App, error::Error, reports, store::Tx};
+use crate::{
+    app::App,
+    error::Error,
+    reports::{self, Note},
+    store::Tx,
+};
 
 /// Reports of an attempt.
 const MOST: i64 = 500;
@@ -28,7 +33,11 @@ pub async fn put_report(
     let mut tx = app.db.begin().await?;
     held(app, &mut tx, runner, attempt, epoch, "reports").await?;
     tx.commit().await?;
-    let summary = tokio::task::spawn_blocking(move || reports::parse(kind, &body))
+    let read = move || match kind {
+        ReportKind::Annotations => reports::read_annotations(&body),
+        _ => reports::parse(kind, &body).map(|summary| (summary, Vec::new())),
+    };
+    let (summary, notes) = tokio::task::spawn_blocking(read)
         .await
         .map_err(|_| Error::internal("a report's reader did not end well"))?
         .map_err(Error::Invalid)?;
@@ -37,7 +46,15 @@ pub async fn put_report(
     if !tx.put_report(attempt, kind, path, &summary, MOST).await? {
         return Err(Error::Invalid(format!("an attempt has at most {MOST} reports")));
     }
+    if kind == ReportKind::Annotations {
+        tx.put_notes(attempt, &notes).await?;
+    }
     tx.commit().await
+}
+
+/// What the steps of an attempt wrote for the run's page, Markdown.
+pub async fn notes(app: &App, attempt: AttemptId) -> Result<Vec<Note>, Error> {
+    app.db.notes(attempt).await
 }
 
 /// Judges the reports of an attempt by its plan's thresholds; some: what fails it, in one sentence.

@@ -16,7 +16,7 @@ use crate::{
     actor::{Actor, Role},
     app::App,
     error::Error,
-    repositories, schedule,
+    schedule,
     store::{RunRow, StageRow, Tx},
 };
 
@@ -64,16 +64,24 @@ async fn whole(app: &App, id: RunId, actor: &Actor) -> Result<RunId, Error> {
     let Some(text) = app.db.source_text(id).await? else {
         return Err(Error::Refused("a rollback is not run again: ask the environment to go back".to_owned()));
     };
-    let path = match &run.plan {
-        Some(plan) => plan.source.path.clone(),
-        None => repositories::get(app, run.repository_id).await?.pipeline_path,
-    };
     let mut event = run.event.clone();
     event.actor.clone_from(&actor.username);
-    let new = NewRun { repository: run.repository_id, event, path, text, delivery: None, rerun_of: Some(id) };
+    event.payload = app.db.begin().await?.payload(id).await?;
+    let new = NewRun {
+        repository: run.repository_id,
+        event,
+        path: run.path,
+        text,
+        delivery: None,
+        rerun_of: Some(id),
+        depth: run.depth,
+        skip: None,
+    };
     match super::create(app, new).await? {
         Created::Run(run) | Created::Existing(run) => Ok(run),
-        Created::NotTriggered(reason) => Err(Error::Refused(reason)),
+        Created::NotTriggered(reason) | Created::Skipped(reason) | Created::Later(reason) => {
+            Err(Error::Refused(reason))
+        }
     }
 }
 

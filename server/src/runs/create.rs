@@ -1,13 +1,13 @@
 //! A new run: compiles the pipeline file for the event, and stores run, stages and the first decision in one
 //! transaction. A file with mistakes makes a run too, `invalid`, so that people see what is wrong with it.
 //!
-//! The same delivery makes no second run of a pipeline: a unique index says so, whoever comes first.
+//! The same delivery makes no second run of a file: a unique index says so, whoever comes first.
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tidegate_pipelines::{
-    Compiled, Diagnostic, Setting, Severity, SourceFile, compile,
-    event::Event,
+    Compiled, Diagnostic, Severity,
+    event::{Event, EventKind},
     plan::{Concurrency, Plan},
 };
 use tidegate_protocol::{
@@ -15,9 +15,11 @@ use tidegate_protocol::{
     status::RunStatus,
 };
 
+use super::setting::{Compiling, compiling};
 use crate::{
     app::App,
     error::Error,
+    forge::messages::SkippedMessage,
     schedule,
     store::{InsertRun, Tx},
 };
@@ -33,10 +35,14 @@ pub struct NewRun {
     pub path: String,
     /// The pipeline file at the event's commit.
     pub text: String,
-    /// The delivery it came by; the same delivery makes no second run.
+    /// The delivery it came by; the same delivery makes no second run of the file.
     pub delivery: Option<DeliveryId>,
     /// The run it repeats.
     pub rerun_of: Option<RunId>,
+    /// How many ends of other runs lie before its start.
+    pub depth: i32,
+    /// Why it is not to be started although the event asks for it, in one sentence.
+    pub skip: Option<String>,
 }
 
 /// What came of a [`NewRun`].
@@ -46,18 +52,35 @@ pub enum Created {
     Run(RunId),
     /// The file does not ask for a run on this event, and why.
     NotTriggered(String),
+    /// It asks for one but for what changed, or was told not to: its mark at the forge says so.
+    Skipped(String),
     /// The delivery made this run before.
     Existing(RunId),
+    /// Something that it names cannot be read just now, and why.
+    Later(String),
 }
 
 /// Compiles the file and makes the run.
 pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
-    let file = SourceFile { path: &new.path, text: &new.text };
-    let compilation = compile(&file, &new.event, Setting::default());
-    let plan = match compilation.result {
-        Some(Compiled::NotTriggered { reason, .. }) => return Ok(Created::NotTriggered(reason)),
-        Some(Compiled::Plan(plan)) => Some(plan),
-        None => None,
+    let Compiling { compilation, owed } = match compiling(app, &new).await? {
+        Ok(compiling) => compiling,
+        Err(reason) => return Ok(Created::Later(reason)),
+    };
+    let plan = match (compilation.result, &new.skip) {
+        (Some(Compiled::NotTriggered { reason, .. }), _) => {
+            return match owed {
+                Some(pipeline) => skipped(app, &new, pipeline, reason).await,
+                None => Ok(Created::NotTriggered(reason)),
+            };
+        }
+        (Some(Compiled::Plan(plan)), Some(reason)) => {
+            return skipped(app, &new, plan.name, reason.clone()).await;
+        }
+        (Some(Compiled::Plan(plan)), None) => Some(plan),
+        (None, _) if !is_asked(&new) => {
+            return Ok(Created::NotTriggered(mistakes(&new.path, &compilation.diagnostics)));
+        }
+        (None, _) => None,
     };
     let name = plan.as_ref().map_or_else(|| stem(&new.path), |plan| plan.name.clone());
     let created = insert(app, &new, &name, plan.as_ref(), &compilation.diagnostics).await?;
@@ -70,6 +93,39 @@ pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
     Ok(created)
 }
 
+/// Whether a file with mistakes asks for this event, as far as can be told. Comments and labels are many: a file that
+/// does not even name them has no run that shows its mistakes each time.
+fn is_asked(new: &NewRun) -> bool {
+    let rare = matches!(
+        new.event.kind,
+        EventKind::Release | EventKind::Dispatch | EventKind::Upstream | EventKind::Forge
+    );
+    new.rerun_of.is_some()
+        || !rare
+        || new.event.name.as_ref().is_some_and(|name| new.text.contains(name.as_str()))
+}
+
+/// Tells the forge that the pipeline is not started, unless it has a mark at this commit already.
+async fn skipped(app: &App, new: &NewRun, pipeline: String, reason: String) -> Result<Created, Error> {
+    let sha = &new.event.git.sha;
+    let mut tx = app.db.begin().await?;
+    // Whoever makes a run of it meanwhile does so before or after; its own mark is the later one then.
+    tx.lock_repository(new.repository).await?;
+    if let Some(delivery) = new.delivery
+        && !tx.has_run_at(new.repository, &pipeline, sha).await?
+    {
+        let message = SkippedMessage {
+            id: format!("{delivery} {} {}", new.event.kind.as_str(), new.path),
+            pipeline,
+            sha: sha.clone(),
+            reason: reason.clone(),
+        };
+        schedule::tell_skipped(&mut tx, new.repository, message).await?;
+    }
+    tx.commit().await?;
+    Ok(Created::Skipped(reason))
+}
+
 async fn insert(
     app: &App,
     new: &NewRun,
@@ -78,7 +134,7 @@ async fn insert(
     diagnostics: &[Diagnostic],
 ) -> Result<Created, Error> {
     let mut tx = app.db.begin().await?;
-    if let Some(run) = existing(&mut tx, new, name).await? {
+    if let Some(run) = existing(&mut tx, new).await? {
         return Ok(Created::Existing(run));
     }
     let group = plan.and_then(|plan| plan.concurrency.as_ref()).map(|concurrency| concurrency.group.as_str());
@@ -93,6 +149,8 @@ async fn insert(
     let row = InsertRun {
         repository: new.repository,
         pipeline: name,
+        path: &new.path,
+        depth: new.depth,
         status,
         reason: reason.as_deref(),
         event: &new.event,
@@ -109,7 +167,7 @@ async fn insert(
         // Somebody else was faster with the same delivery; that one's transaction is through.
         drop(tx);
         let mut tx = app.db.begin().await?;
-        let run = existing(&mut tx, new, name).await?;
+        let run = existing(&mut tx, new).await?;
         return run
             .map(Created::Existing)
             .ok_or_else(|| Error::internal("a duplicate run is nowhere to be found"));
@@ -130,9 +188,9 @@ async fn insert(
     Ok(Created::Run(id))
 }
 
-async fn existing(tx: &mut Tx, new: &NewRun, name: &str) -> Result<Option<RunId>, Error> {
+async fn existing(tx: &mut Tx, new: &NewRun) -> Result<Option<RunId>, Error> {
     match new.delivery.filter(|_| new.rerun_of.is_none()) {
-        Some(delivery) => tx.run_of_delivery(delivery, name).await,
+        Some(delivery) => tx.run_of_delivery(delivery, &new.path, new.event.kind).await,
         None => Ok(None),
     }
 }

@@ -2,8 +2,15 @@
 
 mod control;
 mod create;
+mod ended;
+mod manual;
 mod read;
+mod setting;
+mod skip;
 
 pub use control::{Scope, cancel, rerun, settle_unknown};
 pub use create::{Created, NewRun, create};
+pub use ended::told as end_told;
+pub use manual::{Manual, pipelines, start};
 pub use read::{detail, events, last_event, list};
+pub use skip::asked as asks_for_nothing;

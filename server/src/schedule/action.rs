@@ -40,6 +40,13 @@ pub enum Action {
         /// The gate that is used up by it.
         gate: Option<GateId>,
     },
+    /// The stage joins the queue of its concurrency group.
+    EnterGroup {
+        /// Which.
+        stage: StageId,
+        /// The group.
+        group: String,
+    },
     /// People are asked.
     OpenGate {
         /// Which.
@@ -73,13 +80,15 @@ pub enum Action {
         stage: StageId,
         /// Its environment, once known, so that the run is looked at again.
         environment: Option<String>,
-        /// What for.
+        /// What for; the end of a sentence about it.
         reason: String,
     },
     /// The stage's runner is asked to stop it.
     Stop {
         /// Which.
         stage: StageId,
+        /// Why, where that is not plain from the run.
+        reason: Option<String>,
     },
     /// A deployment moves on.
     MoveDeployment {

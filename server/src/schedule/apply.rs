@@ -40,6 +40,7 @@ pub async fn apply(tx: &mut Tx, run: &RunRow, stages: &[StageRow], action: &Acti
             tx.event(run.id, Some(&stage.key), "stage.queued", &message, json!({})).await?;
             tx.notify(Hint::StageQueued).await
         }
+        Action::EnterGroup { stage, group } => tx.enter_group(*stage, group).await,
         Action::OpenGate { stage, environment, name, image, required } => {
             let stage = find(stages, *stage)?;
             let new = NewGate {
@@ -48,6 +49,7 @@ pub async fn apply(tx: &mut Tx, run: &RunRow, stages: &[StageRow], action: &Acti
                 environment: *environment,
                 sha: &run.sha,
                 plan_digest: run.plan_digest.as_deref().unwrap_or_default(),
+                stage_digest: &stage.digest(),
                 image,
             };
             let gate = tx.open_gate(&new).await?;
@@ -86,11 +88,8 @@ pub async fn apply(tx: &mut Tx, run: &RunRow, stages: &[StageRow], action: &Acti
             let message = format!("{} {reason}", stage.key);
             tx.event(run.id, Some(&stage.key), "stage.held", &message, json!({})).await
         }
-        Action::Stop { stage } => {
-            let stage = find(stages, *stage)?;
-            tx.set_stage_cancel(stage.id, true).await?;
-            let message = format!("{} is asked to stop", stage.key);
-            tx.event(run.id, Some(&stage.key), "stage.stopping", &message, json!({})).await
+        Action::Stop { stage, reason } => {
+            ask_to_stop(tx, run, find(stages, *stage)?, reason.as_deref()).await
         }
         Action::MoveDeployment { deployment, from, to, reason } => {
             move_deployment(tx, run, stages, *deployment, *from, *to, reason.as_deref()).await
@@ -106,6 +105,24 @@ fn find(stages: &[StageRow], id: StageId) -> Result<&StageRow, Error> {
         .ok_or_else(|| Error::internal(format!("a decision names stage {id}, which is not the run's")))
 }
 
+/// Asks the runner of a stage to stop it. A reason stays with the stage, and is why it ended.
+pub(crate) async fn ask_to_stop(
+    tx: &mut Tx,
+    run: &RunRow,
+    stage: &StageRow,
+    reason: Option<&str>,
+) -> Result<(), Error> {
+    tx.set_stage_cancel(stage.id, true).await?;
+    let message = match reason {
+        Some(reason) => {
+            tx.set_stage_reason(stage.id, Some(reason)).await?;
+            format!("{} is asked to stop: {reason}", stage.key)
+        }
+        None => format!("{} is asked to stop", stage.key),
+    };
+    tx.event(run.id, Some(&stage.key), "stage.stopping", &message, json!({})).await
+}
+
 /// Ends a stage. A gate that it still had is void.
 pub(crate) async fn end_stage(
     tx: &mut Tx,
@@ -117,6 +134,13 @@ pub(crate) async fn end_stage(
     tx.move_stage(stage.id, stage.status, to, reason).await?;
     if stage.status == StageStatus::Gated {
         tx.void_gates(stage.id, reason.unwrap_or("its stage ended")).await?;
+    }
+    if stage.status == StageStatus::Running {
+        let went = match to {
+            StageStatus::Succeeded => DeploymentStatus::Succeeded,
+            _ => DeploymentStatus::Failed,
+        };
+        super::tell::commands(tx, run, stage, went, reason).await?;
     }
     let message = match reason {
         Some(reason) => format!("{} {to}: {reason}", stage.key),
@@ -132,6 +156,9 @@ async fn move_run(tx: &mut Tx, run: &RunRow, to: RunStatus, reason: Option<&str>
         None => format!("the run is {to}"),
     };
     tx.event(run.id, None, &format!("run.{to}"), &message, json!({})).await?;
+    if to.is_final() {
+        super::tell::pipelines(tx, run).await?;
+    }
     super::tell::run(tx, run, to, reason, &[]).await
 }
 

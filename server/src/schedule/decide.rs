@@ -7,7 +7,7 @@
 use tidegate_pipelines::{
     Patterns,
     event::{EventKind, GitFacts},
-    plan::{Template, Verb},
+    plan::{Concurrency, Template, Verb},
     render_template,
 };
 use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
@@ -15,7 +15,8 @@ use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
 use super::{
     action::Action,
     deployments,
-    facts::{Facts, GateFacts, StageFacts, Surroundings, goes_first},
+    facts::{Facts, GateFacts, GroupTurn, StageFacts, Surroundings, goes_first},
+    matrix::{self, Places},
     needs::{Turn, turn},
 };
 
@@ -31,19 +32,21 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
         };
     }
     let mut actions = deployments::follow(facts);
+    let mut places = Places::of(facts);
     for stage in &facts.stages {
         // What puts something back is finished even when the run is cancelled, unless that is all that the run does.
         let stoppable = stage.rollback_of.is_none() || facts.base.event.kind == EventKind::Rollback;
-        let action = match &facts.cancel_requested {
-            Some(by) if stoppable => stop(stage, by),
+        let action = match (&facts.cancel_requested, matrix::failed_fast(facts, stage)) {
+            (Some(by), _) if stoppable => stop(stage, format!("cancelled by {by}"), false),
+            (_, Some(reason)) => stop(stage, reason, true),
             _ => match stage.status {
                 StageStatus::Blocked => match turn(facts, stage) {
                     Turn::NotYet => None,
                     Turn::Never(reason) => Some(end(stage, StageStatus::Skipped, reason)),
                     Turn::Broken(reason) => Some(end(stage, StageStatus::Failed, reason)),
-                    Turn::Come => go(facts, stage),
+                    Turn::Come => in_its_place(facts, stage, &mut places),
                 },
-                StageStatus::Gated => go(facts, stage),
+                StageStatus::Gated => in_its_place(facts, stage, &mut places),
                 _ => None,
             },
         };
@@ -52,16 +55,50 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
     if actions.is_empty() { conclude(facts) } else { actions }
 }
 
+/// As [`go`], but a stage is queued only while its matrix has a place, and when its turn in its concurrency group has
+/// come. It joins the group no sooner: what waits for a person or a place is in nobody's way.
+fn in_its_place<'a>(facts: &Facts, stage: &'a StageFacts, places: &mut Places<'a>) -> Option<Action> {
+    let action = go(facts, stage)?;
+    let Action::Queue { environment, .. } = &action else { return Some(action) };
+    if let Some(reason) = places.full(stage) {
+        return held(stage, environment.clone(), reason);
+    }
+    let concurrency = stage.plan.concurrency.as_ref().filter(|_| stage.rollback_of.is_none());
+    if let Some(concurrency) = concurrency {
+        match &stage.turn {
+            Some(GroupTurn::First) => {}
+            Some(GroupTurn::After(reason)) => return held(stage, environment.clone(), reason.clone()),
+            None => return Some(enter(facts, stage, concurrency, environment.as_deref())),
+        }
+    }
+    places.take(stage);
+    Some(action)
+}
+
+/// The stage's concurrency group is told now: it may depend on what came before.
+fn enter(facts: &Facts, stage: &StageFacts, concurrency: &Concurrency, environment: Option<&str>) -> Action {
+    let template = Template(concurrency.group.clone());
+    match render_template(&template, Some(&stage.plan), &facts.context(environment)) {
+        Ok(group) => Action::EnterGroup { stage: stage.id, group },
+        Err(error) => {
+            end(stage, StageStatus::Failed, format!("its concurrency group cannot be told: {error}"))
+        }
+    }
+}
+
 fn end(stage: &StageFacts, to: StageStatus, reason: String) -> Action {
     Action::End { stage: stage.id, to, reason }
 }
 
-fn stop(stage: &StageFacts, by: &str) -> Option<Action> {
+/// `tell`: a stage that is at work says why it is to stop.
+fn stop(stage: &StageFacts, reason: String, tell: bool) -> Option<Action> {
     match stage.status {
         StageStatus::Blocked | StageStatus::Gated | StageStatus::Queued => {
-            Some(end(stage, StageStatus::Cancelled, format!("cancelled by {by}")))
+            Some(end(stage, StageStatus::Cancelled, reason))
         }
-        StageStatus::Running if !stage.cancel_requested => Some(Action::Stop { stage: stage.id }),
+        StageStatus::Running if !stage.cancel_requested => {
+            Some(Action::Stop { stage: stage.id, reason: tell.then_some(reason) })
+        }
         _ => None,
     }
 }
@@ -75,7 +112,15 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
             return Some(end(stage, StageStatus::Failed, format!("its environment cannot be told: {error}")));
         }
     };
+    let lenient = !stage.plan.expressions.is_strict();
+    if lenient && name.trim().is_empty() {
+        return Some(queue(facts, stage, None, None));
+    }
     let Some(environment) = facts.environments.get(&name) else {
+        if lenient {
+            // As in Actions: an environment that nobody has set up has no rules, and no secrets either.
+            return Some(queue(facts, stage, Some(name), None));
+        }
         return Some(end(
             stage,
             StageStatus::Failed,
@@ -85,16 +130,20 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
             ),
         ));
     };
-    let Verb::Deploy(deploy) = &stage.plan.verb else { return Some(queue(facts, stage, Some(name), None)) };
+    if matches!(stage.plan.verb, Verb::Smoke(_)) {
+        return Some(queue(facts, stage, Some(name), None));
+    }
     if stage.rollback_of.is_some() {
         return Some(match hold(stage, environment) {
-            Some(reason) => return held(stage, &name, reason),
+            Some(reason) => return held(stage, Some(name), reason),
             None => queue(facts, stage, Some(name), None),
         });
     }
-    if let Some(reason) = not_from_here(&facts.base.git, &name, &environment.branches)
-        .or_else(|| overtaken(facts.number, &name, environment.current_run))
-    {
+    let overtaken = || match &stage.plan.verb {
+        Verb::Deploy(_) => overtaken(facts.number, &name, environment.current_run),
+        _ => None,
+    };
+    if let Some(reason) = not_from_here(&facts.base.git, &name, &environment.branches).or_else(overtaken) {
         return Some(end(stage, StageStatus::Failed, reason));
     }
     let needs_gate = environment.required_approvals > 0 || environment.wait_seconds > 0;
@@ -104,11 +153,20 @@ fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
         (_, Some(gate)) if gate.status != GateStatus::Voided => {
             at_gate(facts, stage, name, environment, gate)
         }
-        (true, _) => Some(open_gate(facts, stage, name, environment, &deploy.image)),
+        (true, _) => Some(open_gate(facts, stage, name, environment)),
         (false, _) => match hold(stage, environment) {
-            Some(reason) => held(stage, &name, reason),
+            Some(reason) => held(stage, Some(name), reason),
             None => Some(queue(facts, stage, Some(name), None)),
         },
+    }
+}
+
+/// What an approval is for, given the stage with its image literal: the image that is deployed, or, for commands that
+/// deploy by themselves, the commit that they are taken from.
+pub(crate) fn subject(verb: &Verb, sha: &str) -> String {
+    match verb {
+        Verb::Deploy(deploy) => deploy.image.0.clone(),
+        _ => format!("commit {sha}"),
     }
 }
 
@@ -131,14 +189,14 @@ pub(crate) fn overtaken(number: i64, name: &str, current_run: Option<i64>) -> Op
     ))
 }
 
-fn open_gate(
-    facts: &Facts,
-    stage: &StageFacts,
-    name: String,
-    environment: &Surroundings,
-    image: &Template,
-) -> Action {
-    match render_template(image, Some(&stage.plan), &facts.context(Some(&name))) {
+fn open_gate(facts: &Facts, stage: &StageFacts, name: String, environment: &Surroundings) -> Action {
+    let image = match &stage.plan.verb {
+        Verb::Deploy(deploy) => {
+            render_template(&deploy.image, Some(&stage.plan), &facts.context(Some(&name)))
+        }
+        verb => Ok(subject(verb, &facts.base.git.sha)),
+    };
+    match image {
         Ok(image) => Action::OpenGate {
             stage: stage.id,
             environment: environment.id,
@@ -166,31 +224,37 @@ fn at_gate(
         GateStatus::Open if gate.required == 0 && gate.ready => {
             Some(Action::PassGate { gate: gate.id, stage: stage.id })
         }
-        GateStatus::Open if gate.required == 0 => held(stage, &name, "waits for its timer".to_owned()),
+        GateStatus::Open if gate.required == 0 => held(stage, Some(name), "waits for its timer".to_owned()),
         GateStatus::Open => {
-            held(stage, &name, format!("waits for approval: {} of {}", gate.approvals, gate.required))
+            held(stage, Some(name), format!("waits for approval: {} of {}", gate.approvals, gate.required))
         }
-        GateStatus::Approved if !gate.ready => held(stage, &name, "approved; waits for its timer".to_owned()),
+        GateStatus::Approved if !gate.ready => {
+            held(stage, Some(name), "approved; waits for its timer".to_owned())
+        }
         GateStatus::Approved => match hold(stage, environment) {
-            Some(reason) => held(stage, &name, format!("approved; {reason}")),
+            Some(reason) => held(stage, Some(name), format!("approved; {reason}")),
             None => Some(queue(facts, stage, Some(name), Some(gate))),
         },
         GateStatus::Voided => None,
     }
 }
 
-/// What keeps a deployment from an environment just now.
+/// What keeps a deployment from an environment just now. Commands that deploy by themselves change nothing that is
+/// recorded there, so they do not take turns.
 fn hold(stage: &StageFacts, environment: &Surroundings) -> Option<String> {
     if let Some(reason) = environment.frozen.as_ref().filter(|_| stage.rollback_of.is_none()) {
         return Some(format!("the environment is frozen: {reason}"));
+    }
+    if !matches!(stage.plan.verb, Verb::Deploy(_)) {
+        return None;
     }
     goes_first(&environment.occupants, stage.id, stage.rollback_of.is_some())
 }
 
 /// Says so, once.
-fn held(stage: &StageFacts, environment: &str, reason: String) -> Option<Action> {
+fn held(stage: &StageFacts, environment: Option<String>, reason: String) -> Option<Action> {
     let known = stage.reason.as_deref() == Some(&reason);
-    (!known).then(|| Action::Hold { stage: stage.id, environment: Some(environment.to_owned()), reason })
+    (!known).then_some(Action::Hold { stage: stage.id, environment, reason })
 }
 
 fn queue(facts: &Facts, stage: &StageFacts, environment: Option<String>, gate: Option<&GateFacts>) -> Action {

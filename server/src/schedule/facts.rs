@@ -57,6 +57,17 @@ pub struct StageFacts {
     pub cancel_requested: bool,
     /// Its newest gate.
     pub gate: Option<GateFacts>,
+    /// Its place in its concurrency group, once it has one.
+    pub turn: Option<GroupTurn>,
+}
+
+/// A stage's place in its concurrency group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GroupTurn {
+    /// It may go.
+    First,
+    /// Another goes first; the end of a sentence about it.
+    After(String),
 }
 
 impl StageFacts {

@@ -1,11 +1,14 @@
 //! Reads the facts that a decision is made from, under the run's lock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_pipelines::{Context, plan::Plan};
-use tidegate_protocol::status::RunStatus;
+use tidegate_protocol::{
+    ids::StageId,
+    status::{RunStatus, StageStatus},
+};
 
-use super::facts::{DeploymentFacts, Facts, GateFacts, StageFacts, Surroundings};
+use super::facts::{DeploymentFacts, Facts, GateFacts, GroupTurn, StageFacts, Surroundings};
 use crate::{
     error::Error,
     store::{DeploymentRow, EnvironmentRow, GateRow, RunRow, StageRow, Tx},
@@ -23,7 +26,11 @@ pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Fa
     };
     let mut gates: BTreeMap<_, GateRow> =
         tx.newest_gates(run.id).await?.into_iter().map(|gate| (gate.stage_id, gate)).collect();
-    let stages = stages.iter().map(|row| stage_facts(row, gates.remove(&row.id))).collect::<Vec<_>>();
+    let mut turns = group_turns(tx, run, stages).await?;
+    let stages = stages
+        .iter()
+        .map(|row| stage_facts(row, gates.remove(&row.id), turns.remove(&row.id)))
+        .collect::<Vec<_>>();
     // Most runs never look at an environment: what costs queries is asked only where it matters.
     let deploys = stages.iter().any(|stage| stage.plan.environment().is_some());
     let environments = if deploys { tx.environments_of(run.repository_id).await? } else { Vec::new() };
@@ -54,7 +61,37 @@ pub fn base_context(run: &RunRow) -> Result<Context, Error> {
     Ok(Context::new(plan_of(run)?, &run.event))
 }
 
-fn stage_facts(row: &StageRow, gate: Option<GateRow>) -> StageFacts {
+/// The places of stages that wait in a concurrency group. Decisions about a group are made one after the other: its lock
+/// is held until the end of the transaction. Names are locked in their order, so that two do not wait for each other.
+async fn group_turns(
+    tx: &mut Tx,
+    run: &RunRow,
+    stages: &[StageRow],
+) -> Result<BTreeMap<StageId, GroupTurn>, Error> {
+    let waits = |stage: &&StageRow| matches!(stage.status, StageStatus::Blocked | StageStatus::Gated);
+    let waiting = stages.iter().filter(waits);
+    let groups: BTreeSet<&str> = waiting.filter_map(|stage| stage.concurrency_group.as_deref()).collect();
+    let mut turns = BTreeMap::new();
+    for group in groups {
+        tx.lock_group(run.repository_id, &format!("stages of {group}")).await?;
+        let queue = tx.group_queue(run.repository_id, group).await?;
+        let working = queue.iter().find(|member| member.at_work);
+        for (at, member) in queue.iter().enumerate().filter(|(_, member)| !member.at_work) {
+            let before = working.or_else(|| queue.first().filter(|_| at > 0));
+            let turn = match before {
+                None => GroupTurn::First,
+                Some(other) => GroupTurn::After(format!(
+                    "waits for `{}` of run {}, which goes first in the concurrency group {group}",
+                    other.key, other.run_number
+                )),
+            };
+            turns.insert(member.stage, turn);
+        }
+    }
+    Ok(turns)
+}
+
+fn stage_facts(row: &StageRow, gate: Option<GateRow>, turn: Option<GroupTurn>) -> StageFacts {
     StageFacts {
         id: row.id,
         plan: row.plan.clone(),
@@ -63,6 +100,7 @@ fn stage_facts(row: &StageRow, gate: Option<GateRow>) -> StageFacts {
         outputs: row.outputs.clone(),
         rollback_of: row.rollback_of,
         cancel_requested: row.cancel_requested,
+        turn,
         gate: gate.map(|gate| GateFacts {
             id: gate.id,
             status: gate.status,

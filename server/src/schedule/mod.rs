@@ -13,6 +13,7 @@ mod decide;
 mod deployments;
 mod facts;
 mod gather;
+mod matrix;
 mod needs;
 mod retry;
 #[cfg(test)]
@@ -22,13 +23,15 @@ mod tell;
 use std::collections::BTreeMap;
 
 pub(crate) use apply::end_stage;
-pub(crate) use decide::{not_from_here, overtaken};
+pub(crate) use decide::{not_from_here, overtaken, subject};
 pub(crate) use facts::goes_first;
 pub use gather::plan_of;
 pub use retry::AttemptEnd;
 use retry::Next;
 use serde_json::json;
-pub(crate) use tell::{deployment as tell_deployment, run as tell_run};
+pub(crate) use tell::{
+    commands as tell_commands, deployment as tell_deployment, run as tell_run, skipped as tell_skipped,
+};
 use tidegate_pipelines::{
     Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage,
     plan::{StageKey, StagePlan},
@@ -64,6 +67,21 @@ pub async fn advance(tx: &mut Tx, id: RunId) -> Result<(), Error> {
         }
     }
     Err(Error::internal(format!("the decision about run {id} does not come to an end")))
+}
+
+/// Stops one stage: what waits ends now, what is at work is asked to stop. What ended or was asked already is left as it
+/// is. The run is locked.
+pub async fn stop_stage(tx: &mut Tx, run: &RunRow, stage: &StageRow, reason: &str) -> Result<(), Error> {
+    match stage.status {
+        StageStatus::Blocked | StageStatus::Gated | StageStatus::Queued => {
+            apply::end_stage(tx, run, stage, StageStatus::Cancelled, Some(reason)).await?;
+        }
+        StageStatus::Running if !stage.cancel_requested => {
+            apply::ask_to_stop(tx, run, stage, Some(reason)).await?
+        }
+        _ => return Ok(()),
+    }
+    advance(tx, run.id).await
 }
 
 /// What the templates and conditions of a stage see: the event, inputs, stages that ended, its environment.
@@ -116,6 +134,10 @@ pub async fn attempt_ended(
     end.number -= stage.attempts_before;
     let stopping = stage.cancel_requested || (run.cancel_requested.is_some() && stage.rollback_of.is_none());
     let lost = end.status == AttemptStatus::Lost;
+    if stage.cancel_requested && stage.reason.is_some() {
+        // Why it was asked to stop says more than that it did.
+        end.reason.clone_from(&stage.reason);
+    }
     match retry::after(&stage.plan, &end, stopping) {
         Next::Again { wait, reason } => {
             tx.move_stage(stage.id, stage.status, StageStatus::Queued, Some(&reason)).await?;

@@ -8,7 +8,7 @@ use serde_json::json;
 use tidegate_pipelines::{
     Compiled, Context, Setting, SourceFile, compile,
     event::{Event, EventKind, GitFacts},
-    plan::{Plan, Verb},
+    plan::{Plan, StagePlan, Strategy, Verb},
 };
 use tidegate_protocol::{
     ids::{DeploymentId, EnvironmentId, GateId, StageId},
@@ -19,7 +19,7 @@ use tidegate_protocol::{
 use super::{
     action::Action,
     decide::decide,
-    facts::{DeploymentFacts, Facts, GateFacts, StageFacts, Surroundings},
+    facts::{DeploymentFacts, Facts, GateFacts, GroupTurn, StageFacts, Surroundings},
     retry::{AttemptEnd, Next, after},
 };
 use crate::store::{Occupant, Occupation};
@@ -74,6 +74,7 @@ impl World {
             rollback_of: None,
             cancel_requested: false,
             gate: None,
+            turn: None,
         });
         let production = Surroundings {
             id: EnvironmentId::new(),
@@ -116,7 +117,7 @@ impl World {
         for _ in 0..100 {
             let actions = decide(&self.facts);
             if actions.is_empty() {
-                return;
+                return self.check_matrix();
             }
             for action in actions {
                 self.carry_out(action);
@@ -162,6 +163,7 @@ impl World {
                 stage.status = StageStatus::Queued;
                 stage.reason = None;
             }
+            Action::EnterGroup { stage, .. } => self.stage(stage).turn = Some(GroupTurn::First),
             Action::OpenGate { stage, required, .. } => {
                 let stage = self.stage(stage);
                 stage.status = StageStatus::Gated;
@@ -184,7 +186,10 @@ impl World {
                 self.stage(stage).gate.as_mut().unwrap().status = GateStatus::Expired
             }
             Action::Hold { stage, reason, .. } => self.stage(stage).reason = Some(reason),
-            Action::Stop { stage } => self.stage(stage).cancel_requested = true,
+            Action::Stop { stage, .. } => {
+                assert_eq!(self.stage(stage).status, StageStatus::Running);
+                self.stage(stage).cancel_requested = true;
+            }
             Action::MoveDeployment { deployment, from, to, .. } => {
                 let one = self.facts.deployments.iter_mut().find(|one| one.id == deployment).unwrap();
                 assert_eq!(one.status, from);
@@ -229,6 +234,25 @@ impl World {
             .collect::<Vec<_>>();
         assert!(occupants.len() <= 1, "two deployments at a time");
         self.facts.environments.get_mut("production").unwrap().occupants = occupants;
+    }
+
+    /// Of a matrix no more are queued or running than may, and nothing goes on after a failure that stops the others.
+    fn check_matrix(&self) {
+        let members: Vec<_> =
+            self.facts.stages.iter().filter(|stage| stage.plan.strategy.is_some()).collect();
+        let Some(Strategy { max_parallel, fail_fast, .. }) =
+            members.first().and_then(|stage| stage.plan.strategy.clone())
+        else {
+            return;
+        };
+        let at_work =
+            |stage: &&&StageFacts| matches!(stage.status, StageStatus::Queued | StageStatus::Running);
+        let working: Vec<_> = members.iter().filter(at_work).collect();
+        assert!(max_parallel.is_none_or(|most| working.len() <= most as usize), "too many at once");
+        if fail_fast && members.iter().any(|stage| stage.status == StageStatus::Failed) {
+            let on = members.iter().find(|stage| !stage.status.is_final() && !stage.cancel_requested);
+            assert!(on.is_none(), "{:?} goes on", on.map(|stage| (stage.key(), stage.status)));
+        }
     }
 
     /// A runner takes a queued stage, as the claim and its guard do.
@@ -323,6 +347,16 @@ fn pipeline(edges: &[(usize, usize)], retries: u32) -> Plan {
     plan(&json!({ "name": "p", "on": { "push": { "branches": ["main"] } }, "stages": stages }).to_string())
 }
 
+/// Makes the first stages those of one matrix.
+fn put_into_matrix(plan: &mut Plan, size: usize, max_parallel: Option<u32>, fail_fast: bool) {
+    let run = |stage: &&mut StagePlan| matches!(stage.verb, Verb::Run(_));
+    for (index, stage) in (0..).zip(plan.stages.iter_mut().filter(run).take(size)) {
+        stage.name = "matrix".to_owned();
+        let total = u32::try_from(size).unwrap();
+        stage.strategy = Some(Strategy { index, total, fail_fast, max_parallel });
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
@@ -332,9 +366,14 @@ proptest! {
         retries in 1u32..4,
         approvals in 0i32..2,
         has_previous: bool,
+        matrix in proptest::option::of((2usize..8, proptest::option::of(1u32..4), any::<bool>())),
         choices in proptest::collection::vec(any::<u8>(), 120),
     ) {
-        let mut world = World::new(&pipeline(&edges, retries), approvals, has_previous);
+        let mut plan = pipeline(&edges, retries);
+        if let Some((size, max_parallel, fail_fast)) = matrix {
+            put_into_matrix(&mut plan, size, max_parallel, fail_fast);
+        }
+        let mut world = World::new(&plan, approvals, has_previous);
         let mut cancelled = false;
         for choice in choices.iter().cycle().take(2000) {
             world.settle();
@@ -436,4 +475,40 @@ fn a_frozen_environment_holds_deployments_and_shows_why() {
     let deploy = world.facts.stages.iter().find(|stage| stage.plan.name == "deploy-one").unwrap();
     assert_eq!(deploy.status, StageStatus::Blocked);
     assert!(deploy.reason.as_deref().unwrap().contains("frozen: stocktaking"));
+}
+
+#[test]
+fn stages_of_a_matrix_wait_for_each_other_and_say_so() {
+    let mut plan = pipeline(&[], 1);
+    put_into_matrix(&mut plan, 4, Some(2), true);
+    let mut world = World::new(&plan, 0, false);
+    world.settle();
+    let ids = world.run_stages();
+    let of = |world: &World, index: usize| {
+        let stage = world.facts.stages.iter().find(|stage| stage.id == ids[index]).unwrap();
+        (stage.id, stage.status, stage.reason.clone().unwrap_or_default())
+    };
+    assert_eq!(of(&world, 1).1, StageStatus::Queued);
+    assert_eq!(
+        (of(&world, 2).1, of(&world, 2).2.as_str()),
+        (StageStatus::Blocked, "waits: 2 of 2 of its matrix are at work")
+    );
+    world.take(of(&world, 0).0);
+    world.take(of(&world, 1).0);
+    world.end(of(&world, 0).0, AttemptStatus::Succeeded);
+    world.settle();
+    assert_eq!((of(&world, 2).1, of(&world, 3).1), (StageStatus::Queued, StageStatus::Blocked));
+    // One fails: what waits is cancelled, what is at work is asked to stop.
+    world.end(of(&world, 1).0, AttemptStatus::Failed);
+    world.take(of(&world, 2).0);
+    world.settle();
+    assert!(world.stage(ids[2]).cancel_requested);
+    let (_, status, reason) = of(&world, 3);
+    assert_eq!(
+        (status, reason.as_str()),
+        (StageStatus::Cancelled, "`s1` of its matrix failed, which stops the others")
+    );
+    world.end(of(&world, 2).0, AttemptStatus::Cancelled);
+    world.settle();
+    assert_eq!(of(&world, 2).1, StageStatus::Cancelled);
 }

@@ -77,6 +77,15 @@ pub async fn list(app: &App, repository: RepositoryId) -> Result<Vec<SecretName>
     app.db.secret_names(repository).await
 }
 
+/// The secrets that a stage names.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Those that it cannot begin without.
+    pub required: Vec<String>,
+    /// Those that it does without where there are none.
+    pub optional: Vec<String>,
+}
+
 /// Opens the secrets that a stage names, for its lease: the environment's own before the repository's, those
 /// before everybody's. Refused with one sentence that names all that are missing or do not open.
 pub async fn open_for_stage(
@@ -84,21 +93,23 @@ pub async fn open_for_stage(
     tx: &mut Tx,
     repository: RepositoryId,
     environment: Option<&str>,
-    names: &[String],
+    wanted: &Wanted,
 ) -> Result<BTreeMap<String, SecretString>, Error> {
+    let names: Vec<String> = wanted.required.iter().chain(&wanted.optional).cloned().collect();
     if names.is_empty() {
         return Ok(BTreeMap::new());
     }
     let mut opened = BTreeMap::new();
     let mut broken = Vec::new();
-    for row in tx.secrets_in_reach(repository, environment, names).await? {
+    for row in tx.secrets_in_reach(repository, environment, &names).await? {
         let value = with_place(&row, |place| app.keys.open(place, &row.sealed));
         match value.as_ref().map(|value| std::str::from_utf8(value)) {
             Ok(Ok(value)) => drop(opened.insert(row.name, SecretString::from(value))),
             _ => broken.push(row.name),
         }
     }
-    let mut missing: Vec<&str> = names
+    let mut missing: Vec<&str> = wanted
+        .required
         .iter()
         .map(String::as_str)
         .filter(|name| !opened.contains_key(*name) && !broken.iter().any(|row| row == name))

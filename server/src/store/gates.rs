@@ -46,6 +46,9 @@ pub struct GateRow {
     /// The plan that an approval is for.
     #[serde(deserialize_with = "bytes_as_hex::deserialize")]
     pub plan_digest: Vec<u8>,
+    /// The stage's own plan that an approval is for; none: a server of the version before opened it.
+    #[serde(deserialize_with = "bytes_as_hex::option::deserialize")]
+    pub stage_digest: Option<Vec<u8>>,
     /// The image that an approval is for.
     pub image: String,
     /// How many people must approve.
@@ -88,13 +91,15 @@ pub struct NewGate<'a> {
     pub sha: &'a str,
     /// The plan that an approval is for.
     pub plan_digest: &'a [u8],
+    /// The stage's own plan that an approval is for.
+    pub stage_digest: &'a [u8],
     /// The image that an approval is for.
     pub image: &'a str,
 }
 
 const SELECT: &str =
     "select to_json(q) from (select g.id, g.run_id, g.stage_id, g.environment_id, g.status, g.reason,
-    g.sha, g.plan_digest, g.image, g.required_approvals, g.consumed_at, g.ready_at <= now() as ready,
+    g.sha, g.plan_digest, g.stage_digest, g.image, g.required_approvals, g.consumed_at, g.ready_at <= now() as ready,
     g.expires_at <= now() as overdue,
     (select count(*) from decisions d where d.gate_id = g.id and d.verdict = 'approve') as approvals
     from gates g";
@@ -148,8 +153,8 @@ impl Tx {
         let id = GateId::new();
         sqlx::query(
             "insert into gates (id, run_id, stage_id, environment_id, sha, plan_digest, image, required_approvals,
-                ready_at, expires_at)
-             select $1, $2, $3, e.id, $5, $6, $7, e.required_approvals, now() + make_interval(secs => e.wait_seconds),
+                stage_digest, ready_at, expires_at)
+             select $1, $2, $3, e.id, $5, $6, $7, e.required_approvals, $8, now() + make_interval(secs => e.wait_seconds),
                 now() + make_interval(secs => e.gate_expires_seconds + e.wait_seconds)
              from environments e where e.id = $4",
         )
@@ -160,6 +165,7 @@ impl Tx {
         .bind(new.sha)
         .bind(new.plan_digest)
         .bind(new.image)
+        .bind(new.stage_digest)
         .execute(&mut *self.inner)
         .await?;
         Ok(id)

@@ -124,7 +124,7 @@ impl Tx {
                      then now() - make_interval(secs => coalesce($6, 0) / 1000.0) end,
                 case when $4 not in ('pending', 'running') then now() end)
              on conflict (attempt_id, index) do update set
-                name = case when steps.name = '' then excluded.name else steps.name end,
+                name = case when excluded.name = '' then steps.name else excluded.name end,
                 status = excluded.status,
                 exit_code = coalesce(steps.exit_code, excluded.exit_code),
                 duration_ms = coalesce(steps.duration_ms, excluded.duration_ms),

@@ -50,6 +50,7 @@ mod sessions;
 mod stages;
 mod tokens;
 mod users;
+mod variables;
 pub mod views;
 
 pub use artifacts::BlobRef;
@@ -66,9 +67,9 @@ pub use read::{GateFacts, GateFilter};
 pub use repositories::RepositoryRow;
 pub use runners::{Waiting, WaitingStage};
 pub use runs::{InsertRun, RunRow};
-pub use schedules::DueSchedule;
+pub use schedules::{DueSchedule, FileSchedule};
 pub use secrets::SealedSecret;
-pub use stages::StageRow;
+pub use stages::{GroupMember, StageRow, Superseded};
 
 /// The channel that hints are sent on.
 const CHANNEL: &str = "tidegate";

@@ -125,10 +125,12 @@ impl Tx {
 
     /// Nothing of this owner's repositories is sent for so long: the forge limits the rate.
     pub async fn pause_outgoing(&mut self, owner: &str, wait: Duration) -> Result<(), Error> {
+        // In one order: two that pause the same owner must not wait for each other.
         sqlx::query(
             "update outbox set not_before = greatest(not_before, now() + make_interval(secs => $2))
-             where state = 'waiting' and repository_id in
-                 (select id from repositories where lower(split_part(full_name, '/', 1)) = lower($1))",
+             where id in (select o.id from outbox o where o.state = 'waiting' and o.repository_id in
+                     (select id from repositories where lower(split_part(full_name, '/', 1)) = lower($1))
+                 order by o.id for update)",
         )
         .bind(owner)
         .bind(wait.as_secs_f64())

@@ -10,7 +10,8 @@ use crate::error::Error;
 macro_rules! repository {
     ($rest:literal) => {
         concat!(
-            "select to_json(q) from (select id, full_name, forge, clone_url, default_branch, pipeline_path, created_at
+            "select to_json(q) from (select id, full_name, forge, clone_url, default_branch, pipeline_path, pipelines,
+                 created_at
              from repositories r ",
             $rest,
             ") q"
@@ -65,14 +66,28 @@ impl Db {
     }
 }
 
+impl Db {
+    /// Whether a pipeline file of the default branch may name an event: yes, too, while nobody has looked.
+    pub async fn may_name_event(&self, id: RepositoryId, name: &str) -> Result<bool, Error> {
+        let named: Option<bool> = sqlx::query_scalar(
+            "select coalesce($2 = any(named_events), true) from repositories where id = $1",
+        )
+        .bind(id.0)
+        .bind(name)
+        .fetch_optional(&self.pool)
+        .await?;
+        named.ok_or(Error::NotFound("repository"))
+    }
+}
+
 impl Tx {
     /// Adds a repository.
     pub async fn insert_repository(&mut self, row: &RepositoryRow<'_>) -> Result<(), Error> {
         let new = row.public;
         sqlx::query(
-            "insert into repositories (id, full_name, forge, clone_url, default_branch, pipeline_path,
+            "insert into repositories (id, full_name, forge, clone_url, default_branch, pipeline_path, pipelines,
                                        webhook_secret_sealed, clone_token_sealed)
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(new.id.0)
         .bind(&new.full_name)
@@ -80,6 +95,7 @@ impl Tx {
         .bind(&new.clone_url)
         .bind(&new.default_branch)
         .bind(&new.pipeline_path)
+        .bind(&new.pipelines)
         .bind(row.webhook_secret)
         .bind(row.clone_token)
         .execute(&mut *self.inner)
@@ -111,18 +127,30 @@ impl Tx {
         clone_token: Option<Option<&[u8]>>,
     ) -> Result<(), Error> {
         sqlx::query(
-            "update repositories set clone_url = $2, default_branch = $3, pipeline_path = $4,
-                 clone_token_sealed = case when $5 then $6 else clone_token_sealed end
+            "update repositories set clone_url = $2, default_branch = $3, pipeline_path = $4, pipelines = $5,
+                 named_events = null,
+                 clone_token_sealed = case when $6 then $7 else clone_token_sealed end
              where id = $1",
         )
         .bind(changed.id.0)
         .bind(&changed.clone_url)
         .bind(&changed.default_branch)
         .bind(&changed.pipeline_path)
+        .bind(&changed.pipelines)
         .bind(clone_token.is_some())
         .bind(clone_token.flatten())
         .execute(&mut *self.inner)
         .await?;
+        Ok(())
+    }
+
+    /// Notes which events the pipeline files of the default branch name.
+    pub async fn set_named_events(&mut self, id: RepositoryId, names: &[&str]) -> Result<(), Error> {
+        sqlx::query("update repositories set named_events = $2 where id = $1")
+            .bind(id.0)
+            .bind(names)
+            .execute(&mut *self.inner)
+            .await?;
         Ok(())
     }
 

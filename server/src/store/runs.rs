@@ -2,8 +2,13 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::Value;
 use sqlx::types::Json;
-use tidegate_pipelines::{Diagnostic, event::Event, plan::Plan};
+use tidegate_pipelines::{
+    Diagnostic,
+    event::{Event, EventKind},
+    plan::Plan,
+};
 use tidegate_protocol::{
     ids::{DeliveryId, RepositoryId, RunId},
     status::RunStatus,
@@ -23,11 +28,15 @@ pub struct RunRow {
     pub number: i64,
     /// The pipeline's name.
     pub pipeline: String,
+    /// Path of its pipeline file.
+    pub path: String,
+    /// How many ends of other runs lie before its start.
+    pub depth: i32,
     /// Where it is.
     pub status: RunStatus,
     /// Why it is there.
     pub reason: Option<String>,
-    /// What started it.
+    /// What started it, without the payload: [`Tx::payload`].
     pub event: Event,
     /// The commit.
     pub sha: String,
@@ -63,8 +72,13 @@ pub struct RunRow {
 pub struct InsertRun<'a> {
     /// Its repository.
     pub repository: RepositoryId,
-    /// The pipeline's name.
+    /// The pipeline's name. Where another file's pipeline has a run of this name at the same commit, the path is added:
+    /// marks at the forge go by commit and name.
     pub pipeline: &'a str,
+    /// Path of the pipeline file.
+    pub path: &'a str,
+    /// How many ends of other runs lie before its start.
+    pub depth: i32,
     /// `pending`, `running` or `invalid`.
     pub status: RunStatus,
     /// Why.
@@ -90,7 +104,7 @@ pub struct InsertRun<'a> {
 }
 
 const COLUMNS: &str =
-    "id, repository_id, number, pipeline, status, reason, event, sha, reference, title, actor, plan,
+    "id, repository_id, number, pipeline, path, depth, status, reason, event, sha, reference, title, actor, plan,
     plan_digest, concurrency_group, rerun_of, trusted, cancel_requested, created_at, started_at, finished_at";
 
 impl Db {
@@ -114,12 +128,13 @@ impl Db {
         text.ok_or(Error::NotFound("run"))
     }
 
-    /// Runs that time or other runs may move on: those with a stage that waits for its environment or its gate,
-    /// and those that wait for their concurrency group.
+    /// Runs that time or other runs may move on: those with a stage that waits for its environment, its gate or its
+    /// concurrency group, and those that wait for their own concurrency group.
     pub async fn runs_that_wait(&self, limit: i64) -> Result<Vec<RunId>, Error> {
         let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
             "select r.id from runs r where r.finished_at is null and (r.status = 'pending' or exists (
-                select from stages s where s.run_id = r.id and s.environment is not null
+                select from stages s where s.run_id = r.id
+                and (s.environment is not null or s.concurrency_group is not null)
                 and s.status in ('blocked', 'gated')))
              order by r.id limit $1",
         )
@@ -164,7 +179,7 @@ impl Tx {
         Ok(row.map(unwrap))
     }
 
-    /// Adds a run with the next number of its repository. None: its delivery made one of this pipeline before.
+    /// Adds a run with the next number of its repository. None: its delivery made one of this file before.
     pub async fn insert_run(&mut self, new: &InsertRun<'_>) -> Result<Option<RunId>, Error> {
         let id = RunId::new();
         let number: Option<i64> = sqlx::query_scalar(
@@ -176,12 +191,16 @@ impl Tx {
         .await?;
         let number = number.ok_or(Error::NotFound("repository"))?;
         let title = new.event.git.message.lines().next().unwrap_or_default();
+        let mut event = serde_json::to_value(new.event)?;
+        let payload = event.as_object_mut().and_then(|event| event.remove("payload"));
         let inserted = sqlx::query(
             "insert into runs (id, repository_id, number, pipeline, status, reason, event, event_kind, sha, reference,
                 title, actor, plan, plan_digest, source_text, diagnostics, concurrency_group, rerun_of, delivery_id,
-                trusted, started_at, finished_at)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13::text::json, $14, $15, $16, $17, $18, $19, $20,
-                case when $5 = 'running' then now() end, case when $5 = 'invalid' then now() end)",
+                trusted, path, depth, payload, started_at, finished_at)
+             values ($1, $2, $3, case when exists (select from runs o where o.repository_id = $2 and o.sha = $9
+                        and o.pipeline = $4 and o.path <> $21) then $4 || ' (' || $21 || ')' else $4 end,
+                $5, $6, $7, $8, $9, $10, $11, $12, $13::text::json, $14, $15, $16, $17, $18, $19, $20, $21, $22,
+                $23::text::json, case when $5 = 'running' then now() end, case when $5 = 'invalid' then now() end)",
         )
         .bind(id.0)
         .bind(new.repository.0)
@@ -189,7 +208,7 @@ impl Tx {
         .bind(new.pipeline)
         .bind(new.status.as_str())
         .bind(new.reason)
-        .bind(Json(new.event))
+        .bind(Json(event))
         .bind(new.event.kind.as_str())
         .bind(&new.event.git.sha)
         .bind(&new.event.git.reference)
@@ -203,6 +222,9 @@ impl Tx {
         .bind(new.rerun_of.map(|id| id.0))
         .bind(new.delivery.map(|id| id.0))
         .bind(new.event.trusted)
+        .bind(new.path)
+        .bind(new.depth)
+        .bind(payload.map(|payload| payload.to_string()))
         .execute(&mut *self.inner)
         .await;
         match inserted {
@@ -212,20 +234,58 @@ impl Tx {
         }
     }
 
-    /// The run that a delivery made, if it did.
+    /// The run that a delivery made of a file, for a kind of event, if it did.
     pub async fn run_of_delivery(
         &mut self,
         delivery: DeliveryId,
-        pipeline: &str,
+        path: &str,
+        kind: EventKind,
     ) -> Result<Option<RunId>, Error> {
         let id: Option<uuid::Uuid> = sqlx::query_scalar(
-            "select id from runs where delivery_id = $1 and pipeline = $2 and rerun_of is null",
+            "select id from runs where delivery_id = $1 and path = $2 and event_kind = $3 and rerun_of is null",
         )
         .bind(delivery.0)
-        .bind(pipeline)
+        .bind(path)
+        .bind(kind.as_str())
         .fetch_optional(&mut *self.inner)
         .await?;
         Ok(id.map(RunId))
+    }
+
+    /// Whether a pipeline of this name has a run at a commit.
+    pub async fn has_run_at(
+        &mut self,
+        repository: RepositoryId,
+        pipeline: &str,
+        sha: &str,
+    ) -> Result<bool, Error> {
+        Ok(sqlx::query_scalar(
+            "select exists (select from runs where repository_id = $1 and pipeline = $2 and sha = $3)",
+        )
+        .bind(repository.0)
+        .bind(pipeline)
+        .bind(sha)
+        .fetch_one(&mut *self.inner)
+        .await?)
+    }
+
+    /// What is wrong with the pipeline file of a run.
+    pub async fn diagnostics(&mut self, id: RunId) -> Result<Vec<Diagnostic>, Error> {
+        let found: Option<Json<Vec<Diagnostic>>> =
+            sqlx::query_scalar("select diagnostics from runs where id = $1")
+                .bind(id.0)
+                .fetch_optional(&mut *self.inner)
+                .await?;
+        Ok(found.map(unwrap).unwrap_or_default())
+    }
+
+    /// All that the forge said about the event of a run.
+    pub async fn payload(&mut self, id: RunId) -> Result<Option<Value>, Error> {
+        let text: Option<Option<String>> = sqlx::query_scalar("select payload::text from runs where id = $1")
+            .bind(id.0)
+            .fetch_optional(&mut *self.inner)
+            .await?;
+        Ok(text.flatten().map(|text| serde_json::from_str(&text)).transpose()?)
     }
 
     /// Moves a run on. One row, or the caller's view was old: [`Error::Refused`].

@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use tidegate_pipelines::plan::{StageKey, StagePlan};
 use tidegate_protocol::{
-    ids::{DeploymentId, RunId, RunnerId, StageId},
+    ids::{DeploymentId, RepositoryId, RunId, RunnerId, StageId},
     status::StageStatus,
 };
 
@@ -45,6 +46,8 @@ pub struct StageRow {
     pub pinned_runner: Option<RunnerId>,
     /// The environment, once known.
     pub environment: Option<String>,
+    /// Its concurrency group, once its turn has come.
+    pub concurrency_group: Option<String>,
     /// Its outputs.
     pub outputs: BTreeMap<String, String>,
     /// The deployment that it undoes.
@@ -61,9 +64,44 @@ pub struct StageRow {
     pub finished_at: Option<Timestamp>,
 }
 
+/// A stage in the queue of a concurrency group.
+#[derive(Debug, Clone, Deserialize)]
+pub struct GroupMember {
+    /// The stage.
+    pub stage: StageId,
+    /// Its key.
+    pub key: StageKey,
+    /// Its run's number.
+    pub run_number: i64,
+    /// It is queued, or with a runner.
+    pub at_work: bool,
+}
+
+/// A stage that a newer one of its concurrency group takes the place of.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Superseded {
+    /// The older one.
+    pub stage: StageId,
+    /// Its run.
+    pub run: RunId,
+    /// The newer one's key.
+    pub by: StageKey,
+    /// The newer one's run's number.
+    pub by_run: i64,
+}
+
+impl StageRow {
+    /// SHA-256 of its plan's JSON: what an approval is for.
+    pub fn digest(&self) -> Vec<u8> {
+        // What was read from JSON can be written as JSON.
+        let json = serde_json::to_vec(&self.plan).unwrap_or_default();
+        Sha256::digest(json).to_vec()
+    }
+}
+
 const COLUMNS: &str =
     "id, run_id, key, position, plan, verb, status, reason, epoch, attempts, attempts_before, labels, pinned_runner,
-    environment, outputs, rollback_of, cancel_requested, not_before, queued_at, started_at, finished_at";
+    environment, concurrency_group, outputs, rollback_of, cancel_requested, not_before, queued_at, started_at, finished_at";
 
 impl Db {
     /// The run of a stage.
@@ -73,6 +111,27 @@ impl Db {
             .fetch_optional(&self.pool)
             .await?;
         run.map(RunId).ok_or(Error::NotFound("stage"))
+    }
+}
+
+impl Db {
+    /// Stages that a newer one of their concurrency group takes the place of, and that were not told yet.
+    pub async fn superseded_stages(&self, limit: i64) -> Result<Vec<Superseded>, Error> {
+        let rows: Vec<Json<Superseded>> = sqlx::query_scalar(
+            "select to_json(q) from (select distinct on (o.id) o.id as stage, o.run_id as run, n.key as by,
+                 m.number as by_run
+             from stages n join runs m on m.id = n.run_id
+             join stages o on o.concurrency_group = n.concurrency_group and o.finished_at is null
+                 and (o.group_since, o.id) < (n.group_since, n.id) and not o.cancel_requested
+             join runs p on p.id = o.run_id and p.repository_id = m.repository_id
+             where n.concurrency_group is not null and n.finished_at is null
+               and n.plan->'concurrency'->>'cancel_superseded' = 'true'
+             order by o.id, n.group_since desc limit $1) q",
+        )
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(rows.into_iter().map(unwrap).collect())
     }
 }
 
@@ -137,6 +196,8 @@ impl Tx {
             "update stages set status = $3, reason = $4,
                 queued_at = case when $3 = 'queued' then now() else queued_at end,
                 attempts_before = case when $3 = 'blocked' then attempts else attempts_before end,
+                concurrency_group = case when $3 = 'blocked' then null else concurrency_group end,
+                group_since = case when $3 = 'blocked' then null else group_since end,
                 started_at = case when $3 = 'running' then coalesce(started_at, now())
                                   when $3 = 'blocked' then null else started_at end,
                 finished_at = case when $5 then now() end
@@ -191,6 +252,38 @@ impl Tx {
             .execute(&mut *self.inner)
             .await?;
         Ok(())
+    }
+
+    /// A stage joins the queue of its concurrency group, at its end. By the clock, not the transaction's time.
+    pub async fn enter_group(&mut self, id: StageId, group: &str) -> Result<(), Error> {
+        sqlx::query(
+            "update stages set concurrency_group = $2, group_since = clock_timestamp() where id = $1",
+        )
+        .bind(id.0)
+        .bind(group)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
+    /// The stages of a concurrency group that have not ended, in the order in which they joined.
+    pub async fn group_queue(
+        &mut self,
+        repository: RepositoryId,
+        group: &str,
+    ) -> Result<Vec<GroupMember>, Error> {
+        let rows: Vec<Json<GroupMember>> = sqlx::query_scalar(
+            "select to_json(q) from (select s.id as stage, s.key, r.number as run_number,
+                 s.status in ('queued', 'running') as at_work
+             from stages s join runs r on r.id = s.run_id
+             where r.repository_id = $1 and s.concurrency_group = $2 and s.finished_at is null
+             order by s.group_since, s.id) q",
+        )
+        .bind(repository.0)
+        .bind(group)
+        .fetch_all(&mut *self.inner)
+        .await?;
+        Ok(rows.into_iter().map(unwrap).collect())
     }
 
     /// A stage's outputs.

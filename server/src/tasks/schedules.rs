@@ -1,4 +1,4 @@
-//! Runs that time starts: for each schedule that is due, a run of the default branch's newest commit.
+//! Runs that time starts: for each schedule that is due, a run of its file at the default branch's newest commit.
 //!
 //! A schedule is moved to its next time before anything else, in the transaction that locks it, so however many
 //! servers there are, one of them makes the run. Times that were missed while nobody looked make one run, not many.
@@ -13,7 +13,8 @@ use tidegate_pipelines::event::{Event, EventKind, GitFacts};
 use crate::{
     app::App,
     error::Error,
-    git::{self, GitError},
+    forge::events,
+    git::{self, GitError, Place},
     repositories::{self, next_occurrence},
     runs::{self, Created, NewRun},
     store::{DueSchedule, views::Repository},
@@ -38,11 +39,11 @@ pub async fn once(app: &App) -> Result<bool, Error> {
         Err(Error::NotFound(_)) => return Ok(true),
         Err(error) => return Err(error),
     };
-    match start(app, &repository).await {
+    match start(app, &repository, &due).await {
         Ok(Created::Run(run) | Created::Existing(run)) => {
             tracing::info!(%run, repository = repository.full_name, cron = due.cron, "a schedule made a run");
         }
-        Ok(Created::NotTriggered(reason)) => {
+        Ok(Created::NotTriggered(reason) | Created::Skipped(reason)) => {
             tracing::info!(
                 repository = repository.full_name,
                 cron = due.cron,
@@ -58,7 +59,7 @@ pub async fn once(app: &App) -> Result<bool, Error> {
                 "a schedule made no run"
             );
         }
-        Err(GitError::Away(reason)) => {
+        Ok(Created::Later(reason)) | Err(GitError::Away(reason)) => {
             tracing::warn!(
                 repository = repository.full_name,
                 cron = due.cron,
@@ -87,47 +88,38 @@ async fn again(app: &App, due: &DueSchedule) -> Result<(), Error> {
     tx.commit().await
 }
 
-/// Makes a run of the default branch as it is now.
-async fn start(app: &App, repository: &Repository) -> Result<Created, GitError> {
-    let reference = format!("refs/heads/{}", repository.default_branch);
-    let wanted =
-        git::Wanted { reference: &reference, sha: None, path: &repository.pipeline_path, base: None };
+/// Makes a run of the schedule's file on the default branch as it is now.
+async fn start(app: &App, repository: &Repository, due: &DueSchedule) -> Result<Created, GitError> {
+    let git = events::tip_of_default(repository);
+    let path = if due.path.is_empty() { &repository.pipeline_path } else { &due.path };
+    let places = [Place::File(path.clone())];
+    let wanted = git::Wanted { reference: &git.reference, sha: None, places: &places, base: None };
     let source = git::read(app, repository, wanted).await?;
-    let Some(text) = source.text else {
-        return Ok(Created::NotTriggered(format!(
-            "there is no {} on {}",
-            repository.pipeline_path, repository.default_branch
-        )));
+    let Some(file) = source.files.into_iter().next() else {
+        let why = source.refused.into_iter().next();
+        let why = why.unwrap_or_else(|| format!("there is no {path} on {}", repository.default_branch));
+        return Ok(Created::NotTriggered(why));
     };
     let event = Event {
         kind: EventKind::Schedule,
-        repository: repository.full_name.clone(),
-        default_branch: repository.default_branch.clone(),
         git: GitFacts {
             sha: source.commit.sha,
-            reference,
-            branch: Some(repository.default_branch.clone()),
-            tag: None,
-            before: None,
             message: source.commit.message,
             author: source.commit.author,
+            ..git
         },
-        actor: ACTOR.to_owned(),
-        changed_paths: None,
-        inputs: Default::default(),
-        pull_request: None,
-        name: None,
-        activity: None,
-        payload: None,
-        trusted: true,
+        payload: Some(serde_json::json!({ "schedule": due.cron })),
+        ..events::plain("schedule", ACTOR.to_owned(), repository)
     };
     let new = NewRun {
         repository: repository.id,
         event,
-        path: repository.pipeline_path.clone(),
-        text,
+        path: file.path,
+        text: file.text,
         delivery: None,
         rerun_of: None,
+        depth: 0,
+        skip: None,
     };
     Ok(runs::create(app, new).await?)
 }

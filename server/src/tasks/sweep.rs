@@ -9,7 +9,7 @@
 use std::time::Duration;
 
 use tidegate_protocol::{
-    ids::{AttemptId, RunId},
+    ids::{AttemptId, RunId, StageId},
     status::AttemptStatus,
 };
 
@@ -28,6 +28,7 @@ const TAKEABLE: &str = "waits for a runner";
 /// Looks at everything once. False: nothing was to be done.
 pub async fn once(app: &App) -> Result<bool, Error> {
     let lost = lost_attempts(app).await?;
+    superseded_stages(app).await?;
     waiting_runs(app).await?;
     let explained = explain_waiting(app).await?;
     offline_runners(app).await?;
@@ -83,6 +84,28 @@ async fn waiting_runs(app: &App) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Stages that a newer one of their concurrency group takes the place of are stopped. Each in a transaction of its own:
+/// it belongs to another run than the newer one, which waits for its end.
+async fn superseded_stages(app: &App) -> Result<(), Error> {
+    for one in app.db.superseded_stages(100).await? {
+        let reason = format!("`{}` of run {}, which is newer, takes its place", one.by, one.by_run);
+        match supersede(app, one.run, one.stage, &reason).await {
+            Ok(()) => {}
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => tracing::error!(stage = %one.stage, ?error, "a stage could not be superseded"),
+        }
+    }
+    Ok(())
+}
+
+async fn supersede(app: &App, run: RunId, stage: StageId, reason: &str) -> Result<(), Error> {
+    let mut tx = app.db.begin().await?;
+    let run = tx.lock_run(run).await?;
+    let stage = tx.stage(stage).await?;
+    schedule::stop_stage(&mut tx, &run, &stage, reason).await?;
+    tx.commit().await
 }
 
 async fn advance(app: &App, run: RunId) -> Result<(), Error> {

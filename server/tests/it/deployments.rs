@@ -45,7 +45,7 @@ fn image(lease: &Lease) -> String {
 /// Lets a lease run out and the sweep see it.
 async fn lose(site: &Site, lease: &Lease) {
     expire(&site.world, lease.attempt, Duration::from_secs(60)).await;
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
 }
 
 async fn stage(site: &Site, run: RunId, key: &str) -> StageId {
@@ -182,10 +182,10 @@ async fn two_runs_do_not_meet_in_one_environment(pool: PgPool) {
     assert_eq!(status(&site.world, second, "deploy").await, "gated");
     assert_eq!(reason(&site.world, second, "deploy").await.unwrap(), "run 1 is at work there");
     site.end(&lease, Outcome::Succeeded).await;
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     site.carry_out(first, "check", Outcome::Succeeded).await;
     assert!(claim(&site.world, site.runner, &[LABEL]).await.is_none(), "nobody looked again yet");
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     let facts = site.take(second, "deploy").await.deployment.unwrap();
     assert_eq!(facts.previous_image.as_deref(), Some(ONE));
 }
@@ -202,7 +202,7 @@ async fn the_way_back_goes_before_what_was_ready_earlier(pool: PgPool) {
     assert_eq!(status(&site.world, second, "deploy").await, "gated");
     site.end(&back, Outcome::Succeeded).await;
     site.carry_out(first, "rollback: check", Outcome::Succeeded).await;
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     site.carry_out(second, "deploy", Outcome::Succeeded).await;
     site.carry_out(second, "check", Outcome::Succeeded).await;
     assert_eq!(site.current().await.as_deref(), Some(TWO), "the newer one stays");
@@ -289,7 +289,7 @@ async fn nothing_is_deployed_over_what_nobody_knows_the_end_of(pool: PgPool) {
     let id = stage(&site, run, "deploy").await;
     runs::settle_unknown(&site.world.app, id, true, &site.world.admin).await.unwrap();
     site.carry_out(run, "check", Outcome::Succeeded).await;
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     let facts = site.take(next, "deploy").await.deployment.unwrap();
     assert_eq!(facts.previous_image.as_deref(), Some(TWO));
 }

@@ -19,7 +19,8 @@ use tidegate_protocol::{
 use tidegate_server::{
     app::App,
     config::{GithubAuth, GithubConfig},
-    forge::messages::{DeploymentMessage, Message, RunMessage},
+    forge::messages::{DeploymentMessage, Message, RunMessage, SkippedMessage},
+    reports::Remark,
     store::Db,
     tasks::outbox,
 };
@@ -115,6 +116,7 @@ fn run(id: RunId, status: RunStatus) -> RunMessage {
         status,
         reason: None,
         diagnostics: Vec::new(),
+        remarks: Vec::new(),
     }
 }
 
@@ -186,6 +188,86 @@ async fn an_older_status_never_overtakes_a_newer_one(pool: PgPool) {
     let known = scene.model.known();
     assert_eq!(all(&known.statuses, "context"), ["tidegate/other", "tidegate/delivery", "tidegate/delivery"]);
     assert_eq!(all(&known.statuses, "state"), ["failure", "failure", "success"]);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_pipeline_that_was_left_out_is_a_success_with_its_reason(pool: PgPool) {
+    let skipped = |id: &str| {
+        Message::Skipped(SkippedMessage {
+            id: id.to_owned(),
+            pipeline: "docs".to_owned(),
+            sha: "a1".repeat(20),
+            reason: "none of the 3 changed paths matches on.push.paths".to_owned(),
+        })
+    };
+    let scene = Scene::token(pool).await;
+    scene.enqueue("1", &skipped("one")).await;
+    scene.drain().await;
+    scene.model.assert_clean();
+    let known = scene.model.known();
+    let status = &known.statuses[0];
+    assert_eq!(
+        (status["state"].as_str(), status["context"].as_str()),
+        (Some("success"), Some("tidegate/docs"))
+    );
+    assert_eq!(status["description"], "skipped: none of the 3 changed paths matches on.push.paths");
+    assert_eq!(status["target_url"], "http://localhost:8080/runs?repository=acme%2Fapi-0");
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_check_of_a_pipeline_that_was_left_out_is_made_once(pool: PgPool) {
+    let scene = Scene::app(pool).await;
+    let skipped = Message::Skipped(SkippedMessage {
+        id: "one".to_owned(),
+        pipeline: "docs".to_owned(),
+        sha: "a1".repeat(20),
+        reason: "the commit's message says [skip ci]".to_owned(),
+    });
+    scene.enqueue("1", &skipped).await;
+    // It went through, and the answer was lost.
+    // The installation and its token come first.
+    for fault in [Fault::Fine, Fault::Fine, Fault::DroppedAfter] {
+        scene.model.fail(fault);
+    }
+    scene.drain().await;
+    scene.skip_waits().await;
+    scene.drain().await;
+    assert_eq!(scene.states().await, ["sent"]);
+    scene.model.assert_clean();
+    let known = scene.model.known();
+    assert_eq!(all(known.checks.values(), "conclusion"), ["success"]);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn what_steps_said_is_put_beside_the_lines(pool: PgPool) {
+    let scene = Scene::app(pool).await;
+    let id = RunId::new();
+    let remark = |file: Option<&str>, line: u32| Remark {
+        level: "error".to_owned(),
+        message: format!("at {line}"),
+        title: None,
+        file: file.map(str::to_owned),
+        line: Some(line),
+        end_line: None,
+        column: Some(2),
+        end_column: None,
+        step: 1,
+    };
+    let mut running = run(id, RunStatus::Running);
+    running.diagnostics = vec![mistake(1)];
+    scene.enqueue("1", &Message::Run(running.clone())).await;
+    scene.drain().await;
+    let mut ended = RunMessage { status: RunStatus::Failed, ..running };
+    ended.remarks = (1..=60).map(|line| remark(Some("./src/a.rs"), line)).collect();
+    ended.remarks.extend([remark(None, 70), remark(Some("/etc/passwd"), 71), remark(Some("../x"), 72)]);
+    scene.enqueue("2", &Message::Run(ended)).await;
+    scene.drain().await;
+    scene.model.assert_clean();
+    let known = scene.model.known();
+    let check = known.checks.values().next().unwrap();
+    let lines = all(check["output"]["annotations"].as_array().unwrap(), "start_line");
+    assert_eq!(lines.len(), 61, "the mistake, and all that name a file of the repository");
+    assert_eq!((lines[1].clone(), lines[60].clone()), (json!(1), json!(60)));
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

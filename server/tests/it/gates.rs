@@ -163,12 +163,12 @@ async fn a_yes_a_no_and_a_stop_at_once_have_one_outcome(pool: PgPool) {
 async fn a_gate_that_nobody_decides_at_expires(pool: PgPool) {
     let site = site(pool, 1).await;
     let run = site.packed("r/api@sha256:1").await;
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     is(&site, run, "gated").await;
     site.world.sql("update gates set expires_at = now() - interval '1 second'").await;
     let late = approve(&site, &site.world.admin).await;
     assert!(matches!(&late, Err(Error::Refused(sentence)) if sentence.contains("overdue")), "{late:?}");
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     is(&site, run, "failed").await;
     assert!(reason(&site.world, run, "deploy").await.unwrap().contains("nobody decided in time"));
     assert_eq!(site.world.value::<String>("select status from gates").await, "expired");
@@ -193,11 +193,11 @@ async fn timer(pool: PgPool, approvals: i32, waits: &str) {
         approve(&site, &site.world.admin).await.unwrap();
     }
     assert_eq!(reason(&site.world, run, "deploy").await.unwrap(), waits);
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     is(&site, run, "gated").await;
     nothing_is_deployed(&site).await;
     site.world.sql("update gates set ready_at = now()").await;
-    sweep::once(&site.world.app).await.unwrap();
+    site.world.sweep().await;
     site.carry_out(run, "deploy", Outcome::Succeeded).await;
 }
 
@@ -334,10 +334,10 @@ async fn a_freeze_holds_and_an_approval_outlives_it(pool: PgPool) {
     let why = reason(world, run, "deploy").await.unwrap();
     assert_eq!(why, "approved; the environment is frozen: stocktaking");
     let events: i64 = world.value("select count(*) from events").await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(world.value::<i64>("select count(*) from events").await, events, "said once");
     environments::unfreeze(&world.app, site.environment, &world.admin).await.unwrap();
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     site.carry_out(run, "deploy", Outcome::Succeeded).await;
     assert_eq!(world.value::<i64>("select count(*) from gates").await, 1);
 }
@@ -376,4 +376,67 @@ async fn an_environment_that_is_gone_gets_nothing(pool: PgPool) {
     // The next run is told what to do.
     let next = site.packed("r/api@sha256:2").await;
     assert!(reason(world, next, "deploy").await.unwrap().contains("add it with `tidegate env set"));
+}
+
+const SHIP: &str = "
+on: push
+stages:
+  pack: {image: debian, run: pack}
+  ship: {needs: [pack], image: debian, run: ./deploy}
+";
+
+/// A run whose stage `ship` runs commands in an environment, and whose turn it is.
+async fn shipping(site: &Site) -> RunId {
+    let run = push(&site.world, &site.repository, SHIP).await;
+    let change = "update stages set plan = jsonb_set(plan::jsonb, '{environment}', '\"production\"')::json where key = 'ship'";
+    site.world.sql(change).await;
+    site.carry_out(run, "pack", Outcome::Succeeded).await;
+    run
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn commands_that_deploy_keep_to_the_rules_of_their_environment(pool: PgPool) {
+    let site = site(pool, 1).await;
+    site.world.sql("update repositories set forge = 'github'").await;
+    let run = shipping(&site).await;
+    assert_eq!(status(&site.world, run, "ship").await, "gated");
+    let image: String = site.world.value("select image from gates").await;
+    assert_eq!(image, format!("commit {}", "a".repeat(40)));
+    approve(&site, &site.world.admin.clone()).await.unwrap();
+    environments::freeze(&site.world.app, site.environment, "stocktaking", &site.world.admin).await.unwrap();
+    nothing_is_deployed(&site).await;
+    assert!(reason(&site.world, run, "ship").await.unwrap().contains("frozen: stocktaking"));
+    environments::unfreeze(&site.world.app, site.environment, &site.world.admin).await.unwrap();
+    sweep::once(&site.world.app).await.unwrap();
+    let lease = site.take(run, "ship").await;
+    assert_eq!(lease.env["TIDEGATE_ENVIRONMENT"], "production");
+    site.end(&lease, Outcome::Succeeded).await;
+    assert_eq!(site.end_of(run).await.0, "succeeded");
+    assert_eq!(site.history().await, Vec::<String>::new(), "nobody knows what was deployed");
+    let told: Vec<String> = site
+        .world
+        .value("select array_agg(payload->>'status' order by id) from outbox where kind = 'deployment'")
+        .await;
+    assert_eq!(told, ["deploying", "succeeded"]);
+
+    let rules = Rules { branches: vec!["release/*".to_owned()], ..Rules::default() };
+    site.rules(rules).await;
+    let run = shipping(&site).await;
+    assert_eq!(status(&site.world, run, "ship").await, "failed");
+    assert!(reason(&site.world, run, "ship").await.unwrap().contains("only from release/*"));
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn an_approval_is_for_the_stage_as_it_was(pool: PgPool) {
+    let site = site(pool, 1).await;
+    let run = shipping(&site).await;
+    approve(&site, &site.world.admin.clone()).await.unwrap();
+    // Whoever could write there changes what the stage does, and nothing else.
+    let change =
+        "update stages set plan = replace(plan::text, './deploy', './destroy')::json where key = 'ship'";
+    site.world.sql(change).await;
+    nothing_is_deployed(&site).await;
+    let why: String = site.world.value("select reason from gates where status = 'voided'").await;
+    assert!(why.contains("other commands"), "{why}");
+    assert_eq!(status(&site.world, run, "ship").await, "gated");
 }

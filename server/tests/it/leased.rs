@@ -41,6 +41,8 @@ pub async fn start(world: &World, repository: &Repository, text: &str, trusted: 
         text: text.to_owned(),
         delivery: None,
         rerun_of: None,
+        depth: 0,
+        skip: None,
     };
     match runs::create(&world.app, new).await.unwrap() {
         Created::Run(run) => {

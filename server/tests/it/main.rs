@@ -2,18 +2,23 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod audit;
+mod deliveries;
 mod deployed;
 mod deployments;
 mod edge;
 mod edge_openapi;
 mod environments;
+mod files;
 mod forge;
 mod gates;
 mod github_model;
 mod github_rules;
+mod intake;
 mod leased;
 mod leases;
 mod logs;
+mod origin;
+mod payloads;
 mod reads;
 mod reports;
 mod repositories;

@@ -102,3 +102,49 @@ async fn a_report_that_is_missing_or_unreadable_is_no_success(pool: PgPool) {
     let said = reason(&world, run, "test").await.unwrap();
     assert!(said.contains("no JUnit report came from tests.xml"), "{said}");
 }
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn what_steps_say_is_shown_and_told_at_the_end(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    world.sql("update repositories set forge = 'github'").await;
+    let text = "on: push\nstages:\n  test: {image: debian, run: make, reports: []}\n  later: {needs: [test], image: debian, run: x}\n";
+    let run = push(&world, &repository, text).await;
+    let runner = world.runner().await;
+    let test = lease(&world, runner).await;
+    let said = r##"{"annotations": [
+        {"step": 1, "level": "error", "message": "no such name", "title": "E1", "file": "src/a.rs", "line": 3, "column": 5},
+        {"step": 1, "level": "notice", "message": "all in all"}], "errors": 1, "notices": 1,
+        "summaries": [{"step": 1, "text": "# Tests\n"}, {"step": 2, "text": "fine"}]}"##;
+    put(&world, runner, &test, ReportKind::Annotations, "annotations", said).await.unwrap();
+    // Said again, as after a restart of the runner, it is there once.
+    put(&world, runner, &test, ReportKind::Annotations, "annotations", said).await.unwrap();
+    let notes = results::notes(&world.app, test.attempt).await.unwrap();
+    let notes: Vec<_> = notes.iter().map(|note| (note.step, note.text.as_str())).collect();
+    assert_eq!(notes, [(1, "# Tests\n"), (2, "fine")]);
+    finish(&world, runner, &test, finished(Outcome::Succeeded)).await.unwrap();
+    let told = "select count(*) from outbox where payload->'remarks' is not null";
+    assert_eq!(world.value::<i64>(told).await, 0, "the run has not ended");
+    let later = lease(&world, runner).await;
+    finish(&world, runner, &later, finished(Outcome::Succeeded)).await.unwrap();
+    let remarks: String =
+        world.value("select payload->>'remarks' from outbox where payload->>'status' = 'succeeded'").await;
+    assert!(remarks.contains("no such name") && remarks.contains("src/a.rs"), "{remarks}");
+    let page = runs::detail(&world.app, run, &world.admin).await.unwrap();
+    let summary = &page.stages[0].reports[0].summary;
+    assert!(matches!(summary, Summary::Annotations { errors: 1, notes: 2, .. }), "{summary:?}");
+    let bad = put(&world, runner, &later, ReportKind::Annotations, "annotations", "{}").await;
+    assert!(matches!(bad, Err(Error::Fenced(_))));
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn tap_is_read(pool: PgPool) {
+    let world = World::new(pool).await;
+    let run = push(&world, &world.repository().await, TEST).await;
+    let runner = world.runner().await;
+    let test = lease(&world, runner).await;
+    put(&world, runner, &test, ReportKind::Tap, "tests.tap", "1..2\nok 1\nnot ok 2 - two\n").await.unwrap();
+    let page = runs::detail(&world.app, run, &world.admin).await.unwrap();
+    assert_eq!(page.stages[0].reports[0].kind, "tap");
+    assert!(matches!(&page.stages[0].reports[0].summary, Summary::Tests { total: 2, failed: 1, .. }));
+}

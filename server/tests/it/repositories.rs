@@ -5,6 +5,7 @@ use sqlx::PgPool;
 use tidegate_server::{
     error::Error,
     repositories::{self, NewRepository, RepositoryChange},
+    store::FileSchedule,
 };
 
 use crate::support::{MIGRATOR, World};
@@ -16,6 +17,7 @@ fn new(full_name: &str, clone_url: &str) -> NewRepository {
         clone_url: clone_url.to_owned(),
         default_branch: None,
         pipeline_path: None,
+        pipelines: None,
         clone_token: None,
     }
 }
@@ -71,6 +73,7 @@ async fn what_could_do_harm_is_refused(pool: PgPool) {
         NewRepository { forge: "gitea".to_owned(), ..new("acme/api", url) },
         NewRepository { default_branch: Some("a..b".to_owned()), ..new("acme/api", url) },
         NewRepository { pipeline_path: Some("../x.yml".to_owned()), ..new("acme/api", url) },
+        NewRepository { pipelines: Some("all".to_owned()), ..new("acme/api", url) },
         NewRepository { clone_token: Some(SecretString::from("no-user")), ..new("acme/api", url) },
     ];
     for wanted in bad {
@@ -84,6 +87,7 @@ async fn what_could_do_harm_is_refused(pool: PgPool) {
     assert_eq!(repositories::list(&world.app).await.unwrap().len(), 1);
     let found = repositories::find(&world.app, "acme/api").await.unwrap().unwrap();
     assert_eq!(found.default_branch, "main");
+    assert_eq!(found.pipelines, "both");
     assert!(repositories::find(&world.app, "acme/other").await.unwrap().is_none());
     let change = RepositoryChange { clone_url: Some("file:///x".to_owned()), ..RepositoryChange::default() };
     let refused = repositories::update(&world.app, found.id, change, &world.admin).await;
@@ -129,9 +133,15 @@ async fn a_repository_goes_with_its_history_but_not_while_it_is_at_work(pool: Pg
 async fn a_push_does_not_lose_a_schedule_that_is_due(pool: PgPool) {
     let world = World::new(pool).await;
     let repository = world.repository().await;
-    let nightly = ("0 3 * * *".to_owned(), "Europe/Berlin".to_owned());
-    let weekly = ("0 4 * * 1".to_owned(), "UTC".to_owned());
-    let nonsense = ("61 * * * *".to_owned(), "UTC".to_owned());
+    let one = |path: &str, cron: &str, time_zone: &str| FileSchedule {
+        path: path.to_owned(),
+        cron: cron.to_owned(),
+        time_zone: time_zone.to_owned(),
+    };
+    let nightly = one("a.yml", "0 3 * * *", "Europe/Berlin");
+    // Another file may ask for the same time.
+    let weekly = one("b.yml", "0 3 * * *", "Europe/Berlin");
+    let nonsense = one("a.yml", "61 * * * *", "UTC");
     repositories::set_schedules(&world.app, repository.id, &[nightly.clone(), weekly, nonsense])
         .await
         .unwrap();

@@ -14,7 +14,6 @@ use tidegate_server::{
     leases,
     runs::{self, Created, NewRun, Scope},
     store::views::Repository,
-    tasks::sweep,
 };
 
 use crate::{
@@ -36,6 +35,8 @@ fn new(repository: &Repository, text: &str, delivery: Option<DeliveryId>) -> New
         text: text.to_owned(),
         delivery,
         rerun_of: None,
+        depth: 0,
+        skip: None,
     }
 }
 
@@ -143,7 +144,7 @@ async fn runs_of_a_group_go_one_after_the_other(pool: PgPool) {
     carry_out(&world, runner, queue[0], "one", Outcome::Failed).await;
     assert_eq!(end_of(&world, queue[0]).await.0, "failed");
     carry_out(&world, runner, elsewhere, "one", Outcome::Failed).await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(end_of(&world, queue[1]).await.0, "running");
     assert_eq!(end_of(&world, queue[2]).await, waits(2));
     // Taking the first up again would make two of them.
@@ -154,12 +155,12 @@ async fn runs_of_a_group_go_one_after_the_other(pool: PgPool) {
     }
     // One that waits is stopped at once, and the next does not wait for it.
     let last = push(&world, &repository, GROUP).await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(end_of(&world, last).await, waits(3));
     runs::cancel(&world.app, queue[2], &world.admin).await.unwrap();
     assert_eq!(end_of(&world, queue[2]).await.0, "cancelled");
     assert!(claim(&world, runner, &[LABEL]).await.is_none());
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(end_of(&world, last).await.0, "running");
 }
 
@@ -185,7 +186,7 @@ async fn a_newer_run_stops_the_older_ones_and_waits_for_their_end(pool: PgPool) 
     finish(&world, runner, &lease, finished(Outcome::Cancelled)).await.unwrap();
     let end = ("cancelled".to_owned(), Some("cancelled by run 2, which is newer".to_owned()));
     assert_eq!(end_of(&world, first).await, end);
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     carry_out(&world, runner, third, "one", Outcome::Succeeded).await;
     carry_out(&world, runner, third, "two", Outcome::Succeeded).await;
     assert_eq!(end_of(&world, third).await.0, "succeeded");
@@ -265,7 +266,7 @@ stages:
     finish(&world, runner, &late, finished(Outcome::Succeeded)).await.unwrap();
     assert_eq!(status(&world, run, "late").await, "succeeded");
     expire(&world, lost.attempt, Duration::from_secs(60)).await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(status(&world, run, "lost").await, "cancelled");
     let end = ("cancelled".to_owned(), Some("cancelled by anna".to_owned()));
     assert_eq!(end_of(&world, run).await, end);
@@ -355,4 +356,83 @@ async fn a_forks_run_never_deploys(pool: PgPool) {
     }
     assert_eq!(end_of(&world, run).await.0, "succeeded");
     assert_eq!(world.value::<i64>("select count(*) from deployments").await, 0);
+}
+
+const SHARED: &str = "
+on: push
+stages:
+  pack: {image: debian, run: pack}
+  ship: {needs: [pack], image: debian, run: ship}
+";
+
+/// A run whose stage `ship` is in the group `production`, with this taking of places.
+async fn shared(world: &World, repository: &Repository, cancel_superseded: bool) -> RunId {
+    let run = push(world, repository, SHARED).await;
+    let group = json!({ "group": "production", "cancel_superseded": cancel_superseded });
+    let change = format!(
+        "update stages set plan = jsonb_set(plan::jsonb, '{{concurrency}}', '{group}')::json where key = 'ship' and run_id = '{run}'"
+    );
+    world.sql(&change).await;
+    run
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn stages_of_a_group_go_one_after_the_other_across_runs(pool: PgPool) {
+    let world = World::new(pool).await;
+    let (repository, other) = (world.repository().await, world.repository().await);
+    let runner = world.runner().await;
+    let mut queue = Vec::new();
+    for repository in [&repository, &repository, &repository, &other] {
+        queue.push(shared(&world, repository, false).await);
+    }
+    for run in &queue {
+        carry_out(&world, runner, *run, "pack", Outcome::Succeeded).await;
+    }
+    let first = lease(&world, runner).await;
+    assert_eq!((first.run, first.stage.key.0.as_str()), (queue[0], "ship"));
+    let elsewhere = lease(&world, runner).await;
+    assert_eq!(elsewhere.run, queue[3], "another repository's group is another group");
+    assert!(claim(&world, runner, &[LABEL]).await.is_none());
+    for run in [queue[1], queue[2]] {
+        assert_eq!(status(&world, run, "ship").await, "blocked");
+        let why = reason(&world, run, "ship").await.unwrap();
+        assert_eq!(why, "waits for `ship` of run 1, which goes first in the concurrency group production");
+    }
+    world.sweep().await;
+    assert!(claim(&world, runner, &[LABEL]).await.is_none());
+    // One that waits is stopped, and is in nobody's way.
+    runs::cancel(&world.app, queue[1], &world.admin).await.unwrap();
+    finish(&world, runner, &first, finished(Outcome::Failed)).await.unwrap();
+    world.sweep().await;
+    carry_out(&world, runner, queue[2], "ship", Outcome::Succeeded).await;
+    // Taken up again it joins at the end.
+    runs::rerun(&world.app, queue[0], Scope::Failed, &world.admin).await.unwrap();
+    carry_out(&world, runner, queue[0], "ship", Outcome::Succeeded).await;
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_newer_stage_of_a_group_takes_the_place_of_the_older(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    let runner = world.runner().await;
+    let mut queue = Vec::new();
+    for _ in 0..3 {
+        queue.push(shared(&world, &repository, true).await);
+    }
+    for run in &queue {
+        carry_out(&world, runner, *run, "pack", Outcome::Succeeded).await;
+    }
+    let first = lease(&world, runner).await;
+    assert_eq!(first.run, queue[0]);
+    world.sweep().await;
+    let renew = Renew { backlog_bytes: 0 };
+    assert!(leases::renew(&world.app, runner, first.attempt, first.epoch, &renew).await.unwrap().cancel);
+    assert_eq!(status(&world, queue[1], "ship").await, "cancelled");
+    let why = "`ship` of run 3, which is newer, takes its place";
+    assert_eq!(reason(&world, queue[1], "ship").await.as_deref(), Some(why));
+    assert_eq!(status(&world, queue[2], "ship").await, "blocked");
+    finish(&world, runner, &first, finished(Outcome::Cancelled)).await.unwrap();
+    assert_eq!(reason(&world, queue[0], "ship").await.as_deref(), Some(why));
+    world.sweep().await;
+    carry_out(&world, runner, queue[2], "ship", Outcome::Succeeded).await;
 }

@@ -4,7 +4,10 @@ use sqlx::PgPool;
 use tidegate_protocol::ids::RunId;
 use tidegate_server::{
     repositories, runs,
-    store::views::{Repository, RunFilter},
+    store::{
+        FileSchedule,
+        views::{Repository, RunFilter},
+    },
     tasks::schedules,
 };
 
@@ -30,8 +33,12 @@ async fn scheduled(world: &World, text: &str) -> Repository {
 }
 
 async fn due(world: &World, repository: &Repository) {
-    let times = [("*/5 * * * *".to_owned(), "UTC".to_owned())];
-    repositories::set_schedules(&world.app, repository.id, &times).await.unwrap();
+    let schedule = FileSchedule {
+        path: ".tidegate/pipeline.yml".to_owned(),
+        cron: "*/5 * * * *".to_owned(),
+        time_zone: "UTC".to_owned(),
+    };
+    repositories::set_schedules(&world.app, repository.id, &[schedule]).await.unwrap();
     world.sql("update schedules set next_at = now() - interval '1 hour'").await;
 }
 

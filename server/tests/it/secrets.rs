@@ -5,7 +5,7 @@ use sqlx::PgPool;
 use tidegate_protocol::ids::RepositoryId;
 use tidegate_server::{
     error::Error,
-    secrets::{self, Place},
+    secrets::{self, Place, Wanted},
 };
 
 use crate::support::{MIGRATOR, World};
@@ -24,7 +24,8 @@ async fn open(
 ) -> Result<Vec<String>, String> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut tx = world.app.db.begin().await.unwrap();
-    match secrets::open_for_stage(&world.app, &mut tx, repository, environment, &names).await {
+    let wanted = Wanted { required: names.clone(), optional: vec!["NOBODY_SET_IT".to_owned()] };
+    match secrets::open_for_stage(&world.app, &mut tx, repository, environment, &wanted).await {
         Ok(opened) => Ok(names.iter().map(|name| opened[name].expose_secret().to_owned()).collect()),
         Err(Error::Refused(reason)) => Err(reason),
         Err(other) => panic!("{other:?}"),

@@ -13,6 +13,7 @@ use tidegate_server::{
     repositories::{self, NewRepository},
     secrets::Keys,
     store::{Db, views::Repository},
+    tasks::sweep,
 };
 
 /// The schema.
@@ -61,6 +62,7 @@ impl World {
             clone_url: format!("file://{}/api-{number}.git", self.folder.path().display()),
             default_branch: None,
             pipeline_path: None,
+            pipelines: None,
             clone_token: None,
         };
         let id = repositories::create(&self.app, new, &self.admin).await.unwrap().id;
@@ -75,6 +77,17 @@ impl World {
             tx.enrol_runner(&format!("runner-{number}"), number.to_string().as_bytes()).await.unwrap();
         tx.commit().await.unwrap();
         runner
+    }
+
+    /// Looks once at everything that waits; true when something was done. A refused call leaves its transaction to be
+    /// undone in the background, and the sweep passes over runs that somebody still holds: here it waits for that.
+    pub async fn sweep(&self) -> bool {
+        let open = "select count(*) from pg_stat_activity
+            where datname = current_database() and state like 'idle in transaction%'";
+        while self.value::<i64>(open).await > 0 {
+            tokio::task::yield_now().await;
+        }
+        sweep::once(&self.app).await.unwrap()
     }
 
     /// Statements that arrange what no call makes by itself.

@@ -42,11 +42,11 @@ async fn a_lost_attempt_is_followed_by_another_and_its_late_writes_are_refused(p
     append(&world, lost, &first, 0, 0, b"so far\n").await.unwrap();
 
     expire(&world, first.attempt, MARGIN - Duration::from_secs(2)).await;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     assert_eq!(status(&world, run, "hello").await, "running", "a runner may be late by the margin");
 
     expire(&world, first.attempt, MARGIN + Duration::from_secs(1)).await;
-    assert!(sweep::once(&world.app).await.unwrap());
+    assert!(world.sweep().await);
     assert_eq!(status(&world, run, "hello").await, "queued");
     let row: String = world
         .value("select concat_ws('|', a.status, a.reason, t.status) from attempts a join steps t on t.attempt_id = a.id")
@@ -87,11 +87,11 @@ async fn nothing_is_lost_right_after_a_restart(pool: PgPool) {
     expire(&world, lease.attempt, Duration::from_secs(3600)).await;
     let long_ago = world.app.started;
     world.app.started = Instant::now();
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     // The runner reaches the server again, and goes on.
     leases::renew(&world.app, runner, lease.attempt, lease.epoch, &Renew { backlog_bytes: 0 }).await.unwrap();
     world.app.started = long_ago;
-    sweep::once(&world.app).await.unwrap();
+    world.sweep().await;
     finish(&world, runner, &lease, finished(Outcome::Succeeded)).await.unwrap();
 }
 
@@ -137,7 +137,7 @@ async fn a_stage_that_nobody_can_take_says_why(pool: PgPool) {
     let text = "on: push\nstages:\n  x: {runs_on: [docker, gpu], image: a, run: b}\n";
     let run = push(&world, &repository, text).await;
     let said = async || {
-        while sweep::once(&world.app).await.unwrap() {}
+        while world.sweep().await {}
         reason(&world, run, "x").await.unwrap()
     };
     assert_eq!(said().await, "no runner with labels docker, gpu is online");
@@ -186,7 +186,7 @@ async fn a_lost_deployment_is_unknown_and_nobody_repeats_it(pool: PgPool) {
     assert_eq!(lease.env["TIDEGATE_ENVIRONMENT"], "staging");
 
     expire(&world, lease.attempt, MARGIN + Duration::from_secs(1)).await;
-    while sweep::once(&world.app).await.unwrap() {}
+    while world.sweep().await {}
     assert_eq!(status(&world, run, "ship").await, "unknown");
     assert_eq!(world.value::<String>("select status from deployments").await, "unknown");
     assert!(claim(&world, world.runner().await, &[LABEL]).await.is_none());

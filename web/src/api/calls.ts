@@ -15,7 +15,11 @@ import type {
   NewRepository,
   NewToken,
   NewUser,
+  Notes,
+  Pipelines,
   Repositories,
+  Repository,
+  RepositoryChange,
   RunDetail,
   Runners,
   RunPage,
@@ -26,6 +30,7 @@ import type {
   User,
   UserChange,
   Users,
+  Variables,
   Verdict,
 } from "./types";
 
@@ -39,6 +44,7 @@ export const session = {
 
 export interface RunFilter {
   repository?: string;
+  pipeline?: string;
   status?: string;
   before?: string;
   limit?: number;
@@ -50,8 +56,15 @@ export const runs = {
   get: (run: string, signal?: AbortSignal) => json<RunDetail>("GET", `/runs/${id(run)}`, undefined, signal),
   cancel: (run: string) => json<void>("POST", `/runs/${id(run)}/cancel`, {}),
   rerun: (run: string, scope: Scope) => json<Made>("POST", `/runs/${id(run)}/rerun`, { scope }),
-  start: (repository: string, reference: string, inputs: Start["inputs"]) =>
-    json<Made>("POST", `/repositories/${id(repository)}/runs`, { reference, inputs }),
+  start: (repository: string, reference: string, pipeline: string | null, inputs: Start["inputs"]) =>
+    json<Made>("POST", `/repositories/${id(repository)}/runs`, { reference, pipeline, inputs }),
+  pipelines: (repository: string, reference: string | null, signal?: AbortSignal) =>
+    json<Pipelines>(
+      "GET",
+      `/repositories/${id(repository)}/pipelines` + query({ reference }),
+      undefined,
+      signal,
+    ),
   settle: (stage: string, succeeded: boolean) =>
     json<void>("POST", `/stages/${id(stage)}/settle`, { succeeded }),
 };
@@ -65,6 +78,8 @@ export const logs = {
   },
   streamUrl: (attempt: string, step: number, offset: number) =>
     href(`/attempts/${id(attempt)}/steps/${step}/log/stream`) + query({ offset }),
+  notes: (attempt: string, signal?: AbortSignal) =>
+    json<Notes>("GET", `/attempts/${id(attempt)}/notes`, undefined, signal),
   downloadUrl: (attempt: string, step: number) => href(`/attempts/${id(attempt)}/steps/${step}/log`),
 };
 
@@ -91,7 +106,15 @@ export const environments = {
 export const repositories = {
   list: (signal?: AbortSignal) => json<Repositories>("GET", "/repositories", undefined, signal),
   create: (repository: NewRepository) => json<AddedRepository>("POST", "/repositories", repository),
+  change: (repository: string, change: RepositoryChange) =>
+    json<Repository>("PATCH", `/repositories/${id(repository)}`, change),
   remove: (repository: string) => json<void>("DELETE", `/repositories/${id(repository)}`),
+  variables: (repository: string, signal?: AbortSignal) =>
+    json<Variables>("GET", `/repositories/${id(repository)}/variables`, undefined, signal),
+  putVariable: (repository: string, name: string, value: string, environment: string | null) =>
+    json<void>("PUT", `/repositories/${id(repository)}/variables/${id(name)}`, { value, environment }),
+  removeVariable: (repository: string, name: string, environment: string | null) =>
+    json<void>("DELETE", `/repositories/${id(repository)}/variables/${id(name)}` + query({ environment })),
   secrets: (repository: string, signal?: AbortSignal) =>
     json<Secrets>("GET", `/repositories/${id(repository)}/secrets`, undefined, signal),
   putSecret: (repository: string, name: string, value: string, environment: string | null) =>

@@ -21,6 +21,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/attempts/{id}/notes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the steps of an attempt wrote for the run's page, as Markdown. */
+        get: operations["logs_notes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/attempts/{id}/steps/{step}/log": {
         parameters: {
             query?: never;
@@ -267,6 +284,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/repositories/{id}/pipelines": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The pipeline files of a repository, and what a person gives who starts them. */
+        get: operations["runs_pipelines"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/repositories/{id}/runs": {
         parameters: {
             query?: never;
@@ -314,6 +348,41 @@ export interface paths {
         post?: never;
         /** Deletes a secret. */
         delete: operations["repositories_delete_secret"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/repositories/{id}/variables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The variables of a repository and its environments, with their values. */
+        get: operations["repositories_variables"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/repositories/{id}/variables/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Sets a variable. */
+        put: operations["repositories_put_variable"];
+        post?: never;
+        /** Deletes a variable. */
+        delete: operations["repositories_delete_variable"];
         options?: never;
         head?: never;
         patch?: never;
@@ -979,6 +1048,11 @@ export interface components {
             full_name: string;
             /** @description Absent: `.tidegate/pipeline.yml`. */
             pipeline_path?: string | null;
+            /**
+             * @description Which files are pipelines: `file`, the one of `pipeline_path`; `tidegate`, that and those in `.tidegate`;
+             *     `github`, those in `.github/workflows`; `both`, all of them. Absent: `both`.
+             */
+            pipelines?: string | null;
         };
         /** @description A token to make. */
         NewToken: {
@@ -1001,6 +1075,21 @@ export interface components {
             /** @description The name to log in with. */
             username: string;
         };
+        /** @description What a step wrote for the run's page. */
+        Note: {
+            /**
+             * Format: int32
+             * @description The step's index in the attempt.
+             */
+            step: number;
+            /** @description Markdown. */
+            text: string;
+        };
+        /** @description What steps wrote for the run's page. */
+        Notes: {
+            /** @description By step. */
+            notes: components["schemas"]["Note"][];
+        };
         /** @description A person, named. */
         Person: {
             /** @description The name for people. */
@@ -1008,9 +1097,74 @@ export interface components {
             /** @description The log-in name. */
             username: string;
         };
+        /** @description An input of a manual run. */
+        PipelineInput: {
+            /** @description The values of a choice. */
+            choices: string[];
+            /** @description The value when none is given. */
+            default?: Record<string, never> | null;
+            /** @description For the form. */
+            description?: string | null;
+            /** @description `string`, `boolean`, `number`, `choice` or `environment`. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description Whether a run cannot start without it. */
+            required: boolean;
+        };
+        /** @description A pipeline file at a commit. */
+        PipelineSummary: {
+            /** @description What a person gives who does. */
+            inputs: components["schemas"]["PipelineInput"][];
+            /** @description Whether a person may start it. */
+            manual: boolean;
+            /** @description Its path. */
+            path: string;
+        };
+        /** @description Pipeline files. */
+        Pipelines: {
+            /** @description By path. */
+            pipelines: components["schemas"]["PipelineSummary"][];
+        };
+        /** @description What a step said of a place. */
+        Remark: {
+            /**
+             * Format: int32
+             * @description The first column, from 1.
+             */
+            column?: number | null;
+            /**
+             * Format: int32
+             * @description The last column.
+             */
+            end_column?: number | null;
+            /**
+             * Format: int32
+             * @description The last line.
+             */
+            end_line?: number | null;
+            /** @description The file. */
+            file?: string | null;
+            /** @description `error`, `warning` or `notice`. */
+            level: string;
+            /**
+             * Format: int32
+             * @description The first line, from 1.
+             */
+            line?: number | null;
+            /** @description What it says. */
+            message: string;
+            /**
+             * Format: int32
+             * @description The step's index in the attempt.
+             */
+            step: number;
+            /** @description Its heading. */
+            title?: string | null;
+        };
         /** @description A report of a stage. */
         Report: {
-            /** @description `junit`, `cobertura`, `lcov` or `sarif`. */
+            /** @description `junit`, `tap`, `cobertura`, `lcov`, `sarif` or `annotations`. */
             kind: string;
             /** @description The file's path in the workspace. */
             path: string;
@@ -1041,6 +1195,11 @@ export interface components {
             id: string;
             /** @description Path of its pipeline file. */
             pipeline_path: string;
+            /**
+             * @description Which files are pipelines: `file`, the one of `pipeline_path`; `tidegate`, that and those in `.tidegate`;
+             *     `github`, those in `.github/workflows`; `both`, all of them.
+             */
+            pipelines: string;
         };
         /** @description What of a repository is to change; absent: stays. */
         RepositoryChange: {
@@ -1052,6 +1211,8 @@ export interface components {
             default_branch?: string | null;
             /** @description As in [`NewRepository`]. */
             pipeline_path?: string | null;
+            /** @description As in [`NewRepository`]. */
+            pipelines?: string | null;
         };
         /** @description What to run again. */
         Rerun: {
@@ -1173,6 +1334,8 @@ export interface components {
              * @description Its number in its repository.
              */
             number: number;
+            /** @description Path of its pipeline file. */
+            path: string;
             /** @description The pipeline's name. */
             pipeline: string;
             /** @description Why it is there. */
@@ -1332,6 +1495,8 @@ export interface components {
             started_at?: string | null;
             /** @description Where it is. */
             status: string;
+            /** @description What people call it; absent: its key. */
+            title?: string | null;
             /** @description Its verb. */
             verb: string;
         };
@@ -1339,6 +1504,8 @@ export interface components {
         Start: {
             /** @description Inputs that the pipeline file declares. */
             inputs?: Record<string, never>;
+            /** @description Path of the pipeline file; absent: the repository's own, or the only one that a person may start. */
+            pipeline?: string | null;
             /** @description A branch, a tag, a commit, or a full ref. */
             reference: string;
         };
@@ -1440,6 +1607,31 @@ export interface components {
              * @description Findings of level warning.
              */
             warning: number;
+        } | {
+            /**
+             * Format: int64
+             * @description Errors.
+             */
+            errors: number;
+            /** @description The first ones. */
+            items: components["schemas"]["Remark"][];
+            /** @enum {string} */
+            kind: "annotations";
+            /**
+             * Format: int64
+             * @description Steps that wrote something for the run's page.
+             */
+            notes: number;
+            /**
+             * Format: int64
+             * @description Notices.
+             */
+            notices: number;
+            /**
+             * Format: int64
+             * @description Warnings.
+             */
+            warnings: number;
         };
         /** @description A failed test. */
         TestFailure: {
@@ -1504,6 +1696,31 @@ export interface components {
             /** @description By name. */
             users: components["schemas"]["User"][];
         };
+        /** @description A variable. */
+        Variable: {
+            /** @description The environment it is for; absent: every stage. */
+            environment?: string | null;
+            /** @description Its name. */
+            name: string;
+            /** @description When it was last changed. */
+            updated_at: string;
+            /** @description By whom. */
+            updated_by: string;
+            /** @description Its value. */
+            value: string;
+        };
+        /** @description A variable's value. */
+        VariableValue: {
+            /** @description Only for stages of this environment; absent: for every stage. */
+            environment?: string | null;
+            /** @description The value. */
+            value: string;
+        };
+        /** @description Variables. */
+        Variables: {
+            /** @description By name. */
+            variables: components["schemas"]["Variable"][];
+        };
         /**
          * @description What a person says at a gate.
          * @enum {string}
@@ -1544,6 +1761,28 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    logs_notes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The attempt */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Notes"];
                 };
             };
         };
@@ -2055,6 +2294,47 @@ export interface operations {
             };
         };
     };
+    runs_pipelines: {
+        parameters: {
+            query?: {
+                /** @description A branch, a tag, a commit, or a full ref; absent: the default branch. */
+                reference?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The repository */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pipelines"];
+                };
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     runs_start: {
         parameters: {
             query?: never;
@@ -2194,6 +2474,103 @@ export interface operations {
             };
         };
     };
+    repositories_variables: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The repository */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Variables"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    repositories_put_variable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The repository */
+                id: string;
+                /** @description The variable's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VariableValue"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
+    repositories_delete_variable: {
+        parameters: {
+            query?: {
+                /** @description That of this environment; absent: that of every stage. */
+                environment?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The repository */
+                id: string;
+                /** @description The variable's name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                };
+            };
+        };
+    };
     runners_list: {
         parameters: {
             query?: never;
@@ -2269,6 +2646,8 @@ export interface operations {
             query?: {
                 /** @description Only of this repository. */
                 repository?: string;
+                /** @description Only of this pipeline file. */
+                pipeline?: string;
                 /** @description Only in this state. */
                 status?: string;
                 /** @description How many, 1 to 200; 50 when absent. */

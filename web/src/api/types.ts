@@ -37,8 +37,19 @@ export type StepStatus = "pending" | "running" | "succeeded" | "failed" | "skipp
 export type GateStatus = "open" | "approved" | "rejected" | "expired" | "voided";
 export type DeploymentStatus = "deploying" | "verifying" | "succeeded" | "failed" | "rolled_back" | "unknown";
 export type Verb = "run" | "build" | "push" | "deploy" | "smoke";
-export type EventKind = "push" | "tag" | "pull_request" | "schedule" | "manual" | "rollback";
+export type EventKind =
+  | "push"
+  | "tag"
+  | "pull_request"
+  | "schedule"
+  | "manual"
+  | "release"
+  | "dispatch"
+  | "upstream"
+  | "forge"
+  | "rollback";
 export type Forge = "github" | "git";
+export type WhichPipelines = "file" | "tidegate" | "github" | "both";
 export type Role = Schemas["Role"];
 export type Verdict = Schemas["Verdict"];
 
@@ -65,6 +76,8 @@ export type Attempt = Exactly<"Attempt", { status: AttemptStatus; steps: Step[] 
 export type Report = Answer<Schemas["Report"]>;
 export type TestsSummary = Extract<Report["summary"], { kind: "tests" }>;
 export type CoverageSummary = Extract<Report["summary"], { kind: "coverage" }>;
+export type AnnotationsSummary = Extract<Report["summary"], { kind: "annotations" }>;
+export type Notes = Schemas["Notes"];
 export type FindingsSummary = Extract<Report["summary"], { kind: "findings" }>;
 export type Stage = Exactly<"Stage", { status: StageStatus; verb: Verb; attempts: Attempt[] }>;
 export type Artifact = Answer<Schemas["Artifact"]>;
@@ -113,9 +126,14 @@ export type Environments = Exactly<"Environments", { environments: Environment[]
 export type EnvironmentRules = Exactly<"Rules", { approver_role: Role }>;
 
 // Repositories, runners, the audit trail.
-export type Repository = Exactly<"Repository", { forge: Forge }>;
+export type Repository = Exactly<"Repository", { forge: Forge; pipelines: WhichPipelines }>;
 export type Repositories = Exactly<"Repositories", { repositories: Repository[] }>;
 export type NewRepository = Schemas["NewRepository"];
+export type RepositoryChange = Schemas["RepositoryChange"];
+export type PipelineInput = Answer<Schemas["PipelineInput"]>;
+export type Pipelines = Answer<Schemas["Pipelines"]>;
+export type Variable = Answer<Schemas["Variable"]>;
+export type Variables = Answer<Schemas["Variables"]>;
 export type AddedRepository = Schemas["Added"];
 export type SecretName = Answer<Schemas["SecretName"]>;
 export type Secrets = Answer<Schemas["Secrets"]>;

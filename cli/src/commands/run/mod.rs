@@ -27,7 +27,8 @@ use super::{
 };
 use crate::{
     failure::{Doing, Failure, Outcome},
-    logging, settings,
+    logging,
+    settings::{self, file::File},
     terminal::{self, Table, status_mark, status_style},
     worktree::WorkTree,
 };
@@ -70,8 +71,9 @@ pub struct Run {
 
 impl Run {
     /// Compiles and runs; fails when the pipeline does.
-    pub async fn run(self) -> Outcome {
+    pub async fn run(self, file: File) -> Outcome {
         logging::install("error");
+        let actions = settings::runner::actions(&file.runner.actions)?;
         let here = std::env::current_dir().doing("cannot tell the current folder")?;
         let tree = WorkTree::open(&here)?;
         let (plan, event) = self.compile(&tree)?;
@@ -87,6 +89,9 @@ impl Run {
         let begun = Instant::now();
         let ended = run_pipeline(LocalRun {
             plan,
+            // Stages of the native language read none.
+            contexts: Arc::new(|_, _| BTreeMap::new()),
+            actions,
             workspace: tree.root.clone(),
             only: self.stage,
             event,

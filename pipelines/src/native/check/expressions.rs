@@ -12,6 +12,7 @@ use crate::{
         reader::{Role, Use},
         rewrite::Rewriter,
     },
+    plan::Expressions,
 };
 
 pub(super) fn check(
@@ -86,7 +87,7 @@ fn check_use(
         && let Ok(whole) = expressions::expression_of(text)
         && parts.len() > 1
         && let Err(fault) = expressions::parse(&whole)
-        && whole.len() > expressions::MAX_LENGTH
+        && whole.len() > expressions::max_length(Expressions::Strict)
     {
         problems.report(codes::BAD_EXPRESSION, item.text.place, fault.message);
     }
@@ -164,10 +165,14 @@ fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, item: &Use) -> Names<'p> {
         Some(scope) => scope.inputs.as_slice(),
         None => pipeline.on.manual.as_ref().map_or(&[][..], |manual| &manual.inputs),
     };
+    let choices = declared.iter().filter(|input| input.kind == InputKind::Choice).map(|input| {
+        (input.name.value.as_str(), input.choices.iter().map(|choice| choice.value.as_str()).collect())
+    });
+    let choices = choices.collect();
     let inputs = declared.iter().map(|input| (input.name.value.as_str(), type_of(input.kind))).collect();
     let in_template = scope.is_some_and(|scope| scope.call.is_some());
     let Some(index) = item.stage.or(last_of(pipeline, item)) else {
-        return Names { inputs, in_template, ..Names::default() };
+        return Names { inputs, choices, in_template, ..Names::default() };
     };
     // What a template hands on is read by whoever comes after all of it.
     let after = |other: usize| item.role == Role::TemplateOutput || graph.is_upstream(other, index);
@@ -184,11 +189,12 @@ fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, item: &Use) -> Names<'p> {
     });
     let stages = Some(stages.chain(before).collect());
     if is_outside(pipeline, item) {
-        return Names { inputs, in_template, stages, ..Names::default() };
+        return Names { inputs, choices, in_template, stages, ..Names::default() };
     }
     let stage = pipeline.stages.get(index);
     Names {
         inputs,
+        choices,
         in_template,
         matrix: matrix_names(stage),
         open_matrix: stage

@@ -41,7 +41,7 @@ fn without_timeout(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<'
         stage.timeout.is_some() || pipeline.default_of(stage, |defaults| defaults.timeout.as_ref()).is_some();
     if !said {
         let message = format!("{what} while `{}` runs, and it has no timeout", stage.name.value);
-        let report = problems.report(codes::NO_TIMEOUT, stage.name.place, message);
+        let report = problems.report(codes::HOLDS_OTHERS, stage.name.place, message);
         report.help("give it a `timeout`, or all stages one under `defaults`; absent it is one hour");
     }
 }

@@ -5,7 +5,7 @@
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, StructureStyle};
 
-use crate::yaml::MAX_DEPTH;
+use crate::yaml::Dialect;
 
 /// A value; ranges are bytes of the text.
 #[derive(Debug)]
@@ -62,8 +62,8 @@ pub(super) fn read(text: &str) -> Option<Block> {
     let mut options = Options::default();
     options.emit_comments = false;
     options.emit_unresolved_aliases = true;
-    options.flow_nesting_limit = MAX_DEPTH;
-    options.block_nesting_limit = MAX_DEPTH;
+    options.flow_nesting_limit = Dialect::NATIVE.max_depth;
+    options.block_nesting_limit = Dialect::NATIVE.max_depth;
     let mut open: Vec<Open> = Vec::new();
     let mut root = None;
     // Inside of brackets: where they began, and how many are open.

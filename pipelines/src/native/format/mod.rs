@@ -38,7 +38,7 @@ pub fn format(text: &str) -> Result<String, Vec<Diagnostic>> {
 fn tree(text: &str) -> Result<Node, Vec<Diagnostic>> {
     let file = SourceFile { path: "pipeline.yml", text };
     let mut problems = Problems::new(&file);
-    match yaml::parse(&mut problems) {
+    match yaml::parse(&mut problems, &yaml::Dialect::NATIVE) {
         Some(tree) if !problems.has_errors() => Ok(tree),
         _ => Err(problems.finish()),
     }

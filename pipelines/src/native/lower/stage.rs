@@ -1,5 +1,7 @@
 //! A stage, all but its verb.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{
@@ -106,10 +108,13 @@ fn empty(name: Spanned<String>) -> Stage {
 
 /// Reports names that are there twice.
 fn repeated(r: &mut Reader<'_, '_>, what: &str, names: &[&Spanned<String>]) {
-    for (index, name) in names.iter().enumerate() {
-        if let Some(first) = names[..index].iter().find(|first| first.value == name.value) {
+    let mut seen: HashMap<&str, Place> = HashMap::new();
+    for name in names {
+        if let Some(first) = seen.get(name.value.as_str()) {
             let message = format!("two {what} `{}`", name.value);
-            r.problems.report(codes::REPEATED, name.place, message).related(first.place, "the first one");
+            r.problems.report(codes::REPEATED, name.place, message).related(*first, "the first one");
+        } else {
+            seen.insert(&name.value, name.place);
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Scripts and steps.
 
+use std::collections::HashMap;
+
 use crate::{
     codes,
-    diagnostic::Spanned,
+    diagnostic::{Place, Spanned},
     expressions::holds_expression,
     native::{
         file::{Commands, Step},
@@ -36,14 +38,14 @@ pub(super) fn steps(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Step> {
             })
         }
     };
-    let mut seen: Vec<&Spanned<String>> = Vec::new();
+    let mut seen: HashMap<&str, Place> = HashMap::new();
     for id in steps.iter().filter_map(|step| step.id.as_ref()) {
-        if let Some(first) = seen.iter().find(|first| first.value == id.value) {
-            let report =
-                r.problems.report(codes::REPEATED, id.place, format!("two steps have the id `{}`", id.value));
-            report.related(first.place, "the first one");
+        if let Some(first) = seen.get(id.value.as_str()) {
+            let message = format!("two steps have the id `{}`", id.value);
+            r.problems.report(codes::REPEATED, id.place, message).related(*first, "the first one");
+        } else {
+            seen.insert(&id.value, id.place);
         }
-        seen.push(id);
     }
     steps
 }

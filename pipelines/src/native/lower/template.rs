@@ -78,7 +78,7 @@ impl<'f> Library<'f> {
             return None;
         };
         r.problems.turn_to(number);
-        let tree = yaml::parse(r.problems);
+        let tree = yaml::parse(r.problems, &yaml::Dialect::NATIVE);
         r.problems.turn_to(0);
         let mut tree = tree?;
         stamp(&mut tree, number);

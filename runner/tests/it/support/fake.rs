@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tidegate_pipelines::plan::Service;
 use tidegate_protocol::ids::AttemptId;
 use tidegate_runner::sandbox::{
-    BuildRequest, Engine, EngineError, Images, NetworkId, Owner, Probed, PushRequest, Sandbox, SandboxEnd,
-    SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
+    BuildRequest, Engine, EngineError, Entry, Images, NetworkId, Owner, Probed, PushRequest, Sandbox,
+    SandboxEnd, SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
 };
 use tokio::sync::watch;
 
@@ -29,7 +29,9 @@ pub struct Fake {
 #[derive(Default)]
 struct State {
     images: BTreeSet<String>,
-    sandboxes: BTreeMap<AttemptId, Held>,
+    sandboxes: BTreeMap<(AttemptId, Option<u32>), Held>,
+    /// What images run, by their names.
+    entries: BTreeMap<String, Entry>,
     networks: BTreeMap<String, (String, AttemptId)>,
     services: BTreeMap<String, (String, AttemptId)>,
     /// How many calls were made that may fail.
@@ -79,15 +81,29 @@ impl Fake {
         state.sandboxes.is_empty() && state.networks.is_empty() && state.services.is_empty()
     }
 
+    /// Adds an image that runs this.
+    pub fn add_image(&self, name: &str, entrypoint: &[&str]) {
+        let mut state = self.state();
+        state.images.insert(name.to_owned());
+        let entrypoint = entrypoint.iter().map(|word| (*word).to_owned()).collect();
+        state.entries.insert(name.to_owned(), Entry { entrypoint, command: Vec::new() });
+    }
+
     /// Kills the process of a sandbox, as the kernel or a person might.
     pub fn kill_from_outside(&self, attempt: AttemptId) {
-        let process = self.state().sandboxes.get(&attempt).map(|held| held.process.clone());
+        let process = self.state().sandboxes.get(&(attempt, None)).map(|held| held.process.clone());
         process.expect("no such sandbox").kill();
     }
 
     /// Whether a sandbox of the attempt runs.
     pub fn runs(&self, attempt: AttemptId) -> bool {
-        self.state().sandboxes.get(&attempt).is_some_and(|held| held.process.end.borrow().is_none())
+        self.state().sandboxes.get(&(attempt, None)).is_some_and(|held| held.process.end.borrow().is_none())
+    }
+
+    fn held(&self, owner: &Owner, part: Option<u32>) -> Option<Arc<dyn Sandbox>> {
+        let process = self.state().sandboxes.get(&(owner.attempt, part))?.process.clone();
+        let runs = process.end.borrow().is_none();
+        if runs { Some(process) } else { None }
     }
 
     fn call(&self, what: &str) -> Result<(), EngineError> {
@@ -136,8 +152,12 @@ impl Process {
             ended.send_replace(Some(SandboxEnd { code, out_of_memory: false }));
         });
         let (from, to) = (spec.channel.join("commands"), folder.join("commands"));
-        let (workspace, watched) = (spec.workspace.clone(), end.clone());
-        std::thread::spawn(move || translate(&from, &to, &workspace, &watched));
+        let mut places = vec![(WORKSPACE.to_owned(), spec.workspace.clone())];
+        places.extend(
+            spec.mounts.iter().chain(&spec.read_only).map(|(host, inside)| (inside.clone(), host.clone())),
+        );
+        let watched = end.clone();
+        std::thread::spawn(move || translate(&from, &to, &places, &watched));
         Arc::new(Self { name, pid, end })
     }
 
@@ -148,8 +168,13 @@ impl Process {
     }
 }
 
-/// Passes commands on as they come, with the workspace where it is on this machine.
-fn translate(from: &Path, to: &Path, workspace: &Path, end: &watch::Receiver<Option<SandboxEnd>>) {
+/// Passes commands on as they come, with what they say of the sandbox's folders as it is on this machine.
+fn translate(
+    from: &Path,
+    to: &Path,
+    places: &[(String, PathBuf)],
+    end: &watch::Receiver<Option<SandboxEnd>>,
+) {
     use std::io::{Read as _, Write as _};
     let (mut source, mut partial) = (std::fs::File::open(from).unwrap(), String::new());
     let mut target = std::fs::File::options().append(true).open(to).unwrap();
@@ -160,10 +185,18 @@ fn translate(from: &Path, to: &Path, workspace: &Path, end: &watch::Receiver<Opt
         while let Some(at) = partial.find('\n') {
             let line: String = partial.drain(..=at).collect();
             let mut command: wire::Command = serde_json::from_str(&line).unwrap();
-            if let wire::Command::Step(step) = &mut command
-                && let Some(below) = step.cwd.strip_prefix(WORKSPACE)
-            {
-                step.cwd = format!("{}{below}", workspace.display());
+            if let wire::Command::Step(step) = &mut command {
+                let texts = [&mut step.argv, &mut step.fallback, &mut step.path].into_iter().flatten();
+                let values = step.env.values_mut().chain(step.step_env.values_mut());
+                for text in texts.chain(values).chain([&mut step.cwd]) {
+                    for (inside, host) in places {
+                        if let Some(below) = text.strip_prefix(inside.as_str())
+                            && (below.is_empty() || below.starts_with('/'))
+                        {
+                            *text = format!("{}{below}", host.display());
+                        }
+                    }
+                }
             }
             // It may have ended, and its folder may be gone.
             let _ = target.write_all(format!("{}\n", serde_json::to_string(&command).unwrap()).as_bytes());
@@ -266,37 +299,47 @@ impl Engine for Fake {
     async fn start(&self, spec: &SandboxSpec) -> Result<Arc<dyn Sandbox>, EngineError> {
         self.call("start a sandbox")?;
         let mut state = self.state();
-        assert!(!state.sandboxes.contains_key(&spec.owner.attempt), "an attempt is started twice");
+        let key = (spec.owner.attempt, spec.part);
+        assert!(!state.sandboxes.contains_key(&key), "an attempt is started twice");
         state.counter += 1;
         let folder = self.root.path().join(state.counter.to_string());
         let process = Process::start(&folder, spec, format!("fake-{}", spec.owner.attempt));
         let held = Held { runner: spec.owner.runner.clone(), process: process.clone() };
-        state.sandboxes.insert(spec.owner.attempt, held);
+        state.sandboxes.insert(key, held);
         Ok(process)
     }
 
     async fn find(&self, owner: &Owner) -> Result<Option<Arc<dyn Sandbox>>, EngineError> {
         self.call("look for a sandbox")?;
-        let state = self.state();
-        let found = state.sandboxes.get(&owner.attempt).map(|held| held.process.clone());
-        Ok(found
-            .filter(|process| process.end.borrow().is_none())
-            .map(|process| -> Arc<dyn Sandbox> { process }))
+        Ok(self.held(owner, None))
+    }
+
+    async fn find_part(&self, owner: &Owner, part: u32) -> Result<Option<Arc<dyn Sandbox>>, EngineError> {
+        self.call("look for a container")?;
+        Ok(self.held(owner, Some(part)))
     }
 
     async fn clean(&self, runner: &str, attempt: AttemptId) -> Result<(), EngineError> {
         self.call("remove an attempt")?;
         let ours = |(of, one): &(String, AttemptId)| of == runner && *one == attempt;
-        let process = {
+        let processes: Vec<Arc<Process>> = {
             let mut state = self.state();
             state.networks.retain(|_, owner| !ours(owner));
             state.services.retain(|_, owner| !ours(owner));
-            let mine = state.sandboxes.get(&attempt).is_some_and(|held| held.runner == runner);
-            mine.then(|| state.sandboxes.remove(&attempt)).flatten()
+            let mine =
+                |key: &(AttemptId, Option<u32>), held: &Held| key.0 == attempt && held.runner == runner;
+            let processes = state
+                .sandboxes
+                .iter()
+                .filter(|(key, held)| mine(key, held))
+                .map(|(_, held)| held.process.clone());
+            let processes = processes.collect();
+            state.sandboxes.retain(|key, held| !mine(key, held));
+            processes
         };
-        if let Some(held) = process {
-            held.process.kill();
-            Sandbox::wait(&*held.process).await?;
+        for process in processes {
+            process.kill();
+            Sandbox::wait(&*process).await?;
         }
         Ok(())
     }
@@ -304,7 +347,8 @@ impl Engine for Fake {
     async fn attempts(&self, runner: &str) -> Result<Vec<AttemptId>, EngineError> {
         self.call("list attempts")?;
         let state = self.state();
-        let sandboxes = state.sandboxes.iter().filter(|(_, held)| held.runner == runner).map(|(id, _)| *id);
+        let sandboxes =
+            state.sandboxes.iter().filter(|(_, held)| held.runner == runner).map(|(key, _)| key.0);
         let others = state.networks.values().chain(state.services.values());
         let others = others.filter(|(of, _)| of == runner).map(|(_, attempt)| *attempt);
         Ok(sandboxes.chain(others).collect::<BTreeSet<_>>().into_iter().collect())
@@ -335,7 +379,14 @@ impl Images for Fake {
     async fn build(&self, _request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
         self.call("build an image")?;
         log(b"#1 built by nobody\n");
-        Ok(format!("sha256:{}", "b".repeat(64)))
+        let image = format!("sha256:{}", "b".repeat(64));
+        self.add_image(&image, &["sh"]);
+        Ok(image)
+    }
+
+    async fn entry(&self, image: &str) -> Result<Entry, EngineError> {
+        self.call("look at an image")?;
+        Ok(self.state().entries.get(image).cloned().unwrap_or_default())
     }
 
     async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {

@@ -53,12 +53,14 @@ impl Place {
         let network = engine.network(&owner, untrusted).await.unwrap();
         let mut spec = SandboxSpec {
             owner: owner.clone(),
+            part: None,
             image: IMAGE.to_owned(),
             network,
             channel: at("channel"),
             spool: at("spool"),
             workspace: at("workspace"),
             mounts: Vec::new(),
+            read_only: Vec::new(),
             resources: Resources::default(),
             untrusted,
         };
@@ -110,6 +112,7 @@ pub fn command(index: u32) -> StepCommand {
         timeout_ms: Some(60_000),
         grace_ms: 5_000,
         output_limit: 1 << 30,
+        ..StepCommand::default()
     }
 }
 

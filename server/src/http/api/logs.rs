@@ -1,6 +1,7 @@
 //! Logs and artifacts: whole, in pieces, and as they grow.
 
 use axum::{
+    Json,
     body::Body as RawBody,
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, header},
@@ -8,10 +9,10 @@ use axum::{
 };
 use bytes::Bytes;
 use futures_util::stream;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tidegate_protocol::ids::{ArtifactId, AttemptId};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::super::{
     Shared,
@@ -21,7 +22,7 @@ use super::super::{
     runner::blob,
     sse::{self, Feed, Sender},
 };
-use crate::{app::App, error::Error, hub::Hint, logs, results};
+use crate::{app::App, error::Error, hub::Hint, logs, reports::Note, results};
 
 /// A piece at most.
 const LARGEST: usize = 8 << 20;
@@ -172,6 +173,23 @@ fn whole_characters(bytes: &[u8]) -> usize {
         return if needs > back { at } else { bytes.len() };
     }
     bytes.len()
+}
+
+/// What steps wrote for the run's page.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Notes {
+    /// By step.
+    notes: Vec<Note>,
+}
+
+/// What the steps of an attempt wrote for the run's page, as Markdown.
+#[utoipa::path(get, operation_id = "logs_notes", path = "/api/v1/attempts/{id}/notes", params(("id" = Uuid, Path, description = "The attempt")),
+    responses((status = 200, body = Notes)))]
+pub(super) async fn notes(
+    State(app): State<App>,
+    Path(attempt): Path<AttemptId>,
+) -> Result<Json<Notes>, ApiError> {
+    Ok(Json(Notes { notes: results::notes(&app, attempt).await? }))
 }
 
 /// Downloads an artifact.

@@ -1,4 +1,4 @@
-//! Repositories and their secrets.
+//! Repositories, their secrets and their variables.
 
 use axum::{Json, body::Body as RawBody, extract::State, http::StatusCode};
 use secrecy::ExposeSecret;
@@ -17,7 +17,8 @@ use crate::{
     error::Error,
     repositories::{self as core, NewRepository, RepositoryChange},
     secrets as vault,
-    store::views::{Repository, SecretName},
+    store::views::{Repository, SecretName, Variable},
+    variables as settings,
 };
 
 /// Repositories.
@@ -128,7 +129,7 @@ pub(super) async fn put_secret(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Which of the secrets with a name.
+/// Which of the secrets (or variables) with a name.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -165,5 +166,63 @@ pub(super) async fn delete_secret(
     };
     let environment = query.environment.or(scope.environment).filter(|name| !name.is_empty());
     vault::delete(&app, id, environment.as_deref(), &name, &actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Variables.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Variables {
+    /// By name.
+    variables: Vec<Variable>,
+}
+
+/// The variables of a repository and its environments, with their values.
+#[utoipa::path(get, operation_id = "repositories_variables", path = "/api/v1/repositories/{id}/variables", params(("id" = Uuid, Path, description = "The repository")),
+    responses((status = 200, body = Variables), (status = 404, body = ErrorBody)))]
+pub(super) async fn variables(
+    State(app): State<App>,
+    Path(id): Path<RepositoryId>,
+) -> Result<Json<Variables>, ApiError> {
+    core::get(&app, id).await?;
+    Ok(Json(Variables { variables: settings::list(&app, id).await? }))
+}
+
+/// A variable's value.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct VariableValue {
+    /// The value.
+    value: String,
+    /// Only for stages of this environment; absent: for every stage.
+    environment: Option<String>,
+}
+
+/// Sets a variable.
+#[utoipa::path(put, operation_id = "repositories_put_variable", path = "/api/v1/repositories/{id}/variables/{name}",
+    params(("id" = Uuid, Path, description = "The repository"), ("name" = String, Path, description = "The variable's name")),
+    request_body = VariableValue, responses((status = 204), (status = 400, body = ErrorBody)))]
+pub(super) async fn put_variable(
+    State(app): State<App>,
+    AuthedUser(actor): AuthedUser,
+    Path((id, name)): Path<(RepositoryId, String)>,
+    Body(variable): Body<VariableValue>,
+) -> Result<StatusCode, ApiError> {
+    let environment = variable.environment.as_deref().filter(|name| !name.is_empty());
+    settings::put(&app, id, environment, &name, &variable.value, &actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Deletes a variable.
+#[utoipa::path(delete, operation_id = "repositories_delete_variable", path = "/api/v1/repositories/{id}/variables/{name}",
+    params(("id" = Uuid, Path, description = "The repository"), ("name" = String, Path, description = "The variable's name"), SecretQuery),
+    responses((status = 204), (status = 404, body = ErrorBody)))]
+pub(super) async fn delete_variable(
+    State(app): State<App>,
+    AuthedUser(actor): AuthedUser,
+    Path((id, name)): Path<(RepositoryId, String)>,
+    Query(query): Query<SecretQuery>,
+) -> Result<StatusCode, ApiError> {
+    let environment = query.environment.filter(|name| !name.is_empty());
+    settings::delete(&app, id, environment.as_deref(), &name, &actor).await?;
     Ok(StatusCode::NO_CONTENT)
 }

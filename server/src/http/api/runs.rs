@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_pipelines::event::{Event, EventKind, GitFacts};
 use tidegate_protocol::ids::{RepositoryId, RunId, StageId};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -21,9 +20,8 @@ use super::{
 use crate::{
     app::App,
     error::Error,
-    git, repositories,
-    runs::{self, Created, NewRun, Scope},
-    store::views::{RunDetail, RunFilter, RunSummary},
+    runs::{self, Manual, Scope},
+    store::views::{PipelineSummary, RunDetail, RunFilter, RunSummary},
 };
 
 /// Which runs to list.
@@ -33,6 +31,8 @@ use crate::{
 pub(super) struct ListQuery {
     /// Only of this repository.
     repository: Option<Uuid>,
+    /// Only of this pipeline file.
+    pipeline: Option<String>,
     /// Only in this state.
     status: Option<String>,
     /// How many, 1 to 200; 50 when absent.
@@ -60,6 +60,7 @@ pub(super) async fn list(
     let limit = query.limit.unwrap_or(50).clamp(1, 200);
     let filter = RunFilter {
         repository: query.repository.map(RepositoryId),
+        path: query.pipeline.filter(|path| !path.is_empty()),
         status: query
             .status
             .filter(|status| !status.is_empty())
@@ -124,6 +125,8 @@ pub(super) async fn rerun(
 pub(super) struct Start {
     /// A branch, a tag, a commit, or a full ref.
     reference: String,
+    /// Path of the pipeline file; absent: the repository's own, or the only one that a person may start.
+    pipeline: Option<String>,
     /// Inputs that the pipeline file declares.
     #[serde(default)]
     #[schema(value_type = Object)]
@@ -140,47 +143,38 @@ pub(super) async fn start(
     Path(id): Path<RepositoryId>,
     Body(start): Body<Start>,
 ) -> Result<Json<Made>, ApiError> {
-    let repository = repositories::get(&app, id).await?;
-    let wanted =
-        git::Wanted { reference: &start.reference, sha: None, path: &repository.pipeline_path, base: None };
-    let source = git::read(&app, &repository, wanted).await.map_err(Error::from)?;
-    let Some(text) = source.text else {
-        return Err(Error::Refused(format!(
-            "there is no {} at {}",
-            repository.pipeline_path, start.reference
-        ))
-        .into());
-    };
-    // A pull request's own ref holds what anybody may have proposed.
-    let trusted = !source.reference.starts_with("refs/pull/");
-    let event = Event {
-        kind: EventKind::Manual,
-        repository: repository.full_name.clone(),
-        default_branch: repository.default_branch.clone(),
-        git: GitFacts {
-            sha: source.commit.sha,
-            branch: source.reference.strip_prefix("refs/heads/").map(str::to_owned),
-            tag: source.reference.strip_prefix("refs/tags/").map(str::to_owned),
-            reference: source.reference,
-            before: None,
-            message: source.commit.message,
-            author: source.commit.author,
-        },
-        actor: actor.username.clone(),
-        changed_paths: None,
-        inputs: start.inputs,
-        pull_request: None,
-        name: None,
-        activity: None,
-        payload: None,
-        trusted,
-    };
-    let path = repository.pipeline_path;
-    let new = NewRun { repository: id, event, path, text, delivery: None, rerun_of: None };
-    match runs::create(&app, new).await? {
-        Created::Run(run) | Created::Existing(run) => Ok(Json(Made { id: run.0 })),
-        Created::NotTriggered(reason) => Err(Error::Refused(reason).into()),
-    }
+    let Start { reference, pipeline, inputs } = start;
+    let run = runs::start(&app, id, Manual { reference, pipeline, inputs }, &actor).await?;
+    Ok(Json(Made { id: run.0 }))
+}
+
+/// Where to look for pipeline files.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct PipelinesQuery {
+    /// A branch, a tag, a commit, or a full ref; absent: the default branch.
+    reference: Option<String>,
+}
+
+/// Pipeline files.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Pipelines {
+    /// By path.
+    pipelines: Vec<PipelineSummary>,
+}
+
+/// The pipeline files of a repository, and what a person gives who starts them.
+#[utoipa::path(get, operation_id = "runs_pipelines", path = "/api/v1/repositories/{id}/pipelines",
+    params(("id" = Uuid, Path, description = "The repository"), PipelinesQuery),
+    responses((status = 200, body = Pipelines), (status = 400, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn pipelines(
+    State(app): State<App>,
+    Path(id): Path<RepositoryId>,
+    Query(query): Query<PipelinesQuery>,
+) -> Result<Json<Pipelines>, ApiError> {
+    let reference = query.reference.filter(|reference| !reference.is_empty());
+    Ok(Json(Pipelines { pipelines: runs::pipelines(&app, id, reference.as_deref()).await? }))
 }
 
 /// How a deploy stage really ended.

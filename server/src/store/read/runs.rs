@@ -16,7 +16,7 @@ use crate::{
 /// A run in a list; `r` is the run, `p` its repository.
 macro_rules! summary {
     () => {
-        "r.id, r.number, r.repository_id, p.full_name as repository, r.pipeline, r.status, r.reason, r.event_kind,
+        "r.id, r.number, r.repository_id, p.full_name as repository, r.pipeline, r.path, r.status, r.reason, r.event_kind,
          r.sha, r.reference, r.title, r.actor, r.created_at, r.started_at, r.finished_at,
          (select coalesce(json_object_agg(c.status, c.n), '{}')
           from (select status, count(*) as n from stages where run_id = r.id group by status) c) as stage_counts"
@@ -27,7 +27,7 @@ macro_rules! summary {
 macro_rules! stages {
     () => {
         "(select coalesce(json_agg(t order by t.position, t.key), '[]') from (
-            select s.id, s.key, s.plan->>'name' as name, s.verb, s.status, s.reason,
+            select s.id, s.key, s.plan->>'name' as name, s.plan->>'title' as title, s.verb, s.status, s.reason,
                 coalesce(s.plan->'needs', '[]') as needs, s.position, s.environment, s.outputs, s.rollback_of,
                 s.queued_at, s.started_at, s.finished_at,
                 (select coalesce(json_agg(u order by u.number), '[]') from (
@@ -54,12 +54,13 @@ impl Db {
             summary!(),
             " from runs r join repositories p on p.id = r.repository_id
              where ($1::uuid is null or r.repository_id = $1) and ($2::text is null or r.status = $2)
-               and ($3::uuid is null or r.id < $3) order by r.id desc limit $4) q"
+               and ($3::uuid is null or r.id < $3) and ($5::text is null or r.path = $5) order by r.id desc limit $4) q"
         ))
         .bind(filter.repository.map(|id| id.0))
         .bind(filter.status.map(|status| status.as_str()))
         .bind(filter.before.map(|id| id.0))
         .bind(filter.limit)
+        .bind(&filter.path)
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(unwrap).collect())
@@ -70,7 +71,7 @@ impl Db {
         let row: Option<Json<RunDetail>> = sqlx::query_scalar(concat!(
             "select to_json(q) from (select ",
             summary!(),
-            ", r.diagnostics, coalesce(r.plan->'source'->>'path', p.pipeline_path) as source_path, r.source_text,
+            ", r.diagnostics, r.path as source_path, r.source_text,
              r.rerun_of, r.trusted, r.cancel_requested, ",
             stages!(),
             " as stages, '[]'::json as gates,

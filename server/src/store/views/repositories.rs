@@ -21,6 +21,9 @@ pub struct Repository {
     pub default_branch: String,
     /// Path of its pipeline file.
     pub pipeline_path: String,
+    /// Which files are pipelines: `file`, the one of `pipeline_path`; `tidegate`, that and those in `.tidegate`;
+    /// `github`, those in `.github/workflows`; `both`, all of them.
+    pub pipelines: String,
     /// When it was added.
     #[schema(value_type = String)]
     pub created_at: Timestamp,
@@ -40,6 +43,51 @@ pub struct SecretName {
     pub updated_at: Timestamp,
     /// By whom.
     pub updated_by: String,
+}
+
+/// A variable.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// The environment it is for; absent: every stage.
+    pub environment: Option<String>,
+    /// Its value.
+    pub value: String,
+    /// When it was last changed.
+    #[schema(value_type = String)]
+    pub updated_at: Timestamp,
+    /// By whom.
+    pub updated_by: String,
+}
+
+/// A pipeline file at a commit.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PipelineSummary {
+    /// Its path.
+    pub path: String,
+    /// Whether a person may start it.
+    pub manual: bool,
+    /// What a person gives who does.
+    pub inputs: Vec<PipelineInput>,
+}
+
+/// An input of a manual run.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct PipelineInput {
+    /// Its name.
+    pub name: String,
+    /// `string`, `boolean`, `number`, `choice` or `environment`.
+    pub kind: String,
+    /// Whether a run cannot start without it.
+    pub required: bool,
+    /// The value when none is given.
+    #[schema(value_type = Option<Object>)]
+    pub default: Option<serde_json::Value>,
+    /// The values of a choice.
+    pub choices: Vec<String>,
+    /// For the form.
+    pub description: Option<String>,
 }
 
 /// A runner.

@@ -28,6 +28,8 @@ pub struct RunSummary {
     pub repository: String,
     /// The pipeline's name.
     pub pipeline: String,
+    /// Path of its pipeline file.
+    pub path: String,
     /// Where it is.
     #[schema(value_type = String)]
     pub status: RunStatus,
@@ -61,6 +63,8 @@ pub struct RunSummary {
 pub struct RunFilter {
     /// Only of this repository.
     pub repository: Option<RepositoryId>,
+    /// Only of this pipeline file.
+    pub path: Option<String>,
     /// Only in this state.
     pub status: Option<RunStatus>,
     /// Only those made before this one.
@@ -118,6 +122,8 @@ pub struct Stage {
     pub key: String,
     /// Its name in the file.
     pub name: String,
+    /// What people call it; absent: its key.
+    pub title: Option<String>,
     /// Its verb.
     pub verb: String,
     /// Where it is.
@@ -214,7 +220,7 @@ pub struct Step {
 /// A report of a stage.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Report {
-    /// `junit`, `cobertura`, `lcov` or `sarif`.
+    /// `junit`, `tap`, `cobertura`, `lcov`, `sarif` or `annotations`.
     pub kind: String,
     /// The file's path in the workspace.
     pub path: String,

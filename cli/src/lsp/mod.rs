@@ -1,0 +1,179 @@
+//! The language server: JSON-RPC on standard input and output. It carries texts to [`tidegate_pipelines::editor`] and
+//! suggestions back; what is right or useful is decided there.
+//!
+//! Editors start it for all YAML, so files outside of the conventional folders are passed over in silence.
+//!
+//! Messages are handled one after the other: a check takes milliseconds. Sizes are bounded ([`wire`]); what cannot be
+//! understood is answered with an error and changes nothing.
+
+mod answers;
+mod wire;
+
+use std::{
+    collections::HashMap,
+    io::{BufRead, Write},
+};
+
+use serde_json::{Value, json};
+use tidegate_pipelines::{
+    Diagnostic, SourceFile, check,
+    editor::{Document, Position},
+};
+use url::Url;
+
+use crate::{
+    failure::{Doing, Failure, Outcome},
+    files,
+};
+
+const METHOD_NOT_FOUND: i64 = -32601;
+const INVALID_PARAMS: i64 = -32602;
+const INVALID_REQUEST: i64 = -32600;
+const PARSE_ERROR: i64 = -32700;
+
+/// Serves until the editor says `exit`, or goes away.
+pub fn serve(mut input: impl BufRead, output: impl Write) -> Outcome {
+    let mut server = Server { output, open: HashMap::new(), stopped: false };
+    loop {
+        let message = match wire::read(&mut input).doing("cannot read from the editor")? {
+            wire::Read::Message(message) => message,
+            wire::Read::NoJson(reason) => {
+                server.fail(&Value::Null, PARSE_ERROR, &reason)?;
+                continue;
+            }
+            wire::Read::End => return Ok(()),
+        };
+        if message["method"] == "exit" {
+            let forgotten = Failure::new("the editor went away without saying so before (`shutdown`)");
+            return if server.stopped { Ok(()) } else { Err(forgotten) };
+        }
+        server.handle(&message)?;
+    }
+}
+
+/// A file open in the editor.
+struct Open {
+    document: Document,
+    /// Inside its repository.
+    path: String,
+    found: Vec<Diagnostic>,
+}
+
+struct Server<W> {
+    output: W,
+    /// By URI.
+    open: HashMap<String, Open>,
+    /// The editor has said `shutdown`.
+    stopped: bool,
+}
+
+impl<W: Write> Server<W> {
+    fn handle(&mut self, message: &Value) -> Outcome {
+        let (method, params) = (message["method"].as_str().unwrap_or_default(), &message["params"]);
+        let Some(id) = message.get("id").filter(|_| !method.is_empty()) else {
+            return self.notified(method, params);
+        };
+        if self.stopped {
+            return self.fail(id, INVALID_REQUEST, "the server was told to shut down");
+        }
+        let result = match method {
+            "initialize" => Ok(answers::capabilities()),
+            "shutdown" => {
+                self.stopped = true;
+                Ok(Value::Null)
+            }
+            "textDocument/completion" => {
+                self.at(params, |open, offset| answers::completion(&open.document, offset))
+            }
+            "textDocument/hover" => self.at(params, |open, offset| {
+                let hover = open.document.hover(offset, &open.found);
+                hover.map_or(Value::Null, |hover| answers::hover(&open.document, &hover))
+            }),
+            "textDocument/codeAction" => self
+                .file(params)
+                .map(|file| file.map_or(Value::Null, |(uri, open)| actions(uri, open, &params["range"]))),
+            _ => return self.fail(id, METHOD_NOT_FOUND, &format!("there is no method `{method}`")),
+        };
+        match result {
+            Ok(result) => self.send(&json!({ "jsonrpc": "2.0", "id": id, "result": result })),
+            Err(why) => self.fail(id, INVALID_PARAMS, &why),
+        }
+    }
+
+    fn notified(&mut self, method: &str, params: &Value) -> Outcome {
+        let document = &params["textDocument"];
+        let Some(uri) = document["uri"].as_str().map(str::to_owned) else { return Ok(()) };
+        match method {
+            "textDocument/didOpen" => {
+                let text = document["text"].as_str().unwrap_or_default().to_owned();
+                let Some(path) = path(&uri) else { return Ok(()) };
+                let open = Open { document: Document::new(&path, text), path, found: Vec::new() };
+                self.open.insert(uri.clone(), open);
+                self.publish(&uri, document["version"].as_i64())
+            }
+            "textDocument/didChange" => {
+                let Some(open) = self.open.get_mut(&uri) else { return Ok(()) };
+                for change in params["contentChanges"].as_array().into_iter().flatten() {
+                    let text = change["text"].as_str().unwrap_or_default();
+                    match (position(&change["range"]["start"]), position(&change["range"]["end"])) {
+                        (Some(from), Some(to)) => open.document.text_mut().replace(from, to, text),
+                        _ => open.document = Document::new(&open.path, text.to_owned()),
+                    }
+                }
+                self.publish(&uri, document["version"].as_i64())
+            }
+            "textDocument/didClose" => match self.open.remove(&uri) {
+                Some(_) => self.send(&answers::diagnostics(&uri, None, None, &[])),
+                None => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks a file and tells the editor what is wrong with it.
+    fn publish(&mut self, uri: &str, version: Option<i64>) -> Outcome {
+        let Some(open) = self.open.get_mut(uri) else { return Ok(()) };
+        open.found = check(&SourceFile { path: &open.path, text: open.document.text().as_str() });
+        let message = answers::diagnostics(uri, version, Some(&open.document), &open.found);
+        self.send(&message)
+    }
+
+    /// The file that a request is about, if it is one of ours.
+    fn file<'p>(&self, params: &'p Value) -> Result<Option<(&'p str, &Open)>, String> {
+        let uri = params["textDocument"]["uri"].as_str().ok_or("the request names no file")?;
+        Ok(self.open.get(uri).map(|open| (uri, open)))
+    }
+
+    /// What is answered about a place of a file.
+    fn at(&self, params: &Value, answer: impl FnOnce(&Open, usize) -> Value) -> Result<Value, String> {
+        let position = position(&params["position"]).ok_or("the request names no position")?;
+        let Some((_, open)) = self.file(params)? else { return Ok(Value::Null) };
+        Ok(answer(open, open.document.text().offset(position)))
+    }
+
+    fn fail(&mut self, id: &Value, code: i64, why: &str) -> Outcome {
+        self.send(&json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": why } }))
+    }
+
+    fn send(&mut self, message: &Value) -> Outcome {
+        wire::write(&mut self.output, message).doing("cannot write to the editor")
+    }
+}
+
+/// The path inside the repository of a pipeline file that the editor names.
+fn path(uri: &str) -> Option<String> {
+    files::inside(&Url::parse(uri).ok()?.to_file_path().ok()?)
+}
+
+fn actions(uri: &str, open: &Open, range: &Value) -> Value {
+    answers::code_actions(uri, &open.document, &open.found, range)
+}
+
+fn position(value: &Value) -> Option<Position> {
+    let number = |key: &str| u32::try_from(value[key].as_u64()?).ok();
+    Some(Position { line: number("line")?, character: number("character")? })
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,140 @@
+//! The server on bytes in memory.
+
+use super::*;
+
+const URI: &str = "file:///srv/app/.tidegate/p.yml";
+
+/// All that the server says to these messages, `initialize` before and `shutdown` and `exit` behind them.
+fn talk(messages: &[Value]) -> Vec<Value> {
+    let mut bytes = Vec::new();
+    wire::write(&mut bytes, &json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {}}))
+        .unwrap();
+    for message in messages {
+        wire::write(&mut bytes, message).unwrap();
+    }
+    wire::write(&mut bytes, &json!({"jsonrpc": "2.0", "id": 99, "method": "shutdown"})).unwrap();
+    wire::write(&mut bytes, &json!({"jsonrpc": "2.0", "method": "exit"})).unwrap();
+    let mut output = Vec::new();
+    serve(std::io::Cursor::new(bytes), &mut output).unwrap();
+    let mut output = std::io::Cursor::new(output);
+    let mut said = Vec::new();
+    while let wire::Read::Message(message) = wire::read(&mut output).unwrap() {
+        said.push(message);
+    }
+    assert_eq!(said.remove(0)["result"]["capabilities"]["positionEncoding"], "utf-16");
+    assert_eq!(said.pop().unwrap()["result"], Value::Null);
+    said
+}
+
+fn open(text: &str) -> Value {
+    let document = json!({"uri": URI, "languageId": "yaml", "version": 1, "text": text});
+    json!({"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": {"textDocument": document}})
+}
+
+fn ask(method: &str, line: u32, character: u32) -> Value {
+    json!({"jsonrpc": "2.0", "id": 5, "method": method, "params": {
+        "textDocument": {"uri": URI}, "position": {"line": line, "character": character},
+    }})
+}
+
+fn change(changes: &Value) -> Value {
+    json!({"jsonrpc": "2.0", "method": "textDocument/didChange", "params": {
+        "textDocument": {"uri": URI, "version": 2}, "contentChanges": changes,
+    }})
+}
+
+#[test]
+fn mistakes_are_published_in_utf16_and_go_away_with_their_mending() {
+    let said = talk(&[
+        open("on: push\nname: 😀\nstages: {ü: 1, 'a😀': {imgae: \"a:1\", run: x}}\n"),
+        change(&json!([
+            {"range": {"start": {"line": 2, "character": 9}, "end": {"line": 2, "character": 15}}, "text": ""},
+            {"range": {"start": {"line": 2, "character": 9}, "end": {"line": 2, "character": 14}}, "text": "a"},
+        ])),
+        change(&json!([{"text": "on: push\nstages: {a: {image: \"a:1\", run: x}}\n"}])),
+        json!({"jsonrpc": "2.0", "method": "textDocument/didClose", "params": {"textDocument": {"uri": URI}}}),
+    ]);
+    let found = said[0]["params"]["diagnostics"].as_array().unwrap();
+    let misspelt = found.iter().find(|one| one["code"] == "TG0201").unwrap();
+    assert_eq!(
+        misspelt["range"],
+        json!({
+            "start": {"line": 2, "character": 23}, "end": {"line": 2, "character": 28},
+        })
+    );
+    assert_eq!(said[0]["params"]["version"], 1);
+    let found = said[1]["params"]["diagnostics"].as_array().unwrap();
+    assert!(!found.is_empty() && found.iter().all(|one| one["range"]["start"]["line"] == 2), "{found:?}");
+    assert!(found.iter().any(|one| one["range"]["start"]["character"] == 13), "{found:?}");
+    assert_eq!(said[2]["params"]["diagnostics"], json!([]));
+    assert_eq!(said[3]["params"]["diagnostics"], json!([]));
+}
+
+#[test]
+fn completion_hover_and_quick_fixes() {
+    let said = talk(&[
+        open("on: push\nstages:\n  a:\n    imgae: a:1\n    run: x\n  b:\n    needs: []\n    tim\n"),
+        ask("textDocument/completion", 6, 12),
+        ask("textDocument/completion", 7, 7),
+        ask("textDocument/hover", 6, 6),
+        json!({"jsonrpc": "2.0", "id": 6, "method": "textDocument/codeAction", "params": {
+            "textDocument": {"uri": URI}, "context": {"diagnostics": []},
+            "range": {"start": {"line": 3, "character": 5}, "end": {"line": 3, "character": 5}},
+        }}),
+    ]);
+    assert_eq!(said[1]["result"]["items"][0]["label"], "a");
+    let item = &said[2]["result"]["items"][0];
+    assert_eq!(
+        (item["label"].as_str(), item["textEdit"]["newText"].as_str()),
+        (Some("timeout"), Some("timeout: "))
+    );
+    assert_eq!(item["textEdit"]["range"]["start"], json!({"line": 7, "character": 4}));
+    assert!(said[3]["result"]["contents"]["value"].as_str().unwrap().starts_with("`needs`"));
+    // The file is not YAML while `tim` stands alone, so there is one mistake, and no word to put in its place.
+    assert_eq!(said[4]["result"], json!([]));
+    let said = talk(&[
+        open("on: push\nstages:\n  a:\n    imgae: a:1\n    run: x\n"),
+        json!({"jsonrpc": "2.0", "id": 6, "method": "textDocument/codeAction", "params": {
+            "textDocument": {"uri": URI}, "context": {"diagnostics": []},
+            "range": {"start": {"line": 3, "character": 5}, "end": {"line": 3, "character": 5}},
+        }}),
+    ]);
+    let edit = &said[1]["result"][0]["edit"]["changes"][URI][0];
+    assert_eq!(edit["newText"], "image");
+    assert_eq!(edit["range"]["end"], json!({"line": 3, "character": 9}));
+}
+
+#[test]
+fn what_makes_no_sense_is_answered_and_changes_nothing() {
+    let said = talk(&[
+        json!({"jsonrpc": "2.0", "id": 1, "method": "workspace/symbol", "params": {}}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "textDocument/completion"}),
+        json!({"jsonrpc": "2.0", "id": 3, "method": "textDocument/codeAction", "params": {}}),
+        json!({"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 1}}),
+        json!({"jsonrpc": "2.0", "id": 7, "result": null}),
+        json!([1, 2]),
+        change(&json!([{"text": "x"}])),
+    ]);
+    let codes: Vec<i64> = said.iter().map(|one| one["error"]["code"].as_i64().unwrap()).collect();
+    assert_eq!(codes, [METHOD_NOT_FOUND, INVALID_PARAMS, INVALID_PARAMS]);
+}
+
+#[test]
+fn files_that_are_no_pipelines_are_passed_over() {
+    let document = json!({"uri": "file:///srv/app/compose.yml", "version": 1, "text": "services: {}\n"});
+    let said = talk(&[
+        json!({"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": {"textDocument": document}}),
+        json!({"jsonrpc": "2.0", "id": 3, "method": "textDocument/hover", "params": {
+            "textDocument": {"uri": "file:///srv/app/compose.yml"}, "position": {"line": 0, "character": 0},
+        }}),
+    ]);
+    assert_eq!(said, [json!({"jsonrpc": "2.0", "id": 3, "result": null})]);
+}
+
+#[test]
+fn an_editor_that_just_goes_is_no_failure_and_one_that_exits_is() {
+    assert!(serve(std::io::Cursor::new(Vec::new()), Vec::new()).is_ok());
+    let mut bytes = Vec::new();
+    wire::write(&mut bytes, &json!({"method": "exit"})).unwrap();
+    assert!(serve(std::io::Cursor::new(bytes), Vec::new()).is_err());
+}

@@ -1,0 +1,82 @@
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::{GOOD, tidegate, write};
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_plan_outside_of_a_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, ".tidegate/pipeline.yml", GOOD);
+    let plan = json(&tidegate(at, &["plan", "--json"]).out);
+    assert_eq!((&plan["triggered"], &plan["name"]), (&true.into(), &"pipeline".into()));
+    assert_eq!(plan["jobs"][1]["needs"][0], "lint");
+    assert_eq!(plan["jobs"][1]["steps"][0]["run"], "make test");
+    let said = tidegate(at, &["plan", "--event", "release"]);
+    assert_eq!(said.code, 0, "not to be triggered is no failure");
+    assert!(said.out.starts_with(".tidegate/pipeline.yml: not triggered by release: "), "{}", said.out);
+    let said = tidegate(at, &["plan"]);
+    assert!(
+        said.out.contains("test run\n  needs    lint\n") && said.out.contains("    1  make test\n"),
+        "{}",
+        said.out
+    );
+    assert_eq!(tidegate(at, &["plan", "--event", "No such!"]).code, 2);
+    write(at, "wrong.yml", "on: push\nstages: {a: {}}\n");
+    let said = tidegate(at, &["plan", "wrong.yml", "--json"]);
+    assert_eq!((said.code, &json(&said.out)["triggered"]), (1, &false.into()));
+}
+
+#[test]
+fn facts_come_from_the_working_tree_the_payload_and_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(
+        at,
+        ".tidegate/pipeline.yml",
+        "on: {push: {branches: [trunk]}, tag: [\"v*\"], manual: {inputs: {level: {choices: [a, b]}}}}\nstages: {a: {image: \"a:1\", run: x}}\n",
+    );
+    for arguments in [
+        &["init", "-q", "--initial-branch=trunk"][..],
+        &["add", "-A"],
+        &["-c", "user.name=D", "-c", "user.email=d@example.org", "commit", "-q", "-m", "one"],
+    ] {
+        assert!(Command::new("git").current_dir(at).args(arguments).status().unwrap().success());
+    }
+    let triggered = |arguments: &[&str]| {
+        let all: Vec<&str> = ["plan", "--json"].iter().chain(arguments).copied().collect();
+        json(&tidegate(at, &all).out)["triggered"] == true
+    };
+    assert!(triggered(&[]), "the branch is that of the working tree");
+    assert!(!triggered(&["--ref", "other"]));
+    assert!(triggered(&["--ref", "refs/tags/v1"]) && triggered(&["--event", "tag", "--ref", "v2"]));
+    assert!(triggered(&["--event", "workflow_dispatch", "--inputs", "level=a"]));
+    assert!(!triggered(&["--event", "manual", "--inputs", "level=c"]));
+    write(at, "payload.json", "{\"ref\": \"refs/heads/other\"}");
+    assert!(!triggered(&["--payload", "payload.json"]));
+    write(at, "payload.json", "{");
+    assert_eq!(tidegate(at, &["plan", "--payload", "payload.json"]).code, 2);
+}
+
+#[test]
+fn graphs() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(at, ".tidegate/pipeline.yml", &GOOD.replace("on: push", "on: {schedule: [{cron: \"0 3 * * *\"}]}"));
+    let said = tidegate(at, &["graph"]);
+    assert!(
+        said.code == 0 && said.out.contains("│ lint │") && said.out.contains("│ test │"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+    assert!(tidegate(at, &["graph", "--format", "mermaid"]).out.contains("s0 --> s1"));
+    assert!(tidegate(at, &["graph", "--format", "svg"]).out.starts_with("<svg "));
+    let said = tidegate(at, &["graph", "--event", "push"]);
+    assert!(said.code == 1 && said.err.contains("push: a push does not start this pipeline"), "{}", said.err);
+}

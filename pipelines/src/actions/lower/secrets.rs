@@ -1,0 +1,88 @@
+//! Which secrets a stage reads, found by looking at all of its templates.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    actions::seam,
+    plan::{Container, Does, Run, SecretUse, StagePlan, Template, Verb},
+};
+
+/// Secrets by the names that expressions use.
+#[derive(Debug, Default)]
+pub(super) struct Read {
+    /// As first written; names that differ only in case are the same.
+    names: BTreeMap<String, String>,
+    all: bool,
+}
+
+impl Read {
+    fn note(&mut self, template: &str) {
+        if template.contains("${{") {
+            let reads = seam::reads(template, false);
+            for name in reads.secrets {
+                self.names.entry(name.to_ascii_uppercase()).or_insert(name);
+            }
+            self.all |= reads.any_secret;
+        }
+    }
+
+    fn note_all<'t>(&mut self, templates: impl IntoIterator<Item = &'t Template>) {
+        templates.into_iter().for_each(|template| self.note(&template.0));
+    }
+
+    fn container(&mut self, container: &Container) {
+        self.note_all(container.env.values().chain(&container.user).chain(&container.entrypoint));
+        if let Some(credentials) = &container.credentials {
+            self.note_all([&credentials.username, &credentials.password]);
+        }
+    }
+
+    fn run(&mut self, run: &Run) {
+        self.note(&run.image.0);
+        self.container(&run.container);
+        for step in &run.steps {
+            self.note(&step.name);
+            self.note_all(step.env.values().chain(&step.timeout_minutes).chain(&step.may_fail));
+            match &step.does {
+                Does::Run(script) => {
+                    self.note(&script.script);
+                    self.note_all(&script.working_directory);
+                }
+                Does::Uses(action) => self.note_all(action.with.values()),
+            }
+        }
+    }
+}
+
+/// What the templates of a stage read, by the names that they use.
+fn of_stage(stage: &StagePlan) -> Read {
+    let mut read = Read::default();
+    read.note_all(stage.env.values().chain(stage.outputs.values()).chain(&stage.environment));
+    for service in &stage.services {
+        read.note(&service.image.0);
+        read.note_all(service.env.values().chain(&service.command));
+        read.container(&service.container);
+    }
+    if let Verb::Run(run) = &stage.verb {
+        read.run(run);
+    }
+    read
+}
+
+/// Gives a stage the secrets that it reads. In a called file names stand for what the caller says: `chain` holds what
+/// each call gives, the innermost first, None where it gives all it has.
+pub(super) fn give(stage: &mut StagePlan, chain: &[Option<BTreeMap<String, Template>>]) {
+    let mut read = of_stage(stage);
+    for given in chain.iter().flatten() {
+        let mut outer = Read::default();
+        for (name, template) in given {
+            if read.all || read.names.contains_key(&name.to_ascii_uppercase()) {
+                outer.note(&template.0);
+            }
+        }
+        read = outer;
+    }
+    stage.all_secrets = read.all;
+    stage.secrets =
+        read.names.into_values().map(|name| SecretUse { name, env: None, optional: true }).collect();
+}

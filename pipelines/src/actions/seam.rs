@@ -1,0 +1,124 @@
+//! The one place where this front end meets the expression engine.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+pub(super) use crate::expressions::holds_expression;
+use crate::{
+    actions::schema::Reach,
+    expressions::{self, Finding, check_lenient, split_lenient},
+    lenient::{self, Reads},
+};
+
+/// A piece of a template.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Part<'t> {
+    Text(&'t str),
+    /// What stands between `${{` and `}}`, trimmed.
+    Expression(&'t str),
+}
+
+impl<'t> Part<'t> {
+    pub(super) fn expression(&self) -> Option<&'t str> {
+        match self {
+            Self::Text(_) => None,
+            Self::Expression(text) => Some(text),
+        }
+    }
+}
+
+/// Cuts a template into its parts.
+pub(super) fn parts(text: &str) -> Option<Vec<Part<'_>>> {
+    let parts = split_lenient(text).ok()?;
+    let cut = |part| match part {
+        expressions::Part::Text(range) => Part::Text(text.get(range).unwrap_or_default()),
+        expressions::Part::Expression(range) => Part::Expression(text.get(range).unwrap_or_default().trim()),
+    };
+    Some(parts.into_iter().map(cut).collect())
+}
+
+/// The expression that a template is nothing but.
+pub(super) fn whole(text: &str) -> Option<&str> {
+    match parts(text)?.as_slice() {
+        [Part::Expression(inner)] => Some(inner),
+        _ => None,
+    }
+}
+
+/// The text that a template stands for when it is nothing but a text in quotes: `${{ '{{' }}`.
+pub(super) fn literal(text: &str) -> Option<String> {
+    let inner = whole(text)?.strip_prefix('\'')?.strip_suffix('\'')?;
+    let unescaped = inner.replace("''", "");
+    (!unescaped.contains('\'')).then(|| inner.replace("''", "'"))
+}
+
+/// `insert`, which stands in place of a key.
+pub(super) fn is_insert(expression: &str) -> bool {
+    expression
+        .strip_prefix("insert")
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+}
+
+/// All that is wrong with a template, or with a condition, at a place with this reach.
+pub(super) fn check(text: &str, condition: bool, reach: Reach) -> Vec<Finding> {
+    let allowed = reach.allowed();
+    let asks = reach.holds(Reach::JOB_STATUS) || reach.holds(Reach::STEP_STATUS);
+    if condition && !asks && !holds_expression(text) {
+        // The engine tells conditions by the status functions that they may call; these may call none.
+        let mut findings = check_lenient(&format!("${{{{{text}}}}}"), &allowed);
+        for finding in &mut findings {
+            finding.place.start = finding.place.start.saturating_sub(3);
+            finding.place.end = finding.place.end.saturating_sub(3);
+        }
+        return findings;
+    }
+    check_lenient(text, &allowed)
+}
+
+/// What a template or condition reads; nothing where it cannot be read.
+pub(super) fn reads(text: &str, condition: bool) -> Reads {
+    lenient::reads(text, condition).unwrap_or_default()
+}
+
+/// The contexts that are known as soon as there is an event and a place in a matrix.
+const EARLY: [&str; 5] = ["github", "inputs", "vars", "matrix", "strategy"];
+
+/// Whether a template can be evaluated before anything has run.
+pub(super) fn is_early(text: &str, inputs_are_late: bool) -> bool {
+    if !holds_expression(text) {
+        return true;
+    }
+    let reads = reads(text, false);
+    reads
+        .contexts
+        .iter()
+        .all(|context| EARLY.contains(&context.as_str()) && !(inputs_are_late && context == "inputs"))
+}
+
+/// The text of an early template, or why it has none.
+pub(super) fn text(template: &str, contexts: &BTreeMap<String, Value>) -> Result<String, String> {
+    crate::expand::text(template, contexts).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_cut_at_the_right_braces() {
+        assert_eq!(parts("a${{ x }}b").unwrap(), [Part::Text("a"), Part::Expression("x"), Part::Text("b")]);
+        assert_eq!(whole("${{ '}}' }}"), Some("'}}'"));
+        assert!(parts("${{ 'a }}").is_none());
+        assert_eq!(literal("${{ '${{ it''s }}' }}").as_deref(), Some("${{ it's }}"));
+        assert_eq!(literal("${{ 'a' && 'b' }}"), None);
+        assert!(is_insert("insert") && !is_insert("inserted"));
+    }
+
+    #[test]
+    fn what_can_be_told_early() {
+        assert!(is_early("${{ matrix.os }}-${{ github.sha }}", false) && is_early("plain", true));
+        assert!(!is_early("${{ needs.a.outputs.b }}", false) && !is_early("${{ inputs.a }}", true));
+        assert!(!is_early("${{ secrets.A }}", false));
+    }
+}

@@ -1,0 +1,367 @@
+//! From a stage that leaves something open to the stages that it stands for, once its needs have ended.
+//!
+//! The same code makes the stages of a matrix that is known when the file is compiled: the compiler expands at once
+//! whatever reads nothing that is not there yet.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::{Value, json};
+
+use crate::{
+    ResolveError, Setting,
+    lenient::{self, Status, Values},
+    machine::machine,
+    matrix::{self, Lists},
+    plan::{
+        Does, Expand, Expressions, Late, MatrixPlan, Pairs, RunsOn, StageKey, StagePlan, Strategy, Template,
+        Verb,
+    },
+    shell,
+    yaml::number_text,
+};
+
+/// Seconds of the longest time a stage may ask for: 35 days.
+const MAX_SECONDS: f64 = 3_024_000.0;
+/// The longest name that pages show.
+const MAX_TITLE: usize = 100;
+
+/// The stages that a stage with [`StagePlan::expand`] stands for; itself when it leaves nothing open. `contexts` are
+/// those that its expressions read, with `needs`.
+pub fn expand(
+    stage: &StagePlan,
+    contexts: &BTreeMap<String, Value>,
+    setting: Setting<'_>,
+) -> Result<Vec<StagePlan>, ResolveError> {
+    let Some(open) = &stage.expand else { return Ok(vec![stage.clone()]) };
+    let made = match &open.matrix {
+        None => None,
+        Some(matrix) => {
+            let lists = lists(matrix, contexts)?;
+            Some(matrix::build(&lists).map_err(|message| error("strategy.matrix", message))?)
+        }
+    };
+    let Some(made) = made else {
+        let mut one = stage.clone();
+        one.expand = None;
+        let mut contexts = contexts.clone();
+        contexts.insert("strategy".to_owned(), strategy_value(None));
+        settle(&mut one, open, &contexts, setting)?;
+        return Ok(vec![one]);
+    };
+    let fail_fast = known_bool(open.fail_fast.as_ref(), contexts)?.unwrap_or(true);
+    let max_parallel =
+        known_number(open.max_parallel.as_ref(), contexts)?.and_then(whole).filter(|most| *most > 0);
+    let total = u32::try_from(made.len()).unwrap_or(u32::MAX);
+    let mut taken = HashSet::new();
+    let mut stages = Vec::new();
+    for (index, made) in (0_u32..).zip(made) {
+        let mut one = stage.clone();
+        one.expand = None;
+        one.key = key(stage, &made, &mut taken);
+        one.title = Some(titled(stage.title.as_deref().unwrap_or(&stage.name), &made.shown));
+        one.matrix = made.values.into_iter().collect();
+        one.strategy = Some(Strategy { index, total, fail_fast, max_parallel });
+        let mut contexts = contexts.clone();
+        contexts.insert(
+            "matrix".to_owned(),
+            one.matrix.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
+        );
+        contexts.insert("strategy".to_owned(), strategy_value(one.strategy.as_ref()));
+        settle(&mut one, open, &contexts, setting)?;
+        stages.push(one);
+    }
+    Ok(stages)
+}
+
+/// `strategy` as expressions read it.
+pub(crate) fn strategy_value(strategy: Option<&Strategy>) -> Value {
+    match strategy {
+        None => json!({ "fail-fast": true, "job-index": 0, "job-total": 1, "max-parallel": 1 }),
+        Some(strategy) => json!({
+            "fail-fast": strategy.fail_fast,
+            "job-index": strategy.index,
+            "job-total": strategy.total,
+            "max-parallel": strategy.max_parallel.unwrap_or(strategy.total),
+        }),
+    }
+}
+
+/// `test (20, debian)`; where expressions are strict `test (node=20, os=debian)`.
+fn key(stage: &StagePlan, made: &matrix::Made, taken: &mut HashSet<String>) -> StageKey {
+    let shown: Vec<String> = match stage.expressions {
+        Expressions::Lenient => made.shown.clone(),
+        Expressions::Strict => {
+            made.values.iter().map(|(name, value)| format!("{name}={}", text_of(value))).collect()
+        }
+    };
+    let whole =
+        if shown.is_empty() { stage.key.0.clone() } else { format!("{} ({})", stage.key, shown.join(", ")) };
+    let mut key = whole.clone();
+    let mut count = 1_usize;
+    while !taken.insert(key.clone()) {
+        count += 1;
+        key = format!("{whole} [{count}]");
+    }
+    StageKey(key)
+}
+
+fn titled(title: &str, shown: &[String]) -> String {
+    let whole = if shown.is_empty() { title.to_owned() } else { format!("{title} ({})", shown.join(", ")) };
+    if whole.chars().count() <= MAX_TITLE {
+        return whole;
+    }
+    whole.chars().take(MAX_TITLE - 1).chain(['…']).collect()
+}
+
+/// Fills in what a stage says once its matrix values are known.
+fn settle(
+    stage: &mut StagePlan,
+    open: &Expand,
+    contexts: &BTreeMap<String, Value>,
+    setting: Setting<'_>,
+) -> Result<(), ResolveError> {
+    if let Some(title) = &open.title {
+        let told = text(&title.0, contexts)?;
+        if !told.trim().is_empty() {
+            stage.title = Some(titled(&told, &[]));
+        }
+    }
+    if let Some(minutes) = known_number(open.timeout_minutes.as_ref(), contexts)? {
+        stage.timeout_seconds = seconds(minutes);
+    }
+    if let Some(may) = known_bool(open.continue_on_error.as_ref(), contexts)? {
+        stage.continue_on_error = may;
+    }
+    shells(stage, contexts)?;
+    let Some(runs_on) = &open.runs_on else { return Ok(()) };
+    let labels = labels(runs_on, contexts)?;
+    let group = runs_on.group.as_ref().map(|group| text(&group.0, contexts)).transpose()?;
+    let image = match &mut stage.verb {
+        Verb::Run(run) => &mut run.image,
+        _ => return Ok(()),
+    };
+    // `container: ${{ matrix.image }}` may be nothing, and then there is no container.
+    let told = lenient::reads(&image.0, false)
+        .is_ok_and(|reads| reads.contexts.iter().all(|name| contexts.contains_key(name)));
+    if told && text(&image.0, contexts)?.is_empty() {
+        image.0.clear();
+    }
+    let found = machine(&labels, group.as_deref(), !image.0.is_empty(), setting)
+        .map_err(|message| error("runs-on", message))?;
+    if image.0.is_empty() {
+        *image = Template(found.image);
+    }
+    stage.runner_labels = found.labels;
+    Ok(())
+}
+
+/// Shells that an expression names.
+fn shells(stage: &mut StagePlan, contexts: &BTreeMap<String, Value>) -> Result<(), ResolveError> {
+    let Verb::Run(run) = &mut stage.verb else { return Ok(()) };
+    for step in &mut run.steps {
+        let Does::Run(script) = &mut step.does else { continue };
+        if let [one] = script.shell.as_slice()
+            && one.contains("${{")
+        {
+            let told = text(one, contexts)?;
+            let words = shell::words_of(&told).map_err(|message| error(one, message))?;
+            script.shell = words;
+        }
+    }
+    Ok(())
+}
+
+fn labels(runs_on: &RunsOn, contexts: &BTreeMap<String, Value>) -> Result<Vec<String>, ResolveError> {
+    match &runs_on.labels {
+        Late::Known(labels) => labels.iter().map(|label| text(&label.0, contexts)).collect(),
+        Late::Told(template) => match value(&template.0, contexts)? {
+            Value::Array(list) => Ok(list.iter().map(text_of).collect()),
+            Value::Object(map) => Ok(match map.get("labels") {
+                Some(Value::Array(list)) => list.iter().map(text_of).collect(),
+                Some(one) => vec![text_of(one)],
+                None => map.get("group").map(text_of).into_iter().collect(),
+            }),
+            Value::Null => Err(error(&template.0, "this is to be a label, and there is nothing".to_owned())),
+            other => Ok(vec![text_of(&other)]),
+        },
+    }
+}
+
+fn lists(matrix: &Late<MatrixPlan>, contexts: &BTreeMap<String, Value>) -> Result<Lists, ResolveError> {
+    let plan = match matrix {
+        Late::Known(plan) => plan,
+        Late::Told(template) => return lists_of(&template.0, value(&template.0, contexts)?),
+    };
+    let mut lists = Lists::default();
+    for (name, axis) in &plan.axes {
+        let values = match axis {
+            Late::Known(values) => deep_all(values, contexts)?,
+            Late::Told(template) => list_of(&template.0, name, value(&template.0, contexts)?)?,
+        };
+        lists.axes.push((name.clone(), values));
+    }
+    lists.include = filters(plan.include.as_ref(), "include", contexts)?;
+    lists.exclude = filters(plan.exclude.as_ref(), "exclude", contexts)?;
+    Ok(lists)
+}
+
+fn filters(
+    filters: Option<&Late<Vec<Late<Pairs>>>>,
+    name: &str,
+    contexts: &BTreeMap<String, Value>,
+) -> Result<Vec<Pairs>, ResolveError> {
+    match filters {
+        None => Ok(Vec::new()),
+        Some(Late::Known(list)) => list
+            .iter()
+            .map(|item| match item {
+                Late::Known(pairs) => {
+                    pairs.iter().map(|(name, part)| Ok((name.clone(), deep(part, contexts)?))).collect()
+                }
+                Late::Told(template) => pairs_of(&template.0, name, value(&template.0, contexts)?),
+            })
+            .collect(),
+        Some(Late::Told(template)) => list_of(&template.0, name, value(&template.0, contexts)?)?
+            .into_iter()
+            .map(|item| pairs_of(&template.0, name, item))
+            .collect(),
+    }
+}
+
+/// A whole matrix that an expression told.
+fn lists_of(template: &str, value: Value) -> Result<Lists, ResolveError> {
+    let Value::Object(map) = value else {
+        return Err(error(template, "this is to be a matrix, a mapping of lists, and it is not".to_owned()));
+    };
+    let mut lists = Lists::default();
+    for (name, part) in map {
+        match name.as_str() {
+            "include" | "exclude" => {
+                let items = list_of(template, &name, part)?.into_iter();
+                let pairs = items.map(|item| pairs_of(template, &name, item)).collect::<Result<_, _>>()?;
+                if name == "include" { lists.include = pairs } else { lists.exclude = pairs }
+            }
+            _ => {
+                let values = list_of(template, &name, part)?;
+                lists.axes.push((name, values));
+            }
+        }
+    }
+    Ok(lists)
+}
+
+fn list_of(template: &str, name: &str, value: Value) -> Result<Vec<Value>, ResolveError> {
+    match value {
+        Value::Array(list) => Ok(list),
+        _ => Err(error(template, format!("`{name}` is to be a list, and it is not"))),
+    }
+}
+
+fn pairs_of(template: &str, name: &str, value: Value) -> Result<Pairs, ResolveError> {
+    match value {
+        Value::Object(map) => Ok(map.into_iter().collect()),
+        _ => Err(error(template, format!("`{name}` is to be a list of mappings, and it is not"))),
+    }
+}
+
+fn deep_all(values: &[Value], contexts: &BTreeMap<String, Value>) -> Result<Vec<Value>, ResolveError> {
+    values.iter().map(|part| deep(part, contexts)).collect()
+}
+
+/// A value with all templates in it filled in.
+fn deep(part: &Value, contexts: &BTreeMap<String, Value>) -> Result<Value, ResolveError> {
+    match part {
+        Value::String(template) if template.contains("${{") => value(template, contexts),
+        Value::Array(list) => deep_all(list, contexts).map(Value::Array),
+        Value::Object(map) => map
+            .iter()
+            .map(|(key, part)| Ok((key.clone(), deep(part, contexts)?)))
+            .collect::<Result<serde_json::Map<_, _>, _>>()
+            .map(Value::Object),
+        plain => Ok(plain.clone()),
+    }
+}
+
+fn known_bool(
+    late: Option<&Late<bool>>,
+    contexts: &BTreeMap<String, Value>,
+) -> Result<Option<bool>, ResolveError> {
+    match late {
+        None => Ok(None),
+        Some(Late::Known(known)) => Ok(Some(*known)),
+        Some(Late::Told(template)) => match value(&template.0, contexts)? {
+            Value::Bool(told) => Ok(Some(told)),
+            Value::String(told) if told == "true" || told == "false" => Ok(Some(told == "true")),
+            Value::Null => Ok(None),
+            other => Err(error(&template.0, format!("this is to be `true` or `false`, and it is {other}"))),
+        },
+    }
+}
+
+fn known_number(
+    late: Option<&Late<f64>>,
+    contexts: &BTreeMap<String, Value>,
+) -> Result<Option<f64>, ResolveError> {
+    match late {
+        None => Ok(None),
+        Some(Late::Known(known)) => Ok(Some(*known)),
+        Some(Late::Told(template)) => {
+            let told = value(&template.0, contexts)?;
+            let number = match &told {
+                Value::Null => return Ok(None),
+                Value::Number(number) => number.as_f64(),
+                Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+                _ => None,
+            };
+            let wrong = || error(&template.0, format!("this is to be a number, and it is {told}"));
+            number.ok_or_else(wrong).map(Some)
+        }
+    }
+}
+
+fn whole(number: f64) -> Option<u32> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked in the condition")]
+    ((0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
+}
+
+/// Minutes in seconds, at least one and at most 35 days.
+pub(crate) fn seconds(minutes: f64) -> u64 {
+    let seconds = (minutes * 60.0).clamp(1.0, MAX_SECONDS);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped")]
+    let whole = seconds as u64;
+    whole.max(1)
+}
+
+/// The text of a value, as lenient templates write it.
+pub(crate) fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), number_text),
+        Value::String(text) => text.clone(),
+        Value::Array(_) => "Array".to_owned(),
+        Value::Object(_) => "Object".to_owned(),
+    }
+}
+
+fn error(expression: &str, message: String) -> ResolveError {
+    ResolveError { expression: expression.to_owned(), message }
+}
+
+/// Evaluates a template before there is any step or file.
+pub(crate) fn value(template: &str, contexts: &BTreeMap<String, Value>) -> Result<Value, ResolveError> {
+    lenient::value(template, &values(contexts))
+}
+
+/// The same as text.
+pub(crate) fn text(template: &str, contexts: &BTreeMap<String, Value>) -> Result<String, ResolveError> {
+    lenient::text(template, &values(contexts))
+}
+
+fn values(contexts: &BTreeMap<String, Value>) -> Values<'_> {
+    Values {
+        contexts,
+        status: Status::Success,
+        hash_files: &|_| Err("there are no files before a stage runs".to_owned()),
+    }
+}

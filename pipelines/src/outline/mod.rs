@@ -1,0 +1,329 @@
+//! A plan in outline, for people and scripts: what would run, in which order, under which conditions. This is what
+//! `tidegate plan` prints; docs/cli.md describes it as JSON. Names are those of the file, not of the plan.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    Compilation, Compiled, Diagnostic, SourceFile, Triggers,
+    plan::{
+        Concurrency, Does, Driver, Need, NeedState, Plan, Run, StagePlan, Step as PlanStep, StepWhen,
+        Template, Verb,
+    },
+};
+
+/// What came of a file and an event.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outline {
+    /// The pipeline's name; absent when the file has errors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The file.
+    pub file: String,
+    /// Whether the event starts it.
+    pub triggered: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What starts the file's pipeline.
+    pub triggers: Triggers,
+    /// The runs that it may not overlap with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// The inputs, with their values for this event.
+    pub inputs: BTreeMap<String, Value>,
+    /// The stages, matrices expanded, in the order of the file.
+    pub jobs: Vec<Job>,
+    /// Errors and warnings.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A stage.
+#[derive(Debug, Clone, Serialize)]
+pub struct Job {
+    /// Its name in the file, shared by all of a matrix.
+    pub id: String,
+    /// Unique in the run.
+    pub key: String,
+    /// What pages call it.
+    pub name: String,
+    /// What it does.
+    pub verb: &'static str,
+    /// The stages that come before, by their names in the file.
+    pub needs: Vec<String>,
+    /// The same by key, with how each must have ended.
+    pub waits_for: Vec<Need>,
+    /// The condition.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// Why it is skipped for this event, whatever its condition says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_reason: Option<String>,
+    /// Its values of the matrix.
+    pub matrix: BTreeMap<String, Value>,
+    /// Labels that a runner must carry.
+    pub runs_on: Vec<String>,
+    /// The image that its commands run in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The environment that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    /// Environment values.
+    pub env: BTreeMap<String, Template>,
+    /// Names of the secrets that it gets.
+    pub secrets: Vec<String>,
+    /// Containers beside it: name and image.
+    pub services: BTreeMap<String, String>,
+    /// What it hands on.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<String, Template>,
+    /// Seconds that an attempt may take.
+    pub timeout_seconds: u64,
+    /// A failure does not fail the run.
+    pub continue_on_error: bool,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// A step.
+#[derive(Debug, Clone, Serialize)]
+pub struct Step {
+    /// The name by which others read its outputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What pages call it.
+    pub name: String,
+    /// The condition; absent: all before it succeeded.
+    #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
+    /// The script that it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// The action that it uses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uses: Option<String>,
+    /// The action's inputs.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, Template>,
+    /// Environment values.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Template>,
+    /// The shell's words; empty: the image's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shell: Vec<String>,
+    /// Where it runs, below the workspace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub working_directory: Option<String>,
+    /// A failure does not fail the stage.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub continue_on_error: bool,
+}
+
+/// The outline of what came of a file.
+pub fn outline(file: &SourceFile<'_>, triggers: Triggers, compilation: Compilation) -> Outline {
+    let mut outline = Outline {
+        name: None,
+        file: file.path.to_owned(),
+        triggered: false,
+        reason: None,
+        triggers,
+        concurrency: None,
+        inputs: BTreeMap::new(),
+        jobs: Vec::new(),
+        diagnostics: compilation.diagnostics,
+    };
+    match compilation.result {
+        Some(Compiled::Plan(plan)) => {
+            outline.triggered = true;
+            outline.jobs = plan.stages.iter().map(|stage| job(&plan, stage)).collect();
+            outline.name = Some(plan.name);
+            outline.concurrency = plan.concurrency;
+            outline.inputs = plan.inputs;
+        }
+        Some(Compiled::NotTriggered { reason, .. }) => outline.reason = Some(reason),
+        None => outline.reason = Some("the file has errors".to_owned()),
+    }
+    outline
+}
+
+fn job(plan: &Plan, stage: &StagePlan) -> Job {
+    let mut needs: Vec<String> = Vec::new();
+    for need in &stage.needs {
+        let name = plan.stage(&need.stage).map_or(need.stage.0.as_str(), |stage| stage.name.as_str());
+        if !needs.iter().any(|one| one == name) {
+            needs.push(name.to_owned());
+        }
+    }
+    let run = run_of(&stage.verb);
+    Job {
+        id: stage.name.clone(),
+        key: stage.key.0.clone(),
+        name: stage.title.clone().unwrap_or_else(|| stage.key.0.clone()),
+        verb: stage.verb.name(),
+        needs,
+        waits_for: stage.needs.clone(),
+        condition: stage.condition.clone(),
+        skip_reason: stage.skip_reason.clone(),
+        matrix: stage.matrix.clone(),
+        runs_on: stage.runner_labels.clone(),
+        image: run.map(|run| run.image.0.clone()).filter(|image| !image.is_empty()),
+        environment: stage.environment().map(|environment| environment.0.clone()),
+        env: stage.env.clone(),
+        secrets: stage.secrets.iter().map(|secret| secret.name.clone()).collect(),
+        services: stage
+            .services
+            .iter()
+            .map(|service| (service.name.clone(), service.image.0.clone()))
+            .collect(),
+        outputs: stage.outputs.clone(),
+        timeout_seconds: stage.timeout_seconds,
+        continue_on_error: stage.continue_on_error,
+        steps: run.map(|run| run.steps.iter().map(step).collect()).unwrap_or_default(),
+    }
+}
+
+/// The commands of a stage, whatever its verb.
+fn run_of(verb: &Verb) -> Option<&Run> {
+    match verb {
+        Verb::Run(run) => Some(run),
+        Verb::Deploy(deploy) => match &deploy.driver {
+            Driver::Command(run) => Some(run),
+            Driver::Compose { .. } => None,
+        },
+        Verb::Smoke(smoke) => smoke.commands.as_ref(),
+        Verb::Build(_) | Verb::Push(_) => None,
+    }
+}
+
+fn step(step: &PlanStep) -> Step {
+    let when = match step.when {
+        StepWhen::Success => None,
+        StepWhen::Failure => Some("failure()".to_owned()),
+        StepWhen::Always => Some("always()".to_owned()),
+    };
+    let mut outline = Step {
+        id: step.id.clone(),
+        name: step.name.clone(),
+        condition: step.condition.clone().or(when),
+        run: None,
+        uses: None,
+        with: BTreeMap::new(),
+        env: step.env.clone(),
+        shell: Vec::new(),
+        working_directory: None,
+        continue_on_error: step.continue_on_error,
+    };
+    match &step.does {
+        Does::Run(script) => {
+            outline.run = Some(script.script.clone());
+            outline.shell.clone_from(&script.shell);
+            outline.working_directory = script.working_directory.as_ref().map(|path| path.0.clone());
+        }
+        Does::Uses(action) => {
+            outline.uses = Some(action.action.clone());
+            outline.with.clone_from(&action.with);
+        }
+    }
+    outline
+}
+
+/// How a need must have ended, where that is not success.
+pub fn need_word(state: NeedState) -> Option<&'static str> {
+    match state {
+        NeedState::Succeeded => None,
+        NeedState::Failed => Some("failed"),
+        NeedState::Finished => Some("finished"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Setting, compile,
+        event::{Event, EventKind, GitFacts},
+        triggers,
+    };
+
+    fn event(kind: EventKind) -> Event {
+        Event {
+            kind,
+            repository: "team/app".to_owned(),
+            default_branch: "main".to_owned(),
+            git: GitFacts {
+                sha: "a".repeat(40),
+                reference: "refs/heads/main".to_owned(),
+                branch: Some("main".to_owned()),
+                ..GitFacts::default()
+            },
+            actor: "ann".to_owned(),
+            changed_paths: None,
+            inputs: BTreeMap::new(),
+            pull_request: None,
+            name: None,
+            activity: None,
+            payload: None,
+            trusted: true,
+        }
+    }
+
+    fn of(text: &str, kind: EventKind) -> Value {
+        let file = SourceFile { path: ".tidegate/p.yml", text };
+        let compilation = compile(&file, &event(kind), Setting::default());
+        serde_json::to_value(outline(&file, triggers(&file), compilation)).unwrap()
+    }
+
+    #[test]
+    fn stages_are_jobs_with_needs_matrix_and_steps() {
+        let text = "
+on: push
+stages:
+  test:
+    image: node:${{ matrix.node }}
+    runs_on: [big]
+    matrix: {node: [20, 22]}
+    run:
+      - npm test
+      - {id: tidy, name: tidy up, run: rm -rf x, when: always, shell: bash}
+  tell:
+    needs: {test: finished}
+    if: always()
+    image: debian:12
+    secrets: [TOKEN]
+    run: ./tell
+";
+        let outline = of(text, EventKind::Push);
+        assert_eq!(outline["triggered"], true);
+        assert_eq!(outline["name"], "p");
+        assert_eq!(outline["triggers"]["push"], true);
+        let jobs = outline["jobs"].as_array().unwrap();
+        assert_eq!(jobs.len(), 3);
+        assert_eq!((&jobs[0]["id"], &jobs[0]["key"]), (&"test".into(), &"test (node=20)".into()));
+        assert_eq!(jobs[0]["runs_on"][0], "big");
+        assert_eq!(jobs[0]["image"], "node:${{ matrix.node }}");
+        assert_eq!(jobs[0]["matrix"]["node"], 20);
+        assert_eq!(jobs[0]["steps"][0]["run"], "npm test");
+        assert_eq!(jobs[0]["steps"][1]["id"], "tidy");
+        assert_eq!(jobs[0]["steps"][1]["if"], "always()");
+        assert_eq!(jobs[2]["needs"], serde_json::json!(["test"]), "each need once");
+        assert_eq!(jobs[2]["waits_for"].as_array().unwrap().len(), 2);
+        assert_eq!(jobs[2]["waits_for"][0]["accepts"], "finished");
+        assert_eq!(jobs[2]["if"], "always()");
+        assert_eq!(jobs[2]["secrets"][0], "TOKEN");
+    }
+
+    #[test]
+    fn what_starts_nothing_says_why() {
+        let text = "on: push\nstages: {a: {image: \"a:1\", run: x}}\n";
+        let outline = of(text, EventKind::Manual);
+        assert_eq!(outline["triggered"], false);
+        assert!(outline["reason"].as_str().unwrap().contains("on.manual"), "{outline}");
+        assert_eq!(outline["jobs"], serde_json::json!([]));
+        let wrong = of("on: push\nstages: {a: {run: x}}\n", EventKind::Push);
+        assert_eq!(wrong["reason"], "the file has errors");
+        assert_eq!(wrong["diagnostics"][0]["code"], "TG0311");
+    }
+}

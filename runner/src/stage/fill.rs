@@ -1,0 +1,51 @@
+//! What a stage that fills in its templates itself must know before anything of it is started: image, services, and
+//! its own environment.
+
+use tidegate_pipelines::{
+    lenient::{self, Status, Values},
+    plan::{Run, Template, Verb},
+};
+
+use super::{Failure, StageContext, surroundings};
+
+/// The context with these templates filled in; the same where there are none.
+pub(super) fn fill(ctx: &StageContext) -> Result<StageContext, Failure> {
+    if !ctx.is_lenient() {
+        return Ok(ctx.clone());
+    }
+    let mut contexts = surroundings::contexts(&ctx.lease, &ctx.runner);
+    let mut lease = (*ctx.lease).clone();
+    let stage = &mut lease.stage;
+    fill_all(&contexts, stage.env.values_mut())?;
+    contexts.insert("env".to_owned(), serde_json::json!(stage.env));
+    for service in &mut stage.services {
+        let templates =
+            [&mut service.image].into_iter().chain(service.env.values_mut()).chain(&mut service.command);
+        fill_all(&contexts, templates)?;
+    }
+    // A service whose image is an expression that came to nothing is not wanted this time.
+    stage.services.retain(|service| !service.image.as_str().trim().is_empty());
+    for cache in &mut stage.caches {
+        fill_all(&contexts, [&mut cache.key].into_iter().chain(&mut cache.restore_keys))?;
+    }
+    if let Verb::Run(Run { image, .. }) = &mut stage.verb {
+        fill_all(&contexts, [&mut *image])?;
+        if image.as_str().trim().is_empty() {
+            return Err(Failure::failed("the stage's image is an expression that came to nothing"));
+        }
+    }
+    Ok(StageContext { lease: lease.into(), ..ctx.clone() })
+}
+
+fn fill_all<'t>(
+    contexts: &std::collections::BTreeMap<String, serde_json::Value>,
+    templates: impl IntoIterator<Item = &'t mut Template>,
+) -> Result<(), Failure> {
+    let hash_files = |_: &[String]| Err("there are no files yet".to_owned());
+    let values = Values { contexts, status: Status::Success, hash_files: &hash_files };
+    for template in templates {
+        template.0 =
+            lenient::text(&template.0, &values).map_err(|error| Failure::failed(error.to_string()))?;
+    }
+    Ok(())
+}
