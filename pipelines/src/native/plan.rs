@@ -4,31 +4,28 @@
 //! changes the plan here, in one place: no stage gets a secret, and stages that push, deploy or check a
 //! deployment are skipped with a reason, whatever their condition says.
 
-use std::collections::BTreeMap;
+mod parts;
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
 use super::{
     check::{Checked, Edge, Links},
     expand::{Expansion, matching},
-    file::{
-        Call, Commands, Defaults, Env, Need as FileNeed, Pipeline, Resources as FileResources, Stage,
-        Step as FileStep, Verb as FileVerb,
-    },
+    file::{Call, Commands, Defaults, Need as FileNeed, Pipeline, Stage, Step as FileStep, Verb as FileVerb},
     rewrite::Rewriter,
 };
 use crate::{
     codes,
     diagnostic::{Problems, Spanned},
     event::Event,
-    expressions::{self, expression_of, literal_text, parse},
+    expressions::{literal_text, parse},
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Container, Deploy, Does, Driver, Dynamic,
-        Emits, Expressions, HttpCheck, Need, NeedState, Network, Push, Ready, ReportRule, Resources, Retry,
-        Row, Run, Script, SecretUse, Service, Smoke, StageKey, StagePlan, Step, Strategy, Template,
-        Thresholds, Told, Verb,
+        ArtifactFetch, Build, Concurrency, Container, Deploy, Driver, Expressions, Need, NeedState, Network,
+        Push, Run, Smoke, StageKey, StagePlan, Strategy, Template, Verb,
     },
 };
+
+use parts::{Texts, artifact, cache, check, dynamic, limits, report, retry, secrets, service, step};
 
 /// Seconds that a stage may take when nothing is said.
 const DEFAULT_TIMEOUT: u64 = 3600;
@@ -75,41 +72,6 @@ struct Planner<'p> {
     checked: &'p Checked,
     event: &'p Event,
     rewriter: Rewriter<'p>,
-}
-
-/// Makes templates of a stage's texts.
-#[derive(Clone, Copy)]
-struct Texts<'p> {
-    rewriter: &'p Rewriter<'p>,
-    scope: usize,
-}
-
-impl Texts<'_> {
-    fn of(self, text: &Spanned<String>) -> Template {
-        self.rewriter.template(self.scope, &text.value)
-    }
-
-    fn maybe(self, text: Option<&Spanned<String>>) -> Option<Template> {
-        text.map(|text| self.of(text))
-    }
-
-    fn all(self, texts: &[Spanned<String>]) -> Vec<Template> {
-        texts.iter().map(|text| self.of(text)).collect()
-    }
-
-    fn env(self, env: &Env) -> BTreeMap<String, Template> {
-        env.iter().map(|(name, value)| (name.value.clone(), self.of(value))).collect()
-    }
-
-    fn condition(self, text: &str) -> String {
-        self.rewriter.condition(self.scope, text)
-    }
-
-    /// The template as one expression, to be evaluated between steps.
-    fn late(self, template: &str) -> Template {
-        let expression = self.condition(&expression_of(template).unwrap_or_default());
-        Template(format!("${{{{ {expression} }}}}"))
-    }
 }
 
 impl Planner<'_> {
@@ -159,7 +121,7 @@ impl Planner<'_> {
                 .map(|label| label.value.clone())
                 .collect(),
             same_runner_as: links.build.and_then(|build| self.partner(build, one)),
-            emits: stage.emits.as_ref().map(|emits| Box::new(self::emits(&emits.value))),
+            emits: stage.emits.as_ref().map(|emits| Box::new(parts::emits(&emits.value))),
             emitted_by: None,
             timeout_seconds: timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.value.seconds()),
             retry: retry(stage.retry.as_ref().or(default_retry), &verb),
@@ -400,186 +362,4 @@ impl Planner<'_> {
 fn output(stage: &StageKey, name: &str) -> Template {
     // A key with matrix values is no name, so it is always written as text.
     Template(format!("${{{{ stages['{}'].outputs.{name} }}}}", stage.0.replace('\'', "''")))
-}
-
-fn emits(emits: &super::file::Emits) -> Emits {
-    let texts = |list: &[Spanned<String>]| list.iter().map(|text| text.value.clone()).collect();
-    Emits {
-        file: emits.file.value.clone(),
-        secrets: texts(&emits.secrets),
-        environments: texts(&emits.environments),
-        runner_labels: texts(&emits.runs_on),
-    }
-}
-
-/// A matrix that expressions tell.
-fn dynamic(stage: &Stage, texts: Texts<'_>) -> Option<Box<Dynamic>> {
-    let matrix = &stage.matrix.as_ref().filter(|matrix| matrix.value.is_dynamic())?.value;
-    let row = |row: &Vec<(Spanned<String>, Value)>| -> Row {
-        row.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect()
-    };
-    let rows = |told: &Option<String>, known: &[Vec<(Spanned<String>, Value)>]| match told {
-        Some(expression) => Told::By(texts.condition(expression)),
-        None => Told::Known(known.iter().map(row).collect()),
-    };
-    let axis = |(name, values): &(Spanned<String>, Vec<Value>)| {
-        let told = match matrix.told.get(&name.value) {
-            Some(expression) => Told::By(texts.condition(expression)),
-            None => Told::Known(values.clone()),
-        };
-        (name.value.clone(), told)
-    };
-    Some(Box::new(Dynamic {
-        matrix: matrix.whole.as_ref().map(|whole| texts.condition(whole)),
-        axes: matrix.axes.iter().map(axis).collect(),
-        include: rows(&matrix.told_include, &matrix.include),
-        exclude: rows(&matrix.told_exclude, &matrix.exclude),
-        max_parallel: stage.max_parallel,
-        fail_fast: stage.fail_fast,
-    }))
-}
-
-fn retry(retry: Option<&super::file::Retry>, verb: &Verb) -> Retry {
-    match retry {
-        _ if matches!(verb, Verb::Deploy(_)) => {
-            Retry { max_attempts: 1, when: Vec::new(), backoff_seconds: 0 }
-        }
-        Some(retry) => Retry {
-            max_attempts: retry.max,
-            when: retry.when.clone(),
-            backoff_seconds: retry.backoff.seconds(),
-        },
-        None => Retry::default(),
-    }
-}
-
-fn secrets(stage: &Stage) -> Vec<SecretUse> {
-    let secret = |secret: &super::file::Secret| SecretUse {
-        name: secret.name.value.clone(),
-        env: Some(secret.env.value.clone()),
-        optional: false,
-    };
-    stage.secrets.iter().map(secret).collect()
-}
-
-fn service(service: &super::file::Service, texts: Texts<'_>) -> Service {
-    Service {
-        name: service.name.value.clone(),
-        image: texts.of(&service.image),
-        env: texts.env(&service.env),
-        command: texts.all(&service.command),
-        ready: service.ready.as_ref().map(|ready| Ready {
-            probe: ready.probe.clone(),
-            interval_ms: ready.interval.0,
-            timeout_ms: ready.timeout.0,
-        }),
-        container: Container::default(),
-    }
-}
-
-fn artifact(rule: &super::file::Artifact) -> ArtifactRule {
-    let days = |seconds: u64| u32::try_from(seconds.div_ceil(86_400)).unwrap_or(u32::MAX);
-    ArtifactRule {
-        name: rule.name.value.clone(),
-        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
-        when: rule.when,
-        retention_days: rule.retention.as_ref().map(|time| days(time.value.seconds())),
-    }
-}
-
-fn cache(rule: &super::file::Cache, texts: Texts<'_>) -> CacheRule {
-    CacheRule {
-        key: texts.of(&rule.key),
-        restore_keys: texts.all(&rule.restore_keys),
-        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
-        scope: rule.scope,
-    }
-}
-
-fn report(rule: &super::file::Report) -> ReportRule {
-    ReportRule {
-        kind: rule.kind,
-        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
-        fail_on: Thresholds {
-            coverage_below: rule.fail_on.coverage_below,
-            findings_at: rule.fail_on.findings_at,
-            new_findings: rule.fail_on.new_findings,
-            failed_tests: rule.fail_on.failed_tests.unwrap_or_default(),
-        },
-    }
-}
-
-fn limits(resources: &FileResources) -> Resources {
-    Resources {
-        cpus: resources.cpus,
-        memory_bytes: resources.memory.as_ref().map(|memory| memory.value.0),
-        pids: resources.pids,
-    }
-}
-
-fn step(step: &FileStep, default_shell: &[String], default_folder: Option<&str>, texts: Texts<'_>) -> Step {
-    // Values that read earlier steps are made between steps, all others before a runner has the stage.
-    let (late_env, env): (Vec<_>, Vec<_>) = step.env.iter().partition(|(_, value)| reads_steps(&value.value));
-    let first_line = || {
-        let line =
-            step.run.value.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-        let line = line.unwrap_or("script");
-        if line.chars().count() <= 80 {
-            line.to_owned()
-        } else {
-            line.chars().take(79).chain(['…']).collect()
-        }
-    };
-    Step {
-        id: step.id.as_ref().map(|id| id.value.clone()),
-        name: step.name.as_ref().map_or_else(first_line, |name| name.value.clone()),
-        does: Does::Run(Script {
-            script: step.run.value.clone(),
-            shell: step.shell.clone().unwrap_or_else(|| default_shell.to_vec()),
-            working_directory: step
-                .working_directory
-                .as_ref()
-                .map(|path| path.value.as_str())
-                .or(default_folder)
-                .map(Template::from),
-        }),
-        env: env.into_iter().map(|(name, value)| (name.value.clone(), texts.of(value))).collect(),
-        late_env: late_env
-            .into_iter()
-            .map(|(name, value)| (name.value.clone(), texts.late(&value.value)))
-            .collect(),
-        condition: step.condition.as_ref().map(|condition| texts.condition(&condition.value)),
-        timeout_seconds: step.timeout.as_ref().map(|timeout| timeout.value.seconds()),
-        timeout_minutes: None,
-        when: step.when,
-        continue_on_error: step.continue_on_error,
-        may_fail: None,
-    }
-}
-
-fn reads_steps(template: &str) -> bool {
-    expression_of(template)
-        .and_then(|expression| expressions::parse(&expression))
-        .is_ok_and(|expression| expression.is_late())
-}
-
-fn check(check: &super::file::Check, texts: Texts<'_>) -> HttpCheck {
-    HttpCheck {
-        name: match &check.name {
-            Some(name) => name.value.clone(),
-            None => format!("{} {}", check.method, check.url.value.replace("${{ environment.url }}", "")),
-        },
-        url: texts.of(&check.url),
-        method: check.method.clone(),
-        status: check.status.clone(),
-        body_contains: texts.maybe(check.body_contains.as_ref()),
-        headers: check
-            .headers
-            .iter()
-            .map(|(name, value)| (name.value.to_lowercase(), texts.of(value)))
-            .collect(),
-        max_latency_ms: check.max_latency.as_ref().map(|time| time.value.0),
-        deadline_ms: check.deadline.0,
-        interval_ms: check.interval.0,
-    }
 }

@@ -1,11 +1,11 @@
 //! docs/language.md says what is so.
 
 use tidegate_pipelines::{
-    Compiled, SourceFile, check_in, codes, compile, compile_emitted, condition, expand_native, json_schema,
-    plan::StageKey, render, resolve, template_schema,
+    Compiled, Setting, SourceFile, check_in, codes, compile, compile_emitted, condition, expand_native,
+    json_schema, plan::StageKey, render, resolve, template_schema,
 };
 
-use crate::{events, files::Folder};
+use crate::{events, files::Folder, workflows};
 
 fn text() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language.md")).unwrap()
@@ -79,10 +79,15 @@ fn every_page_shows_what_it_says() {
     else {
         panic!("the plan with `emits`")
     };
+    let machines = workflows::machines();
+    let workflows = Setting { files: &workflows::Folder, machines: &machines, ..Setting::default() };
     let found = |id: &str, text: &str| match id {
         "TG0708" => {
             let emitter = StageKey("plan".to_owned());
             compile_emitted(text, &emitter, &plan, &event, folder.setting()).diagnostics
+        }
+        _ if text.contains("\njobs:") => {
+            check_in(&SourceFile { path: ".github/workflows/ci.yml", text }, workflows)
         }
         _ => check_in(&SourceFile { path: "pipeline.yml", text }, folder.setting()),
     };
