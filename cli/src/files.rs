@@ -172,10 +172,32 @@ pub struct TreeFiles {
 }
 
 impl TreeFiles {
+    /// Those of the working tree that a file is in; where there is none, those below the current folder.
+    pub fn around(path: &Path) -> Self {
+        let whole = path.canonicalize().unwrap_or_default();
+        let root = whole.ancestors().skip(1).find(|folder| folder.join(".git").exists());
+        Self::new(root.unwrap_or(Path::new(".")))
+    }
+
     /// Those below this folder.
     pub fn new(root: &Path) -> Self {
         Self { root: root.canonicalize().unwrap_or_else(|_| root.to_path_buf()) }
     }
+}
+
+/// The texts of the other files that diagnostics are about, by the names that they have there.
+pub fn others(diagnostics: &[Diagnostic], own: &str, files: &dyn Files) -> Vec<(String, String)> {
+    let related = diagnostics.iter().flat_map(|one| one.related.iter().filter_map(|one| one.file.as_ref()));
+    let names = diagnostics.iter().map(|one| &one.file).chain(related).filter(|name| *name != own);
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for name in names {
+        if !texts.iter().any(|(known, _)| known == name)
+            && let Ok(text) = files.read(&FileRef::named(name))
+        {
+            texts.push((name.clone(), text));
+        }
+    }
+    texts
 }
 
 impl Files for TreeFiles {

@@ -93,7 +93,7 @@ impl EventArgs {
         let files = TreeFiles::new(&tree.root);
         let mut compilation = compile(&file, &event, Setting { files: &files, ..Setting::default() });
         let shown = source.shown;
-        compilation.diagnostics.iter_mut().for_each(|found| found.file.clone_from(&shown));
+        super::as_named(&mut compilation.diagnostics, &source.path, &shown);
         Ok(Compiled { shown, text, compilation, triggers })
     }
 

@@ -8,11 +8,12 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use tidegate_pipelines::{Diagnostic, SourceFile, check, findings, render};
+use tidegate_pipelines::{Diagnostic, Setting, SourceFile, check_in, findings, render_all};
 
 use crate::{
     failure::{Failure, Outcome},
-    files, parallel,
+    files::{self, TreeFiles},
+    parallel,
 };
 
 /// The file that is meant when none is named.
@@ -94,14 +95,23 @@ fn check_file(path: &Path, people: Option<bool>) -> Outcome<Checked> {
     let name = source.shown;
     let (diagnostics, text) = match source.text {
         Ok(text) => {
-            let mut found = check(&SourceFile { path: &source.path, text: &text });
-            found.iter_mut().for_each(|diagnostic| diagnostic.file.clone_from(&name));
-            let shown = people.map(|color| render(&SourceFile { path: &name, text: &text }, &found, color));
+            let files = TreeFiles::around(path);
+            let setting = Setting { files: &files, ..Setting::default() };
+            let mut found = check_in(&SourceFile { path: &source.path, text: &text }, setting);
+            super::as_named(&mut found, &source.path, &name);
+            let shown = people.map(|color| {
+                let others = files::others(&found, &name, &files);
+                let others = others.iter().map(|(path, text)| SourceFile { path, text });
+                let all: Vec<_> =
+                    [SourceFile { path: &name, text: &text }].into_iter().chain(others).collect();
+                render_all(&all, &found, color)
+            });
             (found, shown.unwrap_or_default())
         }
         Err(found) => {
             let found = vec![found];
-            let shown = people.map(|color| render(&SourceFile { path: &name, text: "" }, &found, color));
+            let shown =
+                people.map(|color| render_all(&[SourceFile { path: &name, text: "" }], &found, color));
             (found, shown.unwrap_or_default())
         }
     };
