@@ -1,10 +1,8 @@
 //! Filter patterns over branches, tags and paths, as GitHub documents them.
 //!
 //! `*` is any text without `/`, `**` any text at all, `[a-z]` one sign of a set; `?` and `+` repeat the sign or set
-//! before them (none or one, one or more); `\` makes the next sign ordinary; `!` at the beginning takes away. Each
-//! pattern becomes one regular expression without look-around, so matching takes linear time.
-
-use regex::{Regex, RegexBuilder};
+//! before them (none or one, one or more); `\` makes the next sign ordinary; `!` at the beginning takes away. Matching
+//! follows all possibilities side by side, so it takes time in proportion to pattern and text, whatever they are.
 
 /// The longest pattern, in bytes.
 const MAX_LENGTH: usize = 1024;
@@ -18,7 +16,39 @@ pub(crate) struct FilterList {
 #[derive(Debug, Clone)]
 struct Filter {
     takes_away: bool,
-    regex: Regex,
+    parts: Vec<Part>,
+}
+
+/// A part of a pattern.
+#[derive(Debug, Clone, PartialEq)]
+enum Part {
+    One(Signs),
+    /// `x?`
+    Maybe(Signs),
+    /// `x+`
+    Many(Signs),
+    /// `*`
+    InSegment,
+    /// `**`
+    Anything,
+    /// `**/`: any number of whole segments, none too.
+    Segments,
+}
+
+/// What one sign of the text may be: a sign, or ranges of them.
+#[derive(Debug, Clone, PartialEq)]
+enum Signs {
+    This(char),
+    Among(Vec<(char, char)>),
+}
+
+impl Signs {
+    fn has(&self, c: char) -> bool {
+        match self {
+            Self::This(sign) => *sign == c,
+            Self::Among(ranges) => ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)),
+        }
+    }
 }
 
 impl FilterList {
@@ -33,22 +63,83 @@ impl FilterList {
 
     /// Whether the list asks for this: the last pattern that matches decides.
     pub(crate) fn wants(&self, text: &str) -> bool {
-        self.list
-            .iter()
-            .rev()
-            .find(|filter| filter.regex.is_match(text))
-            .is_some_and(|filter| !filter.takes_away)
+        self.list.iter().rev().find(|filter| filter.matches(text)).is_some_and(|filter| !filter.takes_away)
     }
 
     /// Whether a list of what is to be ignored has this. Here `!` means everything but what follows.
     pub(crate) fn ignores(&self, text: &str) -> bool {
-        self.list.iter().any(|filter| filter.regex.is_match(text) != filter.takes_away)
+        self.list.iter().any(|filter| filter.matches(text) != filter.takes_away)
     }
 }
 
 /// Why a pattern cannot be read.
 pub(crate) fn check(pattern: &str) -> Result<(), String> {
     read(pattern).map(drop)
+}
+
+impl Filter {
+    fn matches(&self, text: &str) -> bool {
+        // `at[n]`: all parts before the n-th have been used up by the text so far. A second row is for `**/`, inside
+        // of which a segment has begun that is not over.
+        let length = self.parts.len();
+        let mut at = vec![false; length + 1];
+        let mut inside = vec![false; length + 1];
+        mark(&mut at, 0);
+        self.skip(&mut at);
+        for c in text.chars() {
+            let mut next = vec![false; length + 1];
+            let mut next_inside = vec![false; length + 1];
+            let mut any = false;
+            for (index, part) in self.parts.iter().enumerate() {
+                let here = at.get(index) == Some(&true);
+                if !here && inside.get(index) != Some(&true) {
+                    continue;
+                }
+                any = true;
+                match part {
+                    Part::One(signs) | Part::Maybe(signs) if here && signs.has(c) => {
+                        mark(&mut next, index + 1)
+                    }
+                    // After the first it may be enough, or not.
+                    Part::Many(signs) if signs.has(c) => {
+                        mark(&mut next, index + 1);
+                        mark(&mut next_inside, index);
+                    }
+                    Part::InSegment if here && c != '/' => mark(&mut next, index),
+                    Part::Anything if here => mark(&mut next, index),
+                    Part::Segments => {
+                        mark(&mut next_inside, index);
+                        if c == '/' && inside.get(index) == Some(&true) {
+                            mark(&mut next, index + 1);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if !any {
+                return false;
+            }
+            self.skip(&mut next);
+            (at, inside) = (next, next_inside);
+        }
+        at.last() == Some(&true)
+    }
+
+    /// Goes on past parts that may be nothing.
+    fn skip(&self, at: &mut [bool]) {
+        for (index, part) in self.parts.iter().enumerate() {
+            let optional = matches!(part, Part::Maybe(_) | Part::InSegment | Part::Anything | Part::Segments);
+            if optional && at.get(index) == Some(&true) {
+                mark(at, index + 1);
+            }
+        }
+    }
+}
+
+fn mark(list: &mut [bool], at: usize) {
+    if let Some(place) = list.get_mut(at) {
+        *place = true;
+    }
 }
 
 fn read(pattern: &str) -> Result<Filter, String> {
@@ -62,20 +153,13 @@ fn read(pattern: &str) -> Result<Filter, String> {
     if body.is_empty() {
         return Err("the pattern is empty".to_owned());
     }
-    let regex = RegexBuilder::new(&translate(body)?)
-        .dot_matches_new_line(true)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|_| "it is too large".to_owned())?;
-    Ok(Filter { takes_away, regex })
+    Ok(Filter { takes_away, parts: parts(body)? })
 }
 
-fn translate(body: &str) -> Result<String, String> {
-    let mut out = String::from("^");
+fn parts(body: &str) -> Result<Vec<Part>, String> {
+    let mut parts = Vec::new();
     let mut chars = body.chars().peekable();
     let mut at_segment = true;
-    // Whether what stands before can be repeated.
-    let mut single = false;
     while let Some(c) = chars.next() {
         let mut segment = false;
         match c {
@@ -85,86 +169,59 @@ fn translate(body: &str) -> Result<String, String> {
                     stars += 1;
                 }
                 if stars == 1 {
-                    out.push_str("[^/]*");
+                    parts.push(Part::InSegment);
                 } else if at_segment && chars.next_if_eq(&'/').is_some() {
-                    // `**/` is also nothing at all.
-                    out.push_str("(?:.+/)?");
+                    parts.push(Part::Segments);
                     segment = true;
                 } else {
-                    out.push_str(".*");
+                    parts.push(Part::Anything);
                 }
-                single = false;
             }
-            '?' | '+' => {
-                if !single {
-                    return Err(format!("`{c}` repeats the sign before it, and there is none to repeat"));
+            '?' | '+' => match parts.pop() {
+                Some(Part::One(signs)) => {
+                    parts.push(if c == '?' { Part::Maybe(signs) } else { Part::Many(signs) });
                 }
-                out.push(c);
-                single = false;
-            }
-            '[' => {
-                out.push_str(&set(&mut chars)?);
-                single = true;
-            }
+                _ => return Err(format!("`{c}` repeats the sign before it, and there is none to repeat")),
+            },
+            '[' => parts.push(Part::One(set(&mut chars)?)),
             '\\' => {
                 let next = chars.next().ok_or("`\\` has nothing behind it")?;
-                out.push_str(&regex::escape(next.encode_utf8(&mut [0; 4])));
-                single = true;
+                parts.push(Part::One(Signs::This(next)));
             }
             c => {
-                out.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
+                parts.push(Part::One(Signs::This(c)));
                 segment = c == '/';
-                single = true;
             }
         }
         at_segment = segment;
     }
-    out.push('$');
-    Ok(out)
+    Ok(parts)
 }
 
 /// What stands between `[` and `]`: signs, and ranges of letters or digits.
-fn set(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<String, String> {
-    let mut out = String::from("[");
-    let mut any = false;
+fn set(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Signs, String> {
+    const OPEN: &str = "`[` is not closed by `]`";
+    let mut ranges = Vec::new();
     loop {
-        let c = chars.next().ok_or("`[` is not closed by `]`")?;
-        match c {
-            ']' if any => break,
+        let first = match chars.next().ok_or(OPEN)? {
+            ']' if !ranges.is_empty() => return Ok(Signs::Among(ranges)),
             ']' => return Err("`[]` holds no sign".to_owned()),
-            '\\' => {
-                let next = chars.next().ok_or("`[` is not closed by `]`")?;
-                push(&mut out, next);
-            }
-            first => {
-                let is_range = chars.peek() == Some(&'-') && {
-                    let mut ahead = chars.clone();
-                    ahead.next();
-                    ahead.peek().is_some_and(|next| *next != ']')
-                };
-                push(&mut out, first);
-                if is_range {
-                    chars.next();
-                    let last = chars.next().ok_or("`[` is not closed by `]`")?;
-                    if last < first {
-                        return Err(format!("`{first}-{last}` runs backwards"));
-                    }
-                    out.push('-');
-                    push(&mut out, last);
-                }
-            }
+            '\\' => chars.next().ok_or(OPEN)?,
+            first => first,
+        };
+        let mut ahead = chars.clone();
+        let is_range = ahead.next() == Some('-') && ahead.next().is_some_and(|last| last != ']');
+        if !is_range {
+            ranges.push((first, first));
+            continue;
         }
-        any = true;
+        chars.next();
+        let last = chars.next().ok_or(OPEN)?;
+        if last < first {
+            return Err(format!("`{first}-{last}` runs backwards"));
+        }
+        ranges.push((first, last));
     }
-    out.push(']');
-    Ok(out)
-}
-
-fn push(out: &mut String, c: char) {
-    if matches!(c, '[' | ']' | '\\' | '^' | '-' | '&' | '~') {
-        out.push('\\');
-    }
-    out.push(c);
 }
 
 #[cfg(test)]
@@ -181,6 +238,9 @@ mod tests {
         assert!(
             wants(&["**/x.md"], "x.md") && wants(&["**/x.md"], "a/b/x.md") && !wants(&["**/x.md"], "ax.md")
         );
+        assert!(
+            !wants(&["**/x.md"], "/x.md") && wants(&["a/**/**/b"], "a/b") && wants(&["a/**/b"], "a/x/y/b")
+        );
         assert!(wants(&["**.js"], "a/b.js") && wants(&["a**b"], "a/x/b"));
         assert!(!wants(&["a.b"], "axb"));
     }
@@ -189,6 +249,12 @@ mod tests {
     fn repetition_sets_and_escapes() {
         assert!(wants(&["v[12].[0-9]+"], "v1.10") && !wants(&["v[12].[0-9]+"], "v3.1"));
         assert!(wants(&["*.jsx?"], "a.js") && wants(&["*.jsx?"], "a.jsx") && !wants(&["*.jsx?"], "a.jsxx"));
+        assert!(
+            wants(&["a+b"], "aab")
+                && !wants(&["a+b"], "b")
+                && !wants(&["a+b"], "axb")
+                && wants(&["ab?c"], "ac")
+        );
         assert!(wants(&["\\*"], "*") && !wants(&["\\*"], "a"));
         assert!(wants(&["[a\\]]"], "]") && wants(&["[-a]"], "-"));
     }

@@ -60,7 +60,10 @@ fn refusal(on: &str, event: &Event) -> Option<String> {
     }
 }
 
-fn ended(states: &[(&str, &str, &[(&str, &str)])]) -> Ended {
+/// A stage's key, its state and its outputs.
+type State<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+fn ended(states: &[State<'_>]) -> Ended {
     let facts = |status: &str, outputs: &[(&str, &str)]| StageFacts {
         status: status.to_owned(),
         outputs: outputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

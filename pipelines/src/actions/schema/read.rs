@@ -18,18 +18,21 @@ use crate::{
     yaml::{Core, Entry, Kind, Node, Scalar},
 };
 
-/// What a file is read as.
-pub(in crate::actions) struct Dispatch<'p, 'a> {
-    pub problems: &'p mut Problems<'a>,
+/// Nearest words are looked for this often; a file with more mistakes has other troubles.
+const MAX_HINTS: usize = 200;
+
+struct Reader<'p, 'a> {
+    problems: &'p mut Problems<'a>,
+    hints: usize,
 }
 
 /// Reports all that does not fit.
 pub(in crate::actions) fn validate(root: &Node, problems: &mut Problems<'_>) {
-    let mut reader = Dispatch { problems };
+    let mut reader = Reader { problems, hints: 0 };
     reader.value(root, &table::ROOT, Reach::NOTHING);
 }
 
-impl Dispatch<'_, '_> {
+impl Reader<'_, '_> {
     fn value(&mut self, node: &Node, def: &'static Def, reach: Reach) {
         let reach = reach.and(def.reach);
         if std::ptr::eq(def, &table::ON) {
@@ -63,6 +66,12 @@ impl Dispatch<'_, '_> {
                 }
             }
         }
+    }
+
+    /// The nearest right word.
+    fn hint<'w>(&mut self, wrong: &str, words: impl IntoIterator<Item = &'w str>) -> Option<String> {
+        self.hints += 1;
+        if self.hints > MAX_HINTS { None } else { did_you_mean(wrong, words) }
     }
 
     fn scalar(&mut self, node: &Node, scalar: &Scalar, def: &Def, reach: Reach) {
@@ -200,7 +209,7 @@ impl Dispatch<'_, '_> {
             let own = maps.first().and_then(|map| map.keys.iter().find(|key| key.required));
             own.map(|own| format!("what has `{}` has no `{key}`", own.name))
         } else {
-            let near = did_you_mean(key, known.iter().copied());
+            let near = self.hint(key, known.iter().copied());
             near.or_else(|| (known.len() <= 12).then(|| format!("it has {}", listed(known.iter().copied()))))
         };
         self.problems.report(codes::UNEXPECTED_KEY, place, message).maybe_help(help);
@@ -223,7 +232,7 @@ impl Dispatch<'_, '_> {
             .collect();
         let found = if text.is_empty() { "nothing".to_owned() } else { format!("`{}`", shortened(text)) };
         let message = format!("expected {}, found {found}", def.what);
-        let help = did_you_mean(text, words);
+        let help = self.hint(text, words);
         self.problems.report(codes::UNEXPECTED_VALUE, node.place, message).maybe_help(help);
     }
 
@@ -263,7 +272,7 @@ impl Dispatch<'_, '_> {
                 "" => "`on` names no event".to_owned(),
                 _ => format!("no event is called `{}`", shortened(name)),
             };
-            let help = did_you_mean(name, EVENTS.iter().map(|event| event.name));
+            let help = self.hint(name, EVENTS.iter().map(|event| event.name));
             self.problems.report(codes::UNKNOWN_EVENT, place, message).maybe_help(help);
         }
     }
@@ -299,7 +308,8 @@ impl Dispatch<'_, '_> {
         let known: Vec<&str> = filter_keys(event).collect();
         if !known.contains(&key) {
             let message = format!("`on.{}` has no filter `{key}`", event.name);
-            let help = did_you_mean(key, known.iter().copied())
+            let help = self
+                .hint(key, known.iter().copied())
                 .unwrap_or_else(|| format!("it has {}", listed(known.iter().copied())));
             self.problems.report(codes::UNEXPECTED_KEY, place, message).help(help);
             return;
@@ -312,7 +322,8 @@ impl Dispatch<'_, '_> {
             Kind::Scalar(scalar) if event.types.contains(&scalar.text.as_str()) => {}
             Kind::Scalar(scalar) => {
                 let message = format!("`{}` is no activity of `{}`", shortened(&scalar.text), event.name);
-                let help = did_you_mean(&scalar.text, event.types.iter().copied())
+                let help = reader
+                    .hint(&scalar.text, event.types.iter().copied())
                     .unwrap_or_else(|| format!("it has {}", listed(event.types.iter().copied())));
                 reader.problems.report(codes::UNEXPECTED_VALUE, node.place, message).help(help);
             }
@@ -338,7 +349,7 @@ impl Dispatch<'_, '_> {
                 self.value(value, known.value, Reach::NOTHING);
             } else {
                 let message = format!("`workflow_dispatch` has no key `{}`, it is ignored", key.value);
-                let help = did_you_mean(&key.value, ["inputs"]);
+                let help = self.hint(&key.value, ["inputs"]);
                 self.problems.report(codes::KEY_IGNORED, key.place, message).maybe_help(help);
             }
         }
