@@ -34,6 +34,8 @@ pub enum Command {
     Validate(validate::Validate),
     /// Explain the code of a message; without one, list all codes
     Explain(explain::Explain),
+    /// Give pipeline files the usual look
+    Fmt(fmt::Fmt),
     /// Show what an event would start: stages, needs, matrices, steps and conditions
     Plan(plan::Plan),
     /// Draw a pipeline's stages: text, Mermaid or SVG

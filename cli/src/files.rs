@@ -10,7 +10,7 @@ use std::{
 };
 
 use tidegate_pipelines::{
-    Diagnostic, FileRef, Files, NoFiles, Setting, SourceFile, check_in, codes,
+    Diagnostic, FileRef, Files, Setting, SourceFile, check_in, codes,
     outline::{StandIns, not_there},
 };
 
@@ -167,17 +167,12 @@ fn as_workflow(path: &Path) -> String {
 }
 
 /// All that is wrong with a file. What it calls is read from the working tree; what is not there (and whatever is of
-/// another repository) is taken for right.
-pub fn check(path: &str, root: Option<&Path>, text: &str) -> Vec<Diagnostic> {
+/// another repository) is taken for right, with a warning where the file is in its place in a working tree.
+pub fn check(path: &str, tree: &TreeFiles, at_home: bool, text: &str) -> Vec<Diagnostic> {
     let file = SourceFile { path, text };
-    let tree = root.map(TreeFiles::new);
-    let files: &dyn Files = match &tree {
-        Some(tree) => tree,
-        None => &NoFiles,
-    };
-    let files = StandIns::new(files, text);
+    let files = StandIns::new(tree, text);
     let mut found = check_in(&file, Setting { files: &files, ..Setting::default() });
-    if root.is_some() {
+    if at_home {
         found.extend(not_there(&file, &files.missing()));
         found.sort_by_key(|one| one.span.start);
     }
@@ -201,10 +196,32 @@ pub struct TreeFiles {
 }
 
 impl TreeFiles {
+    /// Those of the working tree that a file is in; where there is none, those below the current folder.
+    pub fn around(path: &Path) -> Self {
+        let whole = path.canonicalize().unwrap_or_default();
+        let root = whole.ancestors().skip(1).find(|folder| folder.join(".git").exists());
+        Self::new(root.unwrap_or(Path::new(".")))
+    }
+
     /// Those below this folder.
     pub fn new(root: &Path) -> Self {
         Self { root: root.canonicalize().unwrap_or_else(|_| root.to_path_buf()) }
     }
+}
+
+/// The texts of the other files that diagnostics are about, by the names that they have there.
+pub fn others(diagnostics: &[Diagnostic], own: &str, files: &dyn Files) -> Vec<(String, String)> {
+    let related = diagnostics.iter().flat_map(|one| one.related.iter().filter_map(|one| one.file.as_ref()));
+    let names = diagnostics.iter().map(|one| &one.file).chain(related).filter(|name| *name != own);
+    let mut texts: Vec<(String, String)> = Vec::new();
+    for name in names {
+        if !texts.iter().any(|(known, _)| known == name)
+            && let Ok(text) = files.read(&FileRef::named(name))
+        {
+            texts.push((name.clone(), text));
+        }
+    }
+    texts
 }
 
 impl Files for TreeFiles {

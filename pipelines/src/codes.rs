@@ -85,10 +85,20 @@ codes! {
     BAD_TIME_ZONE Error "TG0603" "A time zone is named as in the IANA database, for example `Europe/Berlin`."
     BAD_INPUT Error "TG0604" "An input of a manual run is declared or given with a value that it does not accept."
 
+    TEMPLATE_UNREADABLE Error "TG0701" "The template cannot be read: it is not there, or nobody may read it from here."
+    TEMPLATE_REFERENCE Error "TG0702" "`use` names a file of the same repository (`./ci/test.yml`), or one of another repository at a full commit (`owner/repository/ci/test.yml@0123…`). A branch or tag may be another commit tomorrow."
+    TEMPLATE_CYCLE Error "TG0703" "Templates use each other in a circle, so there would be no end of stages."
+    TEMPLATE_LIMIT Error "TG0704" "Templates may use each other five levels deep; a pipeline may use 32 other files, and templates 64 times."
+    TEMPLATE_INPUT Error "TG0705" "A template is given an input that it does not declare or accept, or is not given one that it requires."
+    TEMPLATE_SECRET Error "TG0706" "Stages of another repository get no secret but those that their use names under `secrets`."
+    BAD_EMISSION Error "TG0707" "Stages that a stage adds to its run have no more than its `emits` says: no other secrets, environments and runner labels. A stage with a matrix adds none."
+    EMISSION_LIMIT Error "TG0708" "The stages of a run may add 256 stages to it, three levels deep."
+
     DEPLOY_WITHOUT_SMOKE Warning "TG0901" "Nothing checks what this stage deploys, so nothing would roll it back. Add a smoke stage."
     IMAGE_NOT_PINNED Warning "TG0902" "An image without a tag, or with `latest`, may be another one tomorrow. Name a version or a digest."
     SECRETS_IN_PULL_REQUESTS Warning "TG0903" "A pull request changes what runs before anybody reviewed it. Here it would run with secrets; forks never get them."
     ONLY_NEGATIVE Warning "TG0904" "The pattern list only takes away, which is read as: everything but these."
+    HOLDS_OTHERS Warning "TG0905" "Others wait while this stage runs, and it does not say how long it may: if it hangs they wait for an hour. Give it a `timeout`."
     NEVER_EQUAL Warning "TG0921" "A comparison in a workflow that can never hold: what it reads is never what it is compared with."
     ALWAYS_TRUE Warning "TG0922" "A condition with something beside `${{ }}` is text, and text that is not empty is true. Leave `${{ }}` away, or put all of the condition inside."
 
@@ -135,6 +145,42 @@ codes! {
     NO_TIMEOUT Warning "TG1905" "No job says how long it may take, so a job that hangs occupies a runner for six hours. Give jobs `timeout-minutes`."
     KEY_IGNORED Warning "TG1906" "A key that means nothing here and is ignored."
     NUMBER_SHORTENED Warning "TG1907" "YAML reads this as a number, so it loses digits: `3.10` becomes `3.1`. Put it in quotes."
+}
+
+/// What `tidegate explain` says of a code: more than fits a message, and an example.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// What it is about, why it is so, and how it is mended; Markdown.
+    pub text: &'static str,
+    /// A file that gives it.
+    pub wrong: &'static str,
+    /// The same, mended.
+    pub right: &'static str,
+}
+
+/// The pages, a file for each hundred: `## code`, its text, an example that is wrong and one that is right.
+const PAGES: &[&str] = &[
+    include_str!("codes/yaml.md"),
+    include_str!("codes/shapes.md"),
+    include_str!("codes/stages.md"),
+    include_str!("codes/verbs.md"),
+    include_str!("codes/expressions.md"),
+    include_str!("codes/triggers.md"),
+    include_str!("codes/reuse.md"),
+    include_str!("codes/warnings.md"),
+];
+
+impl Code {
+    /// Its page, if it has one.
+    pub fn page(&self) -> Option<Page> {
+        let sections = PAGES.iter().flat_map(|file| file.split("## ").skip(1));
+        let section = sections.filter_map(|section| section.strip_prefix(self.id)).next()?;
+        let (text, rest) = section.split_once("```yaml wrong\n")?;
+        let (wrong, rest) = rest.split_once("```\n")?;
+        let (_, rest) = rest.split_once("```yaml right\n")?;
+        let (right, _) = rest.split_once("```\n")?;
+        Some(Page { text: text.trim(), wrong, right })
+    }
 }
 
 /// The code with this id.

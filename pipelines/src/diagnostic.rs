@@ -3,6 +3,8 @@
 //! Inside the crate a place is a pair of byte offsets ([`Place`]). Lines and columns are worked out once, when
 //! a diagnostic is made, so that whoever shows one needs nothing but the diagnostic.
 
+use std::cell::OnceCell;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{SourceFile, codes::Code};
@@ -48,6 +50,9 @@ pub struct Related {
     pub span: Span,
     /// What is there.
     pub message: String,
+    /// The file, where it is another one than the diagnostic's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
 }
 
 /// One mistake (or warning) in a pipeline file.
@@ -59,7 +64,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong, in one sentence.
     pub message: String,
-    /// The file, as in [`SourceFile::path`].
+    /// The file: as in [`SourceFile::path`], or another one that it uses, as [`crate::FileRef`] is written.
     pub file: String,
     /// Where in the file.
     pub span: Span,
@@ -85,11 +90,18 @@ pub(crate) struct Place {
     pub start: usize,
     /// Byte after the last.
     pub end: usize,
+    /// Which file: 0 is the one that is compiled, others are those that it uses.
+    pub file: u16,
 }
 
 impl Place {
     pub(crate) fn new(start: usize, end: usize) -> Self {
-        Self { start, end: end.max(start) }
+        Self { start, end: end.max(start), file: 0 }
+    }
+
+    /// The same place in the file of another one.
+    pub(crate) fn in_file_of(self, other: Self) -> Self {
+        Self { file: other.file, ..self }
     }
 }
 
@@ -106,29 +118,108 @@ impl<T> Spanned<T> {
     }
 }
 
-/// Collects all that is wrong with one file.
-pub(crate) struct Problems<'a> {
-    file: &'a SourceFile<'a>,
+/// Keeps the texts of files that another one uses for as long as its diagnostics are collected.
+#[derive(Default)]
+pub(crate) struct Shelf {
+    first: OnceCell<Box<Kept>>,
+}
+
+struct Kept {
+    path: String,
+    text: String,
+    rest: Shelf,
+}
+
+impl Shelf {
+    fn keep(&self, path: String, text: String) -> SourceFile<'_> {
+        let mut end = self;
+        while let Some(kept) = end.first.get() {
+            end = &kept.rest;
+        }
+        let kept = end.first.get_or_init(|| Box::new(Kept { path, text, rest: Self::default() }));
+        SourceFile { path: &kept.path, text: &kept.text }
+    }
+}
+
+/// A file whose diagnostics are collected.
+struct Listed<'a> {
+    file: SourceFile<'a>,
     /// Offset of the first byte of each line.
     lines: Vec<usize>,
+}
+
+impl<'a> Listed<'a> {
+    fn new(file: SourceFile<'a>) -> Self {
+        let breaks = file.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { file, lines: std::iter::once(0).chain(breaks).collect() }
+    }
+}
+
+/// Collects all that is wrong with a file, and with those that it uses.
+pub(crate) struct Problems<'a> {
+    main: Listed<'a>,
+    others: Vec<Listed<'a>>,
+    shelf: Option<&'a Shelf>,
+    /// The file that is being parsed: what is reported without a file is about this one.
+    current: u16,
     list: Vec<Diagnostic>,
     errors: usize,
 }
 
 impl<'a> Problems<'a> {
     pub(crate) fn new(file: &'a SourceFile<'a>) -> Self {
-        let breaks = file.text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { file, lines: std::iter::once(0).chain(breaks).collect(), list: Vec::new(), errors: 0 }
+        Self {
+            main: Listed::new(*file),
+            others: Vec::new(),
+            shelf: None,
+            current: 0,
+            list: Vec::new(),
+            errors: 0,
+        }
     }
 
-    /// The file's whole text.
+    /// For a file that may use others.
+    pub(crate) fn with_others(file: &'a SourceFile<'a>, shelf: &'a Shelf) -> Self {
+        Self { shelf: Some(shelf), ..Self::new(file) }
+    }
+
+    /// Adds a file that is used; its number. None where there may be no others, or they are too many.
+    pub(crate) fn add(&mut self, path: String, text: String) -> Option<u16> {
+        let file = self.shelf?.keep(path, text);
+        let number = u16::try_from(self.others.len() + 1).ok()?;
+        self.others.push(Listed::new(file));
+        Some(number)
+    }
+
+    /// Turns to a file, to parse it.
+    pub(crate) fn turn_to(&mut self, file: u16) {
+        self.current = file;
+    }
+
+    /// The whole text of the file that is being parsed.
     pub(crate) fn text(&self) -> &'a str {
-        self.file.text
+        self.listed(self.current).file.text
+    }
+
+    /// What is written at a place.
+    pub(crate) fn source(&self, place: Place) -> Option<&'a str> {
+        self.listed(place.file).file.text.get(place.start..place.end)
+    }
+
+    fn listed(&self, file: u16) -> &Listed<'a> {
+        let other = usize::from(file).checked_sub(1).and_then(|index| self.others.get(index));
+        other.unwrap_or(&self.main)
+    }
+
+    /// A place without a file is one of the file that is being parsed.
+    fn settled(&self, place: Place) -> Place {
+        if place.file == 0 { Place { file: self.current, ..place } } else { place }
     }
 
     /// Records a diagnostic; help and related places may be added to what is returned. A file that is nothing but
     /// mistakes costs no more than one with many.
     pub(crate) fn report(&mut self, code: Code, place: Place, message: impl Into<String>) -> Report<'_, 'a> {
+        let place = self.settled(place);
         let is_error = code.severity == Severity::Error;
         if self.list.len() >= FULL && (!is_error || self.errors >= LIMIT) {
             return Report { problems: self, kept: false };
@@ -138,7 +229,7 @@ impl<'a> Problems<'a> {
             code: code.id.to_owned(),
             severity: code.severity,
             message: shortened(message.into()),
-            file: self.file.path.to_owned(),
+            file: self.listed(place.file).file.path.to_owned(),
             span: self.span(place),
             help: None,
             related: Vec::new(),
@@ -158,23 +249,38 @@ impl<'a> Problems<'a> {
 
     /// All diagnostics in the order of the file, each once.
     pub(crate) fn finish(mut self) -> Vec<Diagnostic> {
-        self.list.sort_by_key(|diagnostic| (diagnostic.span.start, diagnostic.span.end));
+        let main = self.main.file.path;
+        let order = |one: &Diagnostic, other: &Diagnostic| {
+            let key = |one: &Diagnostic| (one.file != main, one.span.start, one.span.end);
+            // A file that is used twice says everything twice, so what is the same is put together.
+            let same =
+                || (&one.file, &one.code, &one.message).cmp(&(&other.file, &other.code, &other.message));
+            key(one).cmp(&key(other)).then_with(same)
+        };
+        self.list.sort_by(order);
         self.list.dedup();
         // Errors first when there are too many, so that a result never loses the reason for being none.
         if self.list.len() > LIMIT {
             self.list.sort_by_key(|diagnostic| !diagnostic.is_error());
             self.list.truncate(LIMIT);
-            self.list.sort_by_key(|diagnostic| diagnostic.span.start);
+            self.list.sort_by(order);
         }
         self.list
     }
 
     fn span(&self, place: Place) -> Span {
-        let (start, line, column) = self.position(place.start);
-        let (end, end_line, end_column) = self.position(place.end.max(place.start));
+        let listed = self.listed(place.file);
+        let (start, line, column) = listed.position(place.start);
+        let (end, end_line, end_column) = listed.position(place.end.max(place.start));
         Span { start, end, line, column, end_line, end_column }
     }
 
+    pub(crate) fn path_of(&self, place: Place) -> &'a str {
+        self.listed(place.file).file.path
+    }
+}
+
+impl Listed<'_> {
     /// Offset (moved to a character's edge), line and column.
     fn position(&self, offset: usize) -> (usize, usize, usize) {
         let mut offset = offset.min(self.file.text.len());
@@ -219,9 +325,12 @@ impl Report<'_, '_> {
         if !self.kept {
             return self;
         }
+        let place = self.problems.settled(place);
         let span = self.problems.span(place);
+        let file = self.problems.path_of(place);
         if let Some(last) = self.problems.list.last_mut() {
-            last.related.push(Related { span, message: message.into() });
+            let file = (last.file != file).then(|| file.to_owned());
+            last.related.push(Related { span, message: message.into(), file });
         }
         self
     }
@@ -274,6 +383,25 @@ mod tests {
         let span = problems.finish()[0].span;
         assert_eq!((span.line, span.column, span.end_column), (2, 5, 6));
         assert_eq!(span.start, x);
+    }
+
+    #[test]
+    fn other_files_are_told_apart() {
+        let file = SourceFile { path: "p.yml", text: "a: b\n" };
+        let shelf = Shelf::default();
+        let mut problems = Problems::with_others(&file, &shelf);
+        let other = problems.add("t.yml".to_owned(), "\nx: y\n".to_owned()).unwrap();
+        let there = Place { file: other, ..Place::new(1, 2) };
+        problems.report(codes::SYNTAX, there, "there").related(Place::new(0, 1), "here");
+        problems.report(codes::SYNTAX, Place::new(0, 1), "here");
+        problems.turn_to(other);
+        problems.report(codes::SYNTAX, Place::new(1, 2), "there too");
+        assert_eq!(problems.source(there), Some("x"));
+        let list = problems.finish();
+        let files: Vec<_> = list.iter().map(|one| (one.file.as_str(), one.span.line)).collect();
+        assert_eq!(files, [("p.yml", 1), ("t.yml", 2), ("t.yml", 2)]);
+        assert_eq!(list[1].related[0].file.as_deref(), Some("p.yml"));
+        assert!(Problems::new(&file).add("x".into(), "y".into()).is_none());
     }
 
     #[test]

@@ -47,9 +47,9 @@ pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use expand::expand;
 pub use glob::{Patterns, check as check_pattern};
-pub use native::{expand_native, json_schema};
+pub use native::{Emission, compile_emitted, expand_native, format, json_schema, template_schema};
 pub use plain::yaml as plain_yaml;
-pub use render::render;
+pub use render::{render, render_all};
 pub use resolve::{condition, render_template, resolve};
 pub use setting::{FileRef, Files, Machine, NoFiles, Setting};
 pub use steps::{stage_outputs, step_condition, step_env};
@@ -90,7 +90,7 @@ pub fn check(file: &SourceFile<'_>) -> Vec<Diagnostic> {
 /// The same, with the other files that it names.
 pub fn check_in(file: &SourceFile<'_>, setting: Setting<'_>) -> Vec<Diagnostic> {
     match language(file.path) {
-        Language::Native => native::check(file),
+        Language::Native => native::check_in(file, setting),
         Language::Actions => actions::check_in(file, setting),
     }
 }

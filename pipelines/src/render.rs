@@ -16,43 +16,73 @@ const NEAR: usize = 16 * 1024;
 /// Of a line that goes on for longer nothing is shown but where it is.
 const LONG_LINE: usize = 4 * 1024;
 
-/// All diagnostics of one file, with the lines they are about. Colour is ANSI escapes.
+/// All diagnostics of one file, with the lines they are about. Colour is ANSI escapes. Of another file that it uses
+/// only the place is shown; [`render_all`] shows its lines too.
 pub fn render(file: &SourceFile, diagnostics: &[Diagnostic], color: bool) -> String {
+    render_all(&[*file], diagnostics, color)
+}
+
+/// As [`render`], with the lines of all these files.
+pub fn render_all(files: &[SourceFile<'_>], diagnostics: &[Diagnostic], color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
     let mut out = String::new();
     for diagnostic in diagnostics {
-        out.push_str(&renderer.render(&report(file, diagnostic)));
+        out.push_str(&renderer.render(&report(files, diagnostic)));
         out.push_str("\n\n");
     }
     out
 }
 
-fn report<'a>(file: &SourceFile<'a>, diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
+fn report<'a>(files: &[SourceFile<'a>], diagnostic: &'a Diagnostic) -> Vec<Group<'a>> {
     let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut places = vec![(range(file.text, &diagnostic.span), None)];
-    for related in &diagnostic.related {
-        places.push((range(file.text, &related.span), Some(related.message.as_str())));
-    }
+    let known = |path: &str| files.iter().find(|file| file.path == path);
     let title = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code.as_str());
     let title = Group::with_title(title);
-    let near = reach(&places).len() <= NEAR;
-    let group = match window(file.text, &places).filter(|_| near) {
-        Some(window) => title.element(snippet(file, window, &places)),
-        None => places.iter().fold(title, |group, place| {
+    let mut group = match known(&diagnostic.file) {
+        Some(file) => {
+            let mut places = vec![(range(file.text, &diagnostic.span), None)];
+            for related in diagnostic.related.iter().filter(|related| related.file.is_none()) {
+                places.push((range(file.text, &related.span), Some(related.message.as_str())));
+            }
+            shown(title, file, &places)
+        }
+        None => title.element(place(&diagnostic.file, &diagnostic.span)),
+    };
+    for related in &diagnostic.related {
+        let Some(path) = related.file.as_deref() else { continue };
+        let message = related.message.as_str();
+        group = match known(path) {
+            Some(file) => shown(group, file, &[(range(file.text, &related.span), Some(message))]),
+            None => group.element(Level::NOTE.message(message)).element(place(path, &related.span)),
+        };
+    }
+    match &diagnostic.help {
+        Some(help) => vec![group.element(Level::HELP.message(help.as_str()))],
+        None => vec![group],
+    }
+}
+
+/// Places of one file: together when they are near each other, else one by one.
+fn shown<'a>(group: Group<'a>, file: &SourceFile<'a>, places: &[Labelled<'a>]) -> Group<'a> {
+    let near = reach(places).len() <= NEAR;
+    match window(file.text, places).filter(|_| near) {
+        Some(window) => group.element(snippet(file, window, places)),
+        None => places.iter().fold(group, |group, place| {
             let alone = std::slice::from_ref(place);
             match window(file.text, alone) {
                 Some(window) => group.element(snippet(file, window, alone)),
                 None => group.element(origin(file, place.0.start)),
             }
         }),
-    };
-    match &diagnostic.help {
-        Some(help) => vec![group.element(Level::HELP.message(help.as_str()))],
-        None => vec![group],
     }
+}
+
+/// A place in a file that is not at hand.
+fn place<'a>(path: &'a str, span: &Span) -> Origin<'a> {
+    Origin::path(path).line(span.line).char_column(span.column)
 }
 
 /// A place, and what is said there where it is not the diagnostic's own.
@@ -123,6 +153,7 @@ fn range(text: &str, span: &Span) -> Range<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Related;
 
     fn diagnostic(start: usize, end: usize) -> Diagnostic {
         Diagnostic {
@@ -153,7 +184,7 @@ mod tests {
         let text = format!("first: 1\n{}first: 2\n", "# x\n".repeat(10_000));
         let file = SourceFile { path: "pipeline.yml", text: &text };
         let mut far = diagnostic(text.len() - 9, text.len() - 4);
-        far.related = vec![crate::Related { span: diagnostic(0, 5).span, message: "here".into() }];
+        far.related = vec![Related { span: diagnostic(0, 5).span, message: "here".into(), file: None }];
         let shown = render(&file, &[far], false);
         assert!(shown.contains("pipeline.yml:10002:1") && shown.contains("10002 | first: 2"), "{shown}");
         assert!(shown.contains("1 | first: 1") && shown.contains("here"), "{shown}");
@@ -168,6 +199,22 @@ mod tests {
         assert!(shown.contains("--> pipeline.yml:2:60002") && shown.len() < 300, "{shown}");
         let shown = render(&file, &[diagnostic(5, 60_000)], false);
         assert!(shown.contains("--> pipeline.yml:2:1") && shown.len() < 300, "{shown}");
+    }
+
+    #[test]
+    fn other_files_are_shown_as_far_as_they_are_there() {
+        let file = SourceFile { path: "pipeline.yml", text: "use: ./t.yml\n" };
+        let other = SourceFile { path: "t.yml", text: "imgae: x\n" };
+        let mut found = diagnostic(0, 5);
+        found.file = "t.yml".to_owned();
+        let span = Span { start: 0, end: 3, line: 1, column: 1, end_line: 1, end_column: 4 };
+        let message = "used here".to_owned();
+        found.related = vec![Related { span, message, file: Some("pipeline.yml".to_owned()) }];
+        let text = render(&file, &[found.clone()], false);
+        assert!(text.contains("--> t.yml:1:1") && !text.contains("imgae: x"), "{text}");
+        assert!(text.contains("used here"), "{text}");
+        let text = render_all(&[file, other], &[found], false);
+        assert!(text.contains("1 | imgae: x") && text.contains("pipeline.yml:1:1"), "{text}");
     }
 
     #[test]

@@ -20,6 +20,32 @@ pub enum FileRef {
     },
 }
 
+impl std::fmt::Display for FileRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Same(path) => f.write_str(path),
+            Self::Other { repository, path, reference } => write!(f, "{repository}/{path}@{reference}"),
+        }
+    }
+}
+
+impl FileRef {
+    /// The file that a diagnostic names ([`crate::Diagnostic::file`]).
+    pub fn named(text: &str) -> Self {
+        let other = || {
+            let (path, reference) = text.rsplit_once('@')?;
+            let mut parts = path.splitn(3, '/');
+            let (owner, name, path) = (parts.next()?, parts.next()?, parts.next()?);
+            Some(Self::Other {
+                repository: format!("{owner}/{name}"),
+                path: path.to_owned(),
+                reference: reference.to_owned(),
+            })
+        };
+        other().unwrap_or_else(|| Self::Same(text.to_owned()))
+    }
+}
+
 /// Reads other files. Calls may be repeated and must then answer the same.
 pub trait Files {
     /// The file's text, or in one sentence why it cannot be had.
@@ -65,5 +91,22 @@ static NO_VARIABLES: BTreeMap<String, String> = BTreeMap::new();
 impl Default for Setting<'_> {
     fn default() -> Self {
         Self { files: &NoFiles, machines: &NOTHING, variables: &NO_VARIABLES, any_machine: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_and_found_again() {
+        let other = FileRef::Other {
+            repository: "acme/ci".to_owned(),
+            path: "node/test.yml".to_owned(),
+            reference: "0".repeat(40),
+        };
+        for file in [other, FileRef::Same(".tidegate/x.yml".to_owned())] {
+            assert_eq!(FileRef::named(&file.to_string()), file);
+        }
     }
 }

@@ -38,7 +38,19 @@ fn one(text: &str) -> Outcome {
             .mend("codes look like TG0201; `tidegate explain` lists them all")
     })?;
     anstream::println!("{} ({})\n\n{}", code.id.bold(), word(code), code.explanation);
+    if let Some(page) = code.page() {
+        anstream::println!("\n{}\n\n{}\n", page.text, "Wrong:".bold());
+        example(page.wrong);
+        anstream::println!("\n{}\n", "Right:".bold());
+        example(page.right);
+    }
     Ok(())
+}
+
+fn example(text: &str) {
+    for line in text.lines() {
+        anstream::println!("    {line}");
+    }
 }
 
 fn all() {

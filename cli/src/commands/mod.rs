@@ -5,6 +5,7 @@ pub mod completions;
 pub mod demo;
 pub mod env;
 pub mod explain;
+pub mod fmt;
 pub mod gates;
 pub mod graph;
 pub mod hook;
@@ -51,6 +52,7 @@ pub fn run(args: Args) -> Outcome {
         Command::Run(command) => asynchronous(command.run(File::read(config)?)),
         Command::Validate(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Fmt(command) => command.run(),
         Command::Plan(command) => command.run(File::read(config)?),
         Command::Graph(command) => command.run(File::read(config)?),
         Command::Lsp(command) => command.run(),
@@ -107,6 +109,16 @@ pub fn until_signal() -> Outcome<CancellationToken> {
         std::process::exit(130);
     });
     Ok(token)
+}
+
+/// Calls a file as it was named. Diagnostics may also be about files that it uses.
+pub fn as_named(diagnostics: &mut [Diagnostic], path: &str, name: &str) {
+    for diagnostic in diagnostics {
+        let related = diagnostic.related.iter_mut().filter_map(|related| related.file.as_mut());
+        for file in related.chain([&mut diagnostic.file]).filter(|file| *file == path) {
+            name.clone_into(file);
+        }
+    }
 }
 
 /// Prints what is wrong with a file to standard error, so that standard output is the result alone.

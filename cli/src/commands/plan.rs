@@ -98,7 +98,7 @@ impl EventArgs {
         let mut compilation = compile(&file, &event, setting);
         compilation.diagnostics.extend(not_there(&file, &files.missing()));
         let shown = source.shown;
-        compilation.diagnostics.iter_mut().for_each(|found| found.file.clone_from(&shown));
+        super::as_named(&mut compilation.diagnostics, &source.path, &shown);
         Ok(Compiled { shown, text, compilation, triggers })
     }
 

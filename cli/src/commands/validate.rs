@@ -8,11 +8,12 @@ use std::{
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use tidegate_pipelines::{Diagnostic, SourceFile, findings, render};
+use tidegate_pipelines::{Diagnostic, SourceFile, findings, render_all};
 
 use crate::{
     failure::{Failure, Outcome},
-    files, parallel,
+    files::{self, TreeFiles},
+    parallel,
 };
 
 /// The file that is meant when none is named.
@@ -94,14 +95,22 @@ fn check_file(path: &Path, people: Option<bool>) -> Outcome<Checked> {
     let name = source.shown;
     let (diagnostics, text) = match source.text {
         Ok(text) => {
-            let mut found = files::check(&source.path, source.root.as_deref(), &text);
-            found.iter_mut().for_each(|diagnostic| diagnostic.file.clone_from(&name));
-            let shown = people.map(|color| render(&SourceFile { path: &name, text: &text }, &found, color));
+            let files = source.root.as_deref().map_or_else(|| TreeFiles::around(path), TreeFiles::new);
+            let mut found = files::check(&source.path, &files, source.root.is_some(), &text);
+            super::as_named(&mut found, &source.path, &name);
+            let shown = people.map(|color| {
+                let others = files::others(&found, &name, &files);
+                let others = others.iter().map(|(path, text)| SourceFile { path, text });
+                let all: Vec<_> =
+                    [SourceFile { path: &name, text: &text }].into_iter().chain(others).collect();
+                render_all(&all, &found, color)
+            });
             (found, shown.unwrap_or_default())
         }
         Err(found) => {
             let found = vec![found];
-            let shown = people.map(|color| render(&SourceFile { path: &name, text: "" }, &found, color));
+            let shown =
+                people.map(|color| render_all(&[SourceFile { path: &name, text: "" }], &found, color));
             (found, shown.unwrap_or_default())
         }
     };

@@ -17,6 +17,7 @@ pub fn capabilities() -> Value {
             "completionProvider": { "triggerCharacters": [".", " ", ":", "[", "{", "-"] },
             "hoverProvider": true,
             "codeActionProvider": { "codeActionKinds": ["quickfix"] },
+            "documentFormattingProvider": true,
         },
         "serverInfo": { "name": "tidegate", "version": env!("CARGO_PKG_VERSION") },
     })
@@ -47,22 +48,28 @@ pub fn diagnostics(
     json!({ "jsonrpc": "2.0", "method": "textDocument/publishDiagnostics", "params": params })
 }
 
+/// A mistake in this file, or in one that it uses: that one is not open here, so its place is told in words.
 fn diagnostic(uri: &str, document: &Document, found: &Diagnostic) -> Value {
     let help = found.help.as_ref().map(|help| format!("\n{help}")).unwrap_or_default();
-    let related: Vec<Value> = found
-        .related
-        .iter()
+    let own = document.is(&found.file);
+    let related = found.related.iter().filter(|related| own && related.file.is_none());
+    let related: Vec<Value> = related
         .map(|related| {
             let range = range(document, &(related.span.start..related.span.end));
             json!({ "location": { "uri": uri, "range": range }, "message": related.message })
         })
         .collect();
+    let (place, lead) = if own {
+        (found.span.start..found.span.end, String::new())
+    } else {
+        (0..0, format!("{}:{}:{}: ", found.file, found.span.line, found.span.column))
+    };
     json!({
-        "range": range(document, &(found.span.start..found.span.end)),
+        "range": range(document, &place),
         "severity": match found.severity { Severity::Error => 1, Severity::Warning => 2 },
         "code": found.code,
         "source": "tidegate",
-        "message": format!("{}{help}", found.message),
+        "message": format!("{lead}{}{help}", found.message),
         "relatedInformation": related,
     })
 }
@@ -103,13 +110,23 @@ pub fn hover(document: &Document, hover: &Hover) -> Value {
     })
 }
 
+/// The whole text anew, or nothing where it has the usual look already (or cannot be read).
+pub fn formatting(document: &Document) -> Value {
+    let text = document.text().as_str();
+    match document.formatted() {
+        Some(formatted) => json!([{ "range": range(document, &(0..text.len())), "newText": formatted }]),
+        None => json!([]),
+    }
+}
+
 /// Quick fixes of the mistakes in a range.
 pub fn code_actions(uri: &str, document: &Document, found: &[Diagnostic], asked: &Value) -> Value {
     let offset = |end: &str, default: usize| {
         super::position(&asked[end]).map_or(default, |position| document.text().offset(position))
     };
     let (from, to) = (offset("start", 0), offset("end", usize::MAX));
-    let touched = found.iter().filter(|one| one.span.start <= to && one.span.end >= from);
+    let own = found.iter().filter(|one| document.is(&one.file));
+    let touched = own.filter(|one| one.span.start <= to && one.span.end >= from);
     touched
         .flat_map(|one| {
             document.fixes(one).into_iter().map(move |fix| {

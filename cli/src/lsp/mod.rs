@@ -12,7 +12,7 @@ mod wire;
 use std::{
     collections::HashMap,
     io::{BufRead, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ use url::Url;
 
 use crate::{
     failure::{Doing, Failure, Outcome},
-    files,
+    files::{self, TreeFiles},
 };
 
 const METHOD_NOT_FOUND: i64 = -32601;
@@ -57,8 +57,8 @@ struct Open {
     document: Document,
     /// Inside its repository.
     path: String,
-    /// The repository's top folder.
-    root: Option<PathBuf>,
+    /// The other files of its working tree.
+    files: TreeFiles,
     found: Vec<Diagnostic>,
 }
 
@@ -95,6 +95,9 @@ impl<W: Write> Server<W> {
             "textDocument/codeAction" => self
                 .file(params)
                 .map(|file| file.map_or(Value::Null, |(uri, open)| actions(uri, open, &params["range"]))),
+            "textDocument/formatting" => self
+                .file(params)
+                .map(|file| file.map_or(Value::Null, |(_, open)| answers::formatting(&open.document))),
             _ => return self.fail(id, METHOD_NOT_FOUND, &format!("there is no method `{method}`")),
         };
         match result {
@@ -109,8 +112,8 @@ impl<W: Write> Server<W> {
         match method {
             "textDocument/didOpen" => {
                 let text = document["text"].as_str().unwrap_or_default().to_owned();
-                let Some((path, root)) = path(&uri) else { return Ok(()) };
-                let open = Open { document: Document::new(&path, text), path, root, found: Vec::new() };
+                let Some((path, files)) = path(&uri) else { return Ok(()) };
+                let open = Open { document: Document::new(&path, text), path, files, found: Vec::new() };
                 self.open.insert(uri.clone(), open);
                 self.publish(&uri, document["version"].as_i64())
             }
@@ -136,7 +139,7 @@ impl<W: Write> Server<W> {
     /// Checks a file and tells the editor what is wrong with it.
     fn publish(&mut self, uri: &str, version: Option<i64>) -> Outcome {
         let Some(open) = self.open.get_mut(uri) else { return Ok(()) };
-        open.found = files::check(&open.path, open.root.as_deref(), open.document.text().as_str());
+        open.found = files::check(&open.path, &open.files, true, open.document.text().as_str());
         let message = answers::diagnostics(uri, version, Some(&open.document), &open.found);
         self.send(&message)
     }
@@ -163,12 +166,13 @@ impl<W: Write> Server<W> {
     }
 }
 
-/// The path inside its repository of a pipeline file that the editor names, and that repository's top folder.
-fn path(uri: &str) -> Option<(String, Option<PathBuf>)> {
+/// The path inside its repository of a pipeline file that the editor names, and the other files there.
+fn path(uri: &str) -> Option<(String, TreeFiles)> {
     let whole = Url::parse(uri).ok()?.to_file_path().ok()?;
     let inside = files::inside(&whole)?;
     let up = Path::new(&inside).components().count();
-    Some((inside, whole.ancestors().nth(up).map(Path::to_path_buf)))
+    let files = TreeFiles::new(whole.ancestors().nth(up)?);
+    Some((inside, files))
 }
 
 fn actions(uri: &str, open: &Open, range: &Value) -> Value {

@@ -120,6 +120,30 @@ fn what_makes_no_sense_is_answered_and_changes_nothing() {
 }
 
 #[test]
+fn the_usual_look_and_mistakes_of_other_files() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join("ci")).unwrap();
+    std::fs::write(folder.path().join("ci/t.yml"), "stages:\n  t: {image: \"a:1\", rnu: x}\n").unwrap();
+    let uri = format!("file://{}/.tidegate/p.yml", folder.path().display());
+    let text = "on:   push\nstages: {a: {use: ./ci/t.yml}}\n";
+    let said = talk(&[
+        json!({"jsonrpc": "2.0", "method": "textDocument/didOpen", "params": {
+            "textDocument": {"uri": uri, "version": 1, "text": text},
+        }}),
+        json!({"jsonrpc": "2.0", "id": 4, "method": "textDocument/formatting", "params": {
+            "textDocument": {"uri": uri}, "options": {"tabSize": 2, "insertSpaces": true},
+        }}),
+    ]);
+    let found = said[0]["params"]["diagnostics"].as_array().unwrap();
+    let misspelt = found.iter().find(|one| one["code"] == "TG0201").unwrap();
+    assert!(misspelt["message"].as_str().unwrap().starts_with("ci/t.yml:2:"), "{misspelt}");
+    assert_eq!(misspelt["range"]["start"], json!({"line": 0, "character": 0}));
+    let edit = &said[1]["result"][0];
+    assert!(edit["newText"].as_str().unwrap().starts_with("on: push\n"), "{edit}");
+    assert_eq!(edit["range"]["end"], json!({"line": 2, "character": 0}));
+}
+
+#[test]
 fn files_that_are_no_pipelines_are_passed_over() {
     let document = json!({"uri": "file:///srv/app/compose.yml", "version": 1, "text": "services: {}\n"});
     let said = talk(&[

@@ -59,7 +59,51 @@ fn a_code_is_explained() {
     let folder = tempfile::tempdir().unwrap();
     let said = tidegate(folder.path(), &["explain", "305"]);
     assert!(said.code == 0 && said.out.starts_with("TG0305 (error)\n\n"), "{}", said.out);
+    assert!(said.out.contains("Wrong:\n\n    on: push") && said.out.contains("Right:"), "{}", said.out);
     let said = tidegate(folder.path(), &["explain"]);
     assert!(said.out.lines().count() > 40 && said.out.contains("TG0902"), "{}", said.out);
     assert_eq!(tidegate(folder.path(), &["explain", "TG9999"]).code, 2);
+}
+
+#[test]
+fn templates_are_read_from_the_working_tree() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::create_dir(at.join(".git")).unwrap();
+    write(at, ".tidegate/p.yml", "on: push\nstages:\n  node: {use: ./ci/test.yml, with: {node: 22}}\n");
+    write(
+        at,
+        "ci/test.yml",
+        "inputs: {node: {}}\nstages:\n  t: {image: \"node:${{ inputs.nod }}\", run: x}\n",
+    );
+    let said = tidegate(at, &["validate"]);
+    assert!(said.code == 1 && said.out.contains("--> ci/test.yml:3:31"), "{}", said.out);
+    assert!(said.out.contains("3 |   t: {image"), "{}", said.out);
+    write(
+        at,
+        "ci/test.yml",
+        "inputs: {node: {}}\nstages:\n  t: {image: \"node:${{ inputs.node }}\", run: x}\n",
+    );
+    let said = tidegate(&at.join("ci"), &["validate", "../.tidegate/p.yml"]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+}
+
+#[test]
+fn files_get_the_usual_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let ugly = "stages:\n    a:\n        run: x   # why\n        image: 'debian:12'\non:   push\n";
+    write(at, ".tidegate/p.yml", ugly);
+    write(at, ".github/workflows/w.yml", "on:   push\n");
+    let said = tidegate(at, &["fmt", "--check"]);
+    assert_eq!((said.code, said.out.as_str()), (1, ".tidegate/p.yml would change\n"));
+    assert_eq!(std::fs::read_to_string(at.join(".tidegate/p.yml")).unwrap(), ugly);
+    let said = tidegate(at, &["fmt"]);
+    assert_eq!((said.code, said.out.as_str()), (0, ".tidegate/p.yml\n"), "{}", said.err);
+    let now = std::fs::read_to_string(at.join(".tidegate/p.yml")).unwrap();
+    assert_eq!(now, "on: push\nstages:\n  a:\n    image: \"debian:12\"\n    run: x   # why\n");
+    assert_eq!(tidegate(at, &["fmt", "--check"]).code, 0);
+    write(at, ".tidegate/p.yml", "a: [\n");
+    let said = tidegate(at, &["fmt"]);
+    assert!(said.code == 1 && said.err.contains("TG0101"), "{}", said.err);
 }

@@ -3,12 +3,13 @@
 use std::ops::Range;
 
 use super::{
-    Document, Language,
+    Document,
     expressions::{contexts, function_name, functions},
     loose::{Loose, Node, unquoted},
     schema::{self, Here},
     spot::{Seg, Spot, What, expression, plain, spot},
 };
+use crate::Language;
 
 /// A suggestion.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +127,7 @@ fn names(language: Language, spot: &Spot, file: File<'_>) -> Vec<(String, &'stat
         (Language::Native, ["stages", own, "needs", ..]) => {
             units("stages", own, None, "A stage of this pipeline.")
         }
-        (Language::Workflow, ["jobs", own, "needs", ..]) => {
+        (Language::Actions, ["jobs", own, "needs", ..]) => {
             units("jobs", own, None, "A job of this workflow.")
         }
         (Language::Native, ["stages", own, "push", "from"]) => {
@@ -263,36 +264,44 @@ fn dynamic(
             axes.retain(|(name, _)| !matches!(name.as_str(), "include" | "exclude"));
             axes
         }
-        (Language::Workflow, "needs", []) => below(&["jobs"], Some(0), "A job; it must stand in `needs`."),
-        (Language::Workflow, "needs", [_]) => fixed(&[
+        (Language::Native, "steps", []) => {
+            let steps = unit.and_then(|unit| loose.find(unit, &["run"]));
+            let ids = file.values(steps, "id");
+            ids.into_iter().map(|id| (id.to_owned(), "A step; it must come before this one.")).collect()
+        }
+        (Language::Native, "steps", [_]) => {
+            fixed(&[("outputs", "What it hands on."), ("outcome", "How it ended.")])
+        }
+        (Language::Actions, "needs", []) => below(&["jobs"], Some(0), "A job; it must stand in `needs`."),
+        (Language::Actions, "needs", [_]) => fixed(&[
             ("outputs", "What it hands on."),
             ("result", "`success`, `failure`, `cancelled` or `skipped`."),
         ]),
-        (Language::Workflow, "needs", [job, "outputs"]) => {
+        (Language::Actions, "needs", [job, "outputs"]) => {
             below(&["jobs", job, "outputs"], Some(0), "An output of the job.")
         }
-        (Language::Workflow, "matrix", []) => {
+        (Language::Actions, "matrix", []) => {
             let mut axes = below(&["strategy", "matrix"], unit, "A value of the matrix.");
             axes.retain(|(name, _)| !matches!(name.as_str(), "include" | "exclude"));
             axes
         }
-        (Language::Workflow, "inputs", []) => {
+        (Language::Actions, "inputs", []) => {
             let mut all =
                 below(&["on", "workflow_dispatch", "inputs"], Some(0), "An input of a run by hand.");
             all.extend(below(&["on", "workflow_call", "inputs"], Some(0), "An input of a call."));
             all
         }
-        (Language::Workflow, "env", []) => {
+        (Language::Actions, "env", []) => {
             let mut all = below(&["env"], Some(0), "An environment value of the workflow.");
             all.extend(below(&["env"], unit, "An environment value of the job."));
             all
         }
-        (Language::Workflow, "steps", []) => {
+        (Language::Actions, "steps", []) => {
             let steps = unit.and_then(|unit| loose.find(unit, &["steps"]));
             let ids = file.values(steps, "id");
             ids.into_iter().map(|id| (id.to_owned(), "A step; it must come before this one.")).collect()
         }
-        (Language::Workflow, "steps", [_]) => fixed(&[
+        (Language::Actions, "steps", [_]) => fixed(&[
             ("outputs", "What it hands on."),
             ("outcome", "How it ended, before `continue-on-error`."),
             ("conclusion", "How it ended, after `continue-on-error`."),

@@ -1,6 +1,6 @@
 //! What expressions may name, for completion and hover: contexts, their properties, functions.
 
-use super::Language;
+use crate::Language;
 
 /// A name and what it means.
 pub(super) type Known = (&'static str, &'static str);
@@ -16,7 +16,7 @@ pub(super) struct Context {
 pub(super) fn contexts(language: Language) -> &'static [Context] {
     match language {
         Language::Native => NATIVE,
-        Language::Workflow => WORKFLOW,
+        Language::Actions => WORKFLOW,
     }
 }
 
@@ -24,7 +24,7 @@ pub(super) fn contexts(language: Language) -> &'static [Context] {
 pub(super) fn functions(language: Language) -> impl Iterator<Item = &'static Known> {
     let own: &[Known] = match language {
         Language::Native => NATIVE_FUNCTIONS,
-        Language::Workflow => WORKFLOW_FUNCTIONS,
+        Language::Actions => WORKFLOW_FUNCTIONS,
     };
     FUNCTIONS.iter().chain(own)
 }
@@ -74,13 +74,17 @@ const NATIVE: &[Context] = &[
             ("kind", "`push`, `tag`, `pull_request`, `schedule`, `manual`, …"),
             ("repository", "`owner/name`."),
             ("default_branch", "The repository's default branch."),
+            ("action", "What happened to a pull request or release: `opened`, `published`, …"),
             ("actor", "Who caused it."),
             ("trusted", "False for an event from a fork."),
             ("changed_paths", "The changed paths, where the forge says; else null."),
             ("pull_request", "`number`, `action`, `title`, `base_branch`, `head_branch`, `from_fork`."),
+            ("release", "The release; null where it is not about one."),
+            ("dispatch", "`type` and `payload` of what a program asked for."),
+            ("upstream", "The pipeline whose end started this one."),
         ],
     },
-    Context { name: "inputs", about: "The inputs of `on.manual`.", properties: &[] },
+    Context { name: "inputs", about: "The inputs of `on.manual`, or of a template.", properties: &[] },
     Context { name: "matrix", about: "This stage's values of the matrix.", properties: &[] },
     Context {
         name: "environment",
@@ -90,6 +94,11 @@ const NATIVE: &[Context] = &[
     Context {
         name: "stages",
         about: "Stages that come before: `stages.<name>.status`, `stages.<name>.outputs.<output>`.",
+        properties: &[],
+    },
+    Context {
+        name: "steps",
+        about: "Steps before this one: `steps.<id>.outputs.<output>`, `steps.<id>.outcome`.",
         properties: &[],
     },
 ];

@@ -20,22 +20,17 @@ use std::ops::Range;
 pub use complete::{Item, ItemKind};
 pub use position::{Position, Text};
 
-use crate::Diagnostic;
+use crate::{Diagnostic, Language, format, language};
 use loose::Loose;
 
 /// The largest text that is looked into; a longer one gets diagnostics alone.
 const LONGEST: usize = 1 << 20;
 
-/// The two languages, as far as an editor cares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Language {
-    Native,
-    Workflow,
-}
-
 /// A file open in an editor.
 #[derive(Debug, Clone)]
 pub struct Document {
+    /// Its path inside the repository.
+    path: String,
     language: Language,
     text: Text,
 }
@@ -63,9 +58,21 @@ pub struct Hover {
 impl Document {
     /// A file; its path inside the repository decides its language.
     pub fn new(path: &str, text: String) -> Self {
-        let workflow = path.starts_with(".github/workflows/") || path.contains("/.github/workflows/");
-        let language = if workflow { Language::Workflow } else { Language::Native };
-        Self { language, text: Text::new(text) }
+        Self { path: path.to_owned(), language: language(path), text: Text::new(text) }
+    }
+
+    /// Whether a diagnostic's file is this one, and not another that it uses.
+    pub fn is(&self, file: &str) -> bool {
+        self.path == file
+    }
+
+    /// Its text in the usual look, where that is another one. Workflows stay as they are.
+    pub fn formatted(&self) -> Option<String> {
+        if self.language != Language::Native {
+            return None;
+        }
+        let text = self.text.as_str();
+        format(text).ok().filter(|formatted| formatted != text)
     }
 
     /// Its text.
@@ -91,7 +98,8 @@ impl Document {
         if self.text.as_str().len() > LONGEST {
             return None;
         }
-        hover::hover(self, self.text.boundary(offset), diagnostics)
+        let own: Vec<Diagnostic> = diagnostics.iter().filter(|one| self.is(&one.file)).cloned().collect();
+        hover::hover(self, self.text.boundary(offset), &own)
     }
 
     /// What would mend a diagnostic.

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use super::{Language, spot::Seg, workflow};
-use crate::json_schema;
+use super::{spot::Seg, workflow};
+use crate::{Language, json_schema};
 
 /// A schema has at most so many alternatives at one place; more would be a circle.
 const MOST: usize = 64;
@@ -30,7 +30,7 @@ pub(super) struct Key {
 pub(super) fn here(language: Language, path: &[Seg]) -> Here<'static> {
     let root: &'static Value = match language {
         Language::Native => &NATIVE,
-        Language::Workflow => &WORKFLOW,
+        Language::Actions => &WORKFLOW,
     };
     let mut here = Here { root, all: alternatives(root, root) };
     for segment in path {
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn keys_and_words_of_workflows() {
-        let workflow = Language::Workflow;
+        let workflow = Language::Actions;
         assert!(names(workflow, "").contains(&"jobs".to_owned()));
         assert!(names(workflow, "on.push").contains(&"branches-ignore".to_owned()));
         assert!(names(workflow, "jobs.any.steps.[]").contains(&"uses".to_owned()));

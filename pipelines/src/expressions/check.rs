@@ -257,6 +257,7 @@ mod tests {
         let stage = |name, upstream, matrix, outputs| StageName { name, upstream, matrix, outputs };
         Names {
             inputs: vec![("level", Type::Text)],
+            in_template: false,
             choices: vec![("level", vec!["major", "minor"])],
             matrix: Some(vec!["node"]),
             open_matrix: false,

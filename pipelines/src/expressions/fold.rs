@@ -51,12 +51,16 @@ pub(crate) fn replaced(text: &str, mut changes: Vec<(Place, String)>) -> String 
     out
 }
 
+/// Text as it is written in an expression.
+pub(crate) fn literal_text(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 /// A value as it is written in an expression.
 pub(crate) fn literal(value: &Value) -> String {
-    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
     match value {
-        Value::String(text) => quoted(text),
-        Value::Array(_) | Value::Object(_) => format!("fromJSON({})", quoted(&value.to_string())),
+        Value::String(text) => literal_text(text),
+        Value::Array(_) | Value::Object(_) => format!("fromJSON({})", literal_text(&value.to_string())),
         plain => plain.to_string(),
     }
 }

@@ -25,7 +25,7 @@ mod strict;
 mod template;
 
 pub(crate) use check::{Finding, Type, check};
-pub(crate) use fold::{expression_of, fold};
+pub(crate) use fold::{expression_of, fold, literal, literal_text, replaced};
 pub(crate) use functions::compile_regex;
 pub(crate) use lenient::check_lenient;
 pub(crate) use lenient::{Ended, Lenient, MAX_MEMORY, Value as LenientValue, unknown};
@@ -185,6 +185,14 @@ impl Expression {
             Kind::Member(base, _) | Kind::Filter(base) | Kind::Not(base) => vec![base],
             Kind::Index(left, right) | Kind::Compare(_, left, right) => vec![left, right],
             Kind::Call(_, list) | Kind::Logic(_, list) => list.iter().collect(),
+        }
+    }
+
+    /// The text of a literal that is one.
+    pub(crate) fn literal_text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Literal(Literal::Text(text)) => Some(text),
+            _ => None,
         }
     }
 

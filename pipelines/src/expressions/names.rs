@@ -29,6 +29,8 @@ pub(crate) struct StageName<'a> {
 pub(crate) struct Names<'a> {
     /// The inputs of manual runs.
     pub inputs: Vec<(&'a str, Type)>,
+    /// Stands in a template, whose inputs these are.
+    pub in_template: bool,
     /// The inputs that are one of a few words, with these.
     pub choices: Vec<(&'a str, Vec<&'a str>)>,
     /// The names of the stage's matrix; None: it has none.
@@ -62,7 +64,11 @@ impl Checker<'_> {
             },
             "inputs" => {
                 let inputs = self.names.inputs.clone();
-                self.named("inputs", &inputs, rest, "`on.manual.inputs` declares no input")
+                let missing = match self.names.in_template {
+                    true => "the template declares no input",
+                    false => "`on.manual.inputs` declares no input",
+                };
+                self.named("inputs", &inputs, rest, missing)
             }
             "matrix" if self.names.open_matrix => match rest {
                 [] => Type::Map,

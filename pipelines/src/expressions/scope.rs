@@ -144,11 +144,11 @@ fn event(context: &Context) -> Value {
     })
 }
 
-/// Stages by key; the stages of one matrix also under their common name, with the worst of their states.
+/// Stages by key; the stages of one matrix or template also under their common name, with the worst of their states.
 fn stages(context: &Context) -> Value {
     let mut all = Map::new();
     for (key, facts) in &context.stages {
-        if let Some((name, _)) = key.0.split_once(" (") {
+        for name in groups(&key.0) {
             let worst = match all.get(name).and_then(|group| group["status"].as_str()) {
                 Some(so_far) if badness(so_far) >= badness(&facts.status) => so_far.to_owned(),
                 _ => facts.status.clone(),
@@ -159,6 +159,15 @@ fn stages(context: &Context) -> Value {
         all.insert(key.0.clone(), json!({ "status": status, "outputs": outputs }));
     }
     Value::Object(all)
+}
+
+/// The names that a stage has together with others: that of its matrix, and those of the templates that it is part of.
+fn groups(key: &str) -> impl Iterator<Item = &str> {
+    let (name, matrix) = match key.split_once(" (") {
+        Some((name, _)) => (name, Some(name)),
+        None => (key, None),
+    };
+    name.match_indices(" / ").map(move |(at, _)| &name[..at]).chain(matrix)
 }
 
 /// Steps by their ids.

@@ -57,7 +57,11 @@ pub(crate) mod tests {
                 file: "ci files/a,b.yml".into(),
                 span: span(10, 3, 3, 6),
                 help: Some("remove or rename one of the two".into()),
-                related: vec![Related { span: span(0, 1, 1, 4), message: "first given here".into() }],
+                related: vec![Related {
+                    span: span(0, 1, 1, 4),
+                    message: "first given here".into(),
+                    file: None,
+                }],
             },
             Diagnostic {
                 code: "TG0902".into(),

@@ -49,7 +49,8 @@ fn result(diagnostic: &Diagnostic) -> Value {
         .related
         .iter()
         .map(|related| {
-            let mut place = location(&diagnostic.file, related.span);
+            let file = related.file.as_ref().unwrap_or(&diagnostic.file);
+            let mut place = location(file, related.span);
             place["message"] = json!({ "text": related.message });
             place
         })

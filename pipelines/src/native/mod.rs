@@ -6,55 +6,80 @@
 
 mod check;
 mod dynamic;
+mod emitted;
 mod expand;
 mod file;
+mod format;
 mod image;
 mod lower;
 mod plan;
 mod reader;
+mod rewrite;
 mod schema;
 mod start;
 mod words;
 
 pub use dynamic::expand_native;
-pub use schema::json_schema;
+pub use emitted::{Emission, compile_emitted};
+pub use format::format;
+pub use schema::{json_schema, template_schema};
 pub(crate) use words::{is_name, is_variable};
 
 use sha2::{Digest, Sha256};
 
 use crate::{
-    Compilation, Compiled, Diagnostic, InputSpec, Schedule, Setting, SourceFile, Triggers, codes,
+    Compilation, Compiled, Diagnostic, Files, InputSpec, NoFiles, Schedule, Setting, SourceFile, Triggers,
+    codes,
     context::Context,
-    diagnostic::{Problems, Spanned},
+    diagnostic::{Problems, Shelf, Spanned},
     event::Event,
     plan::{Concurrency, PLAN_VERSION, Plan, PlanSource, Template},
     render_template, yaml,
 };
 use check::Checked;
 use file::Pipeline;
+use lower::Library;
 use reader::Reader;
 
 /// A file that was read and checked.
 struct Source {
     pipeline: Pipeline,
-    checked: Checked,
+    checked: Option<Checked>,
 }
 
-fn read(problems: &mut Problems<'_>) -> Option<Source> {
+/// Reads a file and those that it uses. None for what was checked when not all of them could be read: nobody knows
+/// which stages there are.
+fn read(path: &str, files: &dyn Files, problems: &mut Problems<'_>) -> Option<Source> {
     let tree = yaml::parse(problems, &yaml::Dialect::NATIVE)?;
-    let mut reader = Reader { problems, uses: Vec::new(), stage: None, step: None };
-    let pipeline = lower::pipeline(&mut reader, &tree)?;
-    let uses = std::mem::take(&mut reader.uses);
-    let checked = check::check(&pipeline, &uses, problems);
+    let mut library = Library::new(files);
+    let mut reader = Reader::new(problems);
+    let pipeline = lower::pipeline(&mut reader, &tree, path, &mut library)?;
+    let (uses, incomplete) = (std::mem::take(&mut reader.uses), reader.incomplete);
+    starts_itself(&pipeline, path, problems);
+    let checked = (!incomplete).then(|| check::check(&pipeline, &uses, problems));
     Some(Source { pipeline, checked })
 }
 
+/// A pipeline that is started by its own end would never end.
+fn starts_itself(pipeline: &Pipeline, path: &str, problems: &mut Problems<'_>) {
+    let own = pipeline.name.as_ref().map_or_else(|| stem(path), |name| name.value.clone());
+    for name in pipeline.on.pipeline.iter().flat_map(|upstream| &upstream.names) {
+        if name.value == own {
+            let message = format!("`{own}` is this pipeline itself: its end would start it again");
+            problems.report(codes::BAD_VALUE, name.place, message).help("name another pipeline");
+        }
+    }
+}
+
 /// Compiles a file for an event: parsing, checks, triggers, matrices.
-pub fn compile(file: &SourceFile<'_>, event: &Event, _: Setting<'_>) -> Compilation {
-    let mut problems = Problems::new(file);
-    let source = read(&mut problems);
-    let result = match source {
-        Some(source) if !problems.has_errors() => result(file, event, &source, &mut problems),
+pub fn compile(file: &SourceFile<'_>, event: &Event, setting: Setting<'_>) -> Compilation {
+    let shelf = Shelf::default();
+    let mut problems = Problems::with_others(file, &shelf);
+    let source = read(file.path, setting.files, &mut problems);
+    let result = match &source {
+        Some(Source { pipeline, checked: Some(checked) }) if !problems.has_errors() => {
+            result(file, event, pipeline, checked, &mut problems)
+        }
         _ => None,
     };
     let result = result.filter(|_| !problems.has_errors());
@@ -64,10 +89,10 @@ pub fn compile(file: &SourceFile<'_>, event: &Event, _: Setting<'_>) -> Compilat
 fn result(
     file: &SourceFile<'_>,
     event: &Event,
-    source: &Source,
+    pipeline: &Pipeline,
+    checked: &Checked,
     problems: &mut Problems<'_>,
 ) -> Option<Compiled> {
-    let Source { pipeline, checked } = source;
     let inputs = start::inputs(&pipeline.on, event).map_err(start::Refusal::from);
     let inputs = match start::starts(&pipeline.on, event).and(inputs) {
         Ok(inputs) => inputs,
@@ -87,7 +112,7 @@ fn result(
         concurrency: None,
         inputs,
         calls: Vec::new(),
-        stages: plan::stages(pipeline, checked, event),
+        stages: plan::stages(pipeline, checked, event, problems),
     };
     if let Some(concurrency) = &pipeline.concurrency {
         let group = render_group(&concurrency.group, &plan, event, problems)?;
@@ -112,18 +137,26 @@ fn render_group(
     }
 }
 
-/// All that is wrong with a file, whatever the event.
+/// All that is wrong with a file, whatever the event. Templates cannot be read here, see [`check_in`].
 pub fn check(file: &SourceFile<'_>) -> Vec<Diagnostic> {
-    let mut problems = Problems::new(file);
-    read(&mut problems);
+    check_in(file, Setting::default())
+}
+
+/// As [`check`], with the other files that it names.
+pub fn check_in(file: &SourceFile<'_>, setting: Setting<'_>) -> Vec<Diagnostic> {
+    let shelf = Shelf::default();
+    let mut problems = Problems::with_others(file, &shelf);
+    read(file.path, setting.files, &mut problems);
     problems.finish()
 }
 
-/// What starts a file's pipeline. A file with mistakes starts nothing by itself.
+/// What starts a file's pipeline. A file with mistakes starts nothing by itself; the files that it uses are not asked.
 pub fn triggers(file: &SourceFile<'_>) -> Triggers {
     let mut problems = Problems::new(file);
-    let source = read(&mut problems);
-    let Some(source) = source.filter(|_| !problems.has_errors()) else { return Triggers::default() };
+    let source = read(file.path, &NoFiles, &mut problems);
+    let unread = |one: &Diagnostic| one.code == codes::TEMPLATE_UNREADABLE.id;
+    let wrong = problems.finish().iter().any(|one| one.is_error() && !unread(one));
+    let Some(source) = source.filter(|_| !wrong) else { return Triggers::default() };
     let on = source.pipeline.on;
     let schedule = |schedule: file::Schedule| Schedule {
         cron: schedule.cron.value,

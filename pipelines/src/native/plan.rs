@@ -4,58 +4,87 @@
 //! changes the plan here, in one place: no stage gets a secret, and stages that push, deploy or check a
 //! deployment are skipped with a reason, whatever their condition says.
 
+mod parts;
+
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::{
-    check::{Checked, Links},
+    check::{Checked, Edge, Links},
     expand::{Expansion, matching},
-    file::{Commands, Env, Pipeline, Resources as FileResources, Stage, Step as FileStep, Verb as FileVerb},
+    file::{Call, Commands, Defaults, Need as FileNeed, Pipeline, Stage, Step as FileStep, Verb as FileVerb},
+    rewrite::Rewriter,
 };
 use crate::{
-    diagnostic::Spanned,
+    codes,
+    diagnostic::{Problems, Spanned},
     event::Event,
-    expressions::{self, expression_of},
+    expressions::{literal_text, parse},
     plan::{
-        ArtifactFetch, ArtifactRule, Build, CacheRule, Concurrency, Container, Deploy, Does, Driver, Dynamic,
-        Expressions, HttpCheck, Need, Network, Push, Ready, ReportRule, Resources, Retry, Row, Run, Script,
-        SecretUse, Service, Smoke, StageKey, StagePlan, Step, Strategy, Template, Thresholds, Told, Verb,
+        ArtifactFetch, Build, Concurrency, Container, Deploy, Driver, Expressions, Need, NeedState, Network,
+        Push, Run, Smoke, StageKey, StagePlan, Strategy, Template, Verb,
     },
 };
+
+use parts::{Texts, artifact, cache, check, dynamic, limits, report, retry, secrets, service, step};
 
 /// Seconds that a stage may take when nothing is said.
 const DEFAULT_TIMEOUT: u64 = 3600;
 
 /// The stages of the plan, in the order of the file.
-pub(crate) fn stages(pipeline: &Pipeline, checked: &Checked, event: &Event) -> Vec<StagePlan> {
-    let planner = Planner { pipeline, checked, event };
+pub(crate) fn stages(
+    pipeline: &Pipeline,
+    checked: &Checked,
+    event: &Event,
+    problems: &mut Problems<'_>,
+) -> Vec<StagePlan> {
+    let rewriter = Rewriter::new(pipeline, problems);
+    let planner = Planner { pipeline, checked, event, rewriter };
     let stages = pipeline.stages.iter().enumerate();
     stages
         .flat_map(|(index, stage)| {
             let expansions = checked.expansions.get(index).map_or(&[][..], Vec::as_slice);
-            expansions.iter().filter_map(|one| planner.stage(index, stage, one)).collect::<Vec<_>>()
+            let made = expansions.iter().filter_map(|one| planner.stage(index, stage, one));
+            made.inspect(|made| too_long(made, stage, problems)).collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// What was put together of several expressions may be longer than one may be.
+fn too_long(made: &StagePlan, stage: &Stage, problems: &mut Problems<'_>) {
+    let steps = match &made.verb {
+        Verb::Run(run) | Verb::Deploy(Deploy { driver: Driver::Command(run), .. }) => run.steps.as_slice(),
+        Verb::Smoke(smoke) => smoke.commands.as_ref().map_or(&[][..], |run| &run.steps),
+        Verb::Build(_) | Verb::Push(_) | Verb::Deploy(_) => &[],
+    };
+    let late = made.outputs.values().chain(steps.iter().flat_map(|step| step.late_env.values()));
+    let late = late.map(|template| template.as_str().trim_start_matches("${{").trim_end_matches("}}"));
+    for text in late.chain(made.condition.as_deref()) {
+        if let Err(fault) = parse(text) {
+            let message =
+                format!("an expression of stage `{}` cannot be put together: {}", made.key, fault.message);
+            problems.report(codes::BAD_EXPRESSION, stage.name.place, message);
+        }
+    }
 }
 
 struct Planner<'p> {
     pipeline: &'p Pipeline,
     checked: &'p Checked,
     event: &'p Event,
+    rewriter: Rewriter<'p>,
 }
 
 impl Planner<'_> {
     fn stage(&self, index: usize, stage: &Stage, one: &Expansion) -> Option<StagePlan> {
         let links = self.checked.links.get(index)?;
         let verb = self.verb(stage, links, one)?;
-        let defaults = self.pipeline.defaults.as_ref();
-        let timeout = stage.timeout.as_ref().or(defaults.and_then(|defaults| defaults.timeout.as_ref()));
-        let runs_on = stage.runs_on.as_ref().or(defaults.and_then(|defaults| defaults.runs_on.as_ref()));
+        let texts = self.texts(stage);
+        let timeout = stage.timeout.as_ref().or(self.default_of(stage, |defaults| defaults.timeout.as_ref()));
+        let runs_on = stage.runs_on.as_ref().or(self.default_of(stage, |defaults| defaults.runs_on.as_ref()));
         let resources =
-            stage.resources.as_ref().or(defaults.and_then(|defaults| defaults.resources.as_ref()));
-        let network = stage.network.as_ref().or(defaults.and_then(|defaults| defaults.network.as_ref()));
-        let default_retry = defaults.and_then(|defaults| defaults.retry.as_ref());
+            stage.resources.as_ref().or(self.default_of(stage, |defaults| defaults.resources.as_ref()));
+        let network = stage.network.as_ref().or(self.default_of(stage, |defaults| defaults.network.as_ref()));
+        let default_retry = self.default_of(stage, |defaults| defaults.retry.as_ref());
         let has_env = matches!(verb, Verb::Run(_) | Verb::Deploy(_) | Verb::Smoke(_));
         let checkout = match &verb {
             Verb::Run(_) | Verb::Build(_) | Verb::Deploy(_) => true,
@@ -71,12 +100,12 @@ impl Planner<'_> {
             call: None,
             matrix: one.values.clone(),
             concurrency: stage.concurrency.as_ref().map(|concurrency| Concurrency {
-                group: concurrency.group.value.clone(),
+                group: texts.of(&concurrency.group).0,
                 cancel_superseded: concurrency.cancel_superseded,
             }),
-            dynamic: dynamic(stage),
+            dynamic: dynamic(stage, texts),
             strategy: self.strategy(index, stage, one),
-            needs: self.needs(stage),
+            needs: self.needs(index),
             upstream: self
                 .checked
                 .graph
@@ -84,7 +113,7 @@ impl Planner<'_> {
                 .into_iter()
                 .flat_map(|up| self.keys(up))
                 .collect(),
-            condition: stage.condition.as_ref().map(|condition| condition.value.clone()),
+            condition: self.condition(index, stage),
             skip_reason: self.skip_reason(&verb),
             runner_labels: runs_on
                 .iter()
@@ -92,6 +121,8 @@ impl Planner<'_> {
                 .map(|label| label.value.clone())
                 .collect(),
             same_runner_as: links.build.and_then(|build| self.partner(build, one)),
+            emits: stage.emits.as_ref().map(|emits| Box::new(parts::emits(&emits.value))),
+            emitted_by: None,
             timeout_seconds: timeout.map_or(DEFAULT_TIMEOUT, |timeout| timeout.value.seconds()),
             retry: retry(stage.retry.as_ref().or(default_retry), &verb),
             continue_on_error: stage.continue_on_error,
@@ -99,15 +130,15 @@ impl Planner<'_> {
             outputs: stage
                 .outputs
                 .iter()
-                .map(|(name, value)| (name.value.clone(), late(&value.value)))
+                .map(|(name, value)| (name.value.clone(), texts.late(&value.value)))
                 .collect(),
-            env: if has_env { merged(&[&self.pipeline.env, &stage.env]) } else { BTreeMap::new() },
+            env: if has_env { self.env(stage) } else { BTreeMap::new() },
             secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
             all_secrets: false,
-            services: stage.services.iter().map(service).collect(),
+            services: stage.services.iter().map(|one| service(one, texts)).collect(),
             artifacts: stage.artifacts.iter().map(artifact).collect(),
             fetch: self.fetch(stage, links, one),
-            caches: stage.cache.iter().map(cache).collect(),
+            caches: stage.cache.iter().map(|rule| cache(rule, texts)).collect(),
             reports: stage.reports.iter().map(report).collect(),
             resources: resources.map(limits).unwrap_or_default(),
             network: match &verb {
@@ -142,17 +173,86 @@ impl Planner<'_> {
     }
 
     /// A need on a matrix is one on each of its stages.
-    fn needs(&self, stage: &Stage) -> Vec<Need> {
-        let of_need = |need: &super::file::Need| {
-            let keys = self
-                .checked
-                .graph
-                .index_of(&need.stage.value)
-                .map(|index| self.keys(index).collect::<Vec<_>>());
-            let accepts = need.accepts;
-            keys.into_iter().flatten().map(move |stage| Need { stage, accepts })
+    fn needs(&self, index: usize) -> Vec<Need> {
+        let edges = self.checked.graph.needs.get(index).map_or(&[][..], Vec::as_slice);
+        let of_edge = |edge: &Edge| {
+            let accepts = edge.accepts;
+            self.keys(edge.to).map(move |stage| Need { stage, accepts }).collect::<Vec<_>>()
         };
-        stage.needs.iter().flat_map(of_need).collect()
+        edges.iter().flat_map(of_edge).collect()
+    }
+
+    fn texts(&self, stage: &Stage) -> Texts<'_> {
+        Texts { rewriter: &self.rewriter, scope: stage.scope }
+    }
+
+    fn default_of<'s, T>(&'s self, stage: &Stage, pick: impl Fn(&Defaults) -> Option<&T>) -> Option<&'s T> {
+        self.pipeline.default_of(stage, pick).map(|(_, found)| found)
+    }
+
+    /// The pipeline's, then those of the templates it is part of, then its own.
+    fn env(&self, stage: &Stage) -> BTreeMap<String, Template> {
+        let mut scopes: Vec<_> = self.pipeline.chain(stage.scope).collect();
+        scopes.reverse();
+        let outer = scopes
+            .into_iter()
+            .flat_map(|(scope, found)| Texts { rewriter: &self.rewriter, scope }.env(&found.env));
+        outer.chain(self.texts(stage).env(&stage.env)).collect()
+    }
+
+    /// A stage of a template runs only if the template does: its use's condition holds and its needs ended as they
+    /// must, whatever the stage itself asks.
+    fn condition(&self, index: usize, stage: &Stage) -> Option<String> {
+        let mut whole = stage.condition.as_ref().map(|text| self.texts(stage).condition(&text.value));
+        for call in self.pipeline.chain(stage.scope).filter_map(|(_, scope)| scope.call.as_ref()) {
+            whole = match (self.guard(index, call, whole.as_deref()), whole) {
+                (None, inner) => inner,
+                (Some(guard), None) => Some(guard),
+                (Some(guard), Some(inner)) => Some(format!("{guard} && ({inner})")),
+            };
+        }
+        whole
+    }
+
+    /// What a use asks of one of its stages, beyond what the stage's own needs say. `inner`: what is asked inside.
+    fn guard(&self, index: usize, call: &Call, inner: Option<&str>) -> Option<String> {
+        let asks =
+            |text: &str| parse(text).is_ok_and(|expression| expression.asks_for_status(Expressions::Strict));
+        let condition = call.condition.as_ref().map(|text| self.rewriter.condition(call.parent, &text.value));
+        let condition_asks = condition.as_deref().is_some_and(asks);
+        let mut parts = Vec::new();
+        // A condition that asks for the status takes the implied one away, so it is put back.
+        if !condition_asks && inner.is_some_and(asks) {
+            parts.extend(self.needs_hold(call));
+        }
+        // A stage further inside waits for those before it, whatever its use asks.
+        let first = self
+            .checked
+            .graph
+            .needs
+            .get(index)
+            .is_none_or(|edges| !edges.iter().any(|edge| call.stages.contains(&edge.to)));
+        if condition_asks && !first && !inner.is_some_and(asks) {
+            parts.push("success()".to_owned());
+        }
+        parts.extend(condition.map(|condition| format!("({condition})")));
+        (!parts.is_empty()).then(|| parts.join(" && "))
+    }
+
+    /// That the needs of a use ended as they must, said without `success()`.
+    fn needs_hold(&self, call: &Call) -> Option<String> {
+        let holds = |need: &FileNeed| {
+            let local = self.pipeline.lookup(call.parent, &need.stage.value)?;
+            let name = literal_text(self.rewriter.global(local)?);
+            let states = match need.accepts {
+                NeedState::Succeeded => r#"["succeeded","warned"]"#,
+                NeedState::Failed => r#"["failed","unknown"]"#,
+                NeedState::Finished => return None,
+            };
+            Some(format!("contains(fromJSON('{states}'), stages[{name}].status)"))
+        };
+        let all: Vec<String> = call.needs.iter().filter_map(holds).collect();
+        (!all.is_empty()).then(|| all.join(" && "))
     }
 
     fn fetch(&self, stage: &Stage, links: &Links, one: &Expansion) -> Vec<ArtifactFetch> {
@@ -180,23 +280,22 @@ impl Planner<'_> {
     }
 
     fn verb(&self, stage: &Stage, links: &Links, one: &Expansion) -> Option<Verb> {
+        let texts = self.texts(stage);
         Some(match stage.verb.as_ref()? {
-            FileVerb::Run(steps) => {
-                Verb::Run(self.run(stage, stage.image.as_ref().map(|image| image.value.as_str()), steps))
-            }
+            FileVerb::Run(steps) => Verb::Run(self.run(stage, stage.image.as_ref(), steps)),
             FileVerb::Build(build) => Verb::Build(Build {
                 context: build.context.clone(),
                 dockerfile: build.dockerfile.clone(),
                 target: build.target.as_ref().map(|target| target.value.clone()),
-                args: merged(&[&build.args]),
-                labels: merged(&[&build.labels]),
+                args: texts.env(&build.args),
+                labels: texts.env(&build.labels),
             }),
             FileVerb::Push(push) => Verb::Push(Push {
                 image_id: output(&self.partner(links.build?, one)?, "image_id"),
-                repository: Template(push.repository.value.clone()),
+                repository: texts.of(&push.repository),
                 tags: match push.tags.as_slice() {
                     [] => vec![Template::from("${{ git.sha }}")],
-                    tags => tags.iter().map(|tag| Template(tag.value.clone())).collect(),
+                    tags => texts.all(tags),
                 },
                 credentials: push
                     .credentials
@@ -205,28 +304,28 @@ impl Planner<'_> {
                     .map(|credentials| credentials.value.clone()),
             }),
             FileVerb::Deploy(deploy) => Verb::Deploy(Deploy {
-                environment: Template(deploy.environment.value.clone()),
+                environment: texts.of(&deploy.environment),
                 image: match &deploy.image {
-                    Some(image) => Template(image.value.clone()),
+                    Some(image) => texts.of(image),
                     None => output(&self.partner(links.push?, one)?, "image"),
                 },
                 driver: match (&deploy.compose, &deploy.command) {
                     (Some(compose), _) => Driver::Compose {
                         file: compose.file.value.clone(),
                         project: match &compose.project {
-                            Some(project) => Template(project.value.clone()),
-                            None => self.project(&deploy.environment.value),
+                            Some(project) => texts.of(project),
+                            None => self.project(texts.of(&deploy.environment).as_str()),
                         },
-                        host: compose.host.as_ref().map(|host| Template(host.value.clone())),
+                        host: texts.maybe(compose.host.as_ref()),
                         wait_seconds: compose.wait.seconds(),
                     },
                     (None, command) => Driver::Command(self.commands(stage, command.as_ref()?)),
                 },
             }),
             FileVerb::Smoke(smoke) => Verb::Smoke(Smoke {
-                environment: Template(smoke.environment.value.clone()),
+                environment: texts.of(&smoke.environment),
                 deploy: self.partner(links.deploy?, one)?,
-                checks: smoke.checks.iter().map(check).collect(),
+                checks: smoke.checks.iter().map(|one| check(one, texts)).collect(),
                 commands: smoke.commands.as_ref().map(|commands| self.commands(stage, commands)),
             }),
         })
@@ -240,20 +339,22 @@ impl Planner<'_> {
     }
 
     fn commands(&self, stage: &Stage, commands: &Commands) -> Run {
-        self.run(stage, commands.image.as_ref().map(|image| image.value.as_str()), &commands.run)
+        self.run(stage, commands.image.as_ref(), &commands.run)
     }
 
-    fn run(&self, stage: &Stage, image: Option<&str>, steps: &[FileStep]) -> Run {
-        let defaults = self.pipeline.defaults.as_ref();
-        let default_image =
-            defaults.and_then(|defaults| defaults.image.as_ref()).map(|image| image.value.as_str());
-        let shell = stage.shell.clone().or_else(|| defaults.and_then(|defaults| defaults.shell.clone()));
-        let shell = shell.unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-e".to_owned()]);
+    fn run(&self, stage: &Stage, image: Option<&Spanned<String>>, steps: &[FileStep]) -> Run {
+        let texts = self.texts(stage);
+        let default_image = || {
+            let (scope, image) = self.pipeline.default_of(stage, |defaults| defaults.image.as_ref())?;
+            Some(Texts { scope, ..texts }.of(image))
+        };
+        let image = texts.maybe(image).or_else(default_image).unwrap_or_default();
+        let shell = stage.shell.as_ref().or(self.default_of(stage, |defaults| defaults.shell.as_ref()));
+        let shell = shell.cloned().unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-e".to_owned()]);
         let folder = stage.working_directory.as_ref();
-        let folder = folder.or(defaults.and_then(|defaults| defaults.working_directory.as_ref()));
+        let folder = folder.or(self.default_of(stage, |defaults| defaults.working_directory.as_ref()));
         let folder = folder.map(|folder| folder.value.as_str());
-        let image = Template::from(image.or(default_image).unwrap_or_default());
-        let steps = steps.iter().map(|one| step(one, &shell, folder)).collect();
+        let steps = steps.iter().map(|one| step(one, &shell, folder, texts)).collect();
         Run { image, container: Container::default(), steps }
     }
 }
@@ -261,191 +362,4 @@ impl Planner<'_> {
 fn output(stage: &StageKey, name: &str) -> Template {
     // A key with matrix values is no name, so it is always written as text.
     Template(format!("${{{{ stages['{}'].outputs.{name} }}}}", stage.0.replace('\'', "''")))
-}
-
-/// Later maps win.
-fn merged(maps: &[&Env]) -> BTreeMap<String, Template> {
-    let pairs = maps.iter().flat_map(|env| env.iter());
-    pairs.map(|(name, value)| (name.value.clone(), Template(value.value.clone()))).collect()
-}
-
-/// A matrix that expressions tell.
-fn dynamic(stage: &Stage) -> Option<Box<Dynamic>> {
-    let matrix = &stage.matrix.as_ref().filter(|matrix| matrix.value.is_dynamic())?.value;
-    let row = |row: &Vec<(Spanned<String>, Value)>| -> Row {
-        row.iter().map(|(name, value)| (name.value.clone(), value.clone())).collect()
-    };
-    let rows = |told: &Option<String>, known: &[Vec<(Spanned<String>, Value)>]| match told {
-        Some(expression) => Told::By(expression.clone()),
-        None => Told::Known(known.iter().map(row).collect()),
-    };
-    let axis = |(name, values): &(Spanned<String>, Vec<Value>)| {
-        let told = match matrix.told.get(&name.value) {
-            Some(expression) => Told::By(expression.clone()),
-            None => Told::Known(values.clone()),
-        };
-        (name.value.clone(), told)
-    };
-    Some(Box::new(Dynamic {
-        matrix: matrix.whole.clone(),
-        axes: matrix.axes.iter().map(axis).collect(),
-        include: rows(&matrix.told_include, &matrix.include),
-        exclude: rows(&matrix.told_exclude, &matrix.exclude),
-        max_parallel: stage.max_parallel,
-        fail_fast: stage.fail_fast,
-    }))
-}
-
-/// The template as one expression, to be evaluated between steps.
-fn late(template: &str) -> Template {
-    let expression = expression_of(template).unwrap_or_default();
-    Template(format!("${{{{ {expression} }}}}"))
-}
-
-fn retry(retry: Option<&super::file::Retry>, verb: &Verb) -> Retry {
-    match retry {
-        _ if matches!(verb, Verb::Deploy(_)) => {
-            Retry { max_attempts: 1, when: Vec::new(), backoff_seconds: 0 }
-        }
-        Some(retry) => Retry {
-            max_attempts: retry.max,
-            when: retry.when.clone(),
-            backoff_seconds: retry.backoff.seconds(),
-        },
-        None => Retry::default(),
-    }
-}
-
-fn secrets(stage: &Stage) -> Vec<SecretUse> {
-    let secret = |secret: &super::file::Secret| SecretUse {
-        name: secret.name.value.clone(),
-        env: Some(secret.env.value.clone()),
-        optional: false,
-    };
-    stage.secrets.iter().map(secret).collect()
-}
-
-fn service(service: &super::file::Service) -> Service {
-    Service {
-        name: service.name.value.clone(),
-        image: Template(service.image.value.clone()),
-        env: merged(&[&service.env]),
-        command: service.command.iter().map(|word| Template(word.value.clone())).collect(),
-        ready: service.ready.as_ref().map(|ready| Ready {
-            probe: ready.probe.clone(),
-            interval_ms: ready.interval.0,
-            timeout_ms: ready.timeout.0,
-        }),
-        container: Container::default(),
-    }
-}
-
-fn artifact(rule: &super::file::Artifact) -> ArtifactRule {
-    let days = |seconds: u64| u32::try_from(seconds.div_ceil(86_400)).unwrap_or(u32::MAX);
-    ArtifactRule {
-        name: rule.name.value.clone(),
-        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
-        when: rule.when,
-        retention_days: rule.retention.as_ref().map(|time| days(time.value.seconds())),
-    }
-}
-
-fn cache(rule: &super::file::Cache) -> CacheRule {
-    CacheRule {
-        key: Template(rule.key.value.clone()),
-        restore_keys: rule.restore_keys.iter().map(|key| Template(key.value.clone())).collect(),
-        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
-        scope: rule.scope,
-    }
-}
-
-fn report(rule: &super::file::Report) -> ReportRule {
-    ReportRule {
-        kind: rule.kind,
-        paths: rule.paths.iter().map(|path| path.value.clone()).collect(),
-        fail_on: Thresholds {
-            coverage_below: rule.fail_on.coverage_below,
-            findings_at: rule.fail_on.findings_at,
-            new_findings: rule.fail_on.new_findings,
-            failed_tests: rule.fail_on.failed_tests.unwrap_or_default(),
-        },
-    }
-}
-
-fn limits(resources: &FileResources) -> Resources {
-    Resources {
-        cpus: resources.cpus,
-        memory_bytes: resources.memory.as_ref().map(|memory| memory.value.0),
-        pids: resources.pids,
-    }
-}
-
-fn step(step: &FileStep, default_shell: &[String], default_folder: Option<&str>) -> Step {
-    // Values that read earlier steps are made between steps, all others before a runner has the stage.
-    let (late_env, env): (Vec<_>, Vec<_>) = step.env.iter().partition(|(_, value)| reads_steps(&value.value));
-    let first_line = || {
-        let line =
-            step.run.value.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
-        let line = line.unwrap_or("script");
-        if line.chars().count() <= 80 {
-            line.to_owned()
-        } else {
-            line.chars().take(79).chain(['…']).collect()
-        }
-    };
-    Step {
-        id: step.id.as_ref().map(|id| id.value.clone()),
-        name: step.name.as_ref().map_or_else(first_line, |name| name.value.clone()),
-        does: Does::Run(Script {
-            script: step.run.value.clone(),
-            shell: step.shell.clone().unwrap_or_else(|| default_shell.to_vec()),
-            working_directory: step
-                .working_directory
-                .as_ref()
-                .map(|path| path.value.as_str())
-                .or(default_folder)
-                .map(Template::from),
-        }),
-        env: env
-            .into_iter()
-            .map(|(name, value)| (name.value.clone(), Template(value.value.clone())))
-            .collect(),
-        late_env: late_env
-            .into_iter()
-            .map(|(name, value)| (name.value.clone(), late(&value.value)))
-            .collect(),
-        condition: step.condition.as_ref().map(|condition| condition.value.clone()),
-        timeout_seconds: step.timeout.as_ref().map(|timeout| timeout.value.seconds()),
-        timeout_minutes: None,
-        when: step.when,
-        continue_on_error: step.continue_on_error,
-        may_fail: None,
-    }
-}
-
-fn reads_steps(template: &str) -> bool {
-    expression_of(template)
-        .and_then(|expression| expressions::parse(&expression))
-        .is_ok_and(|expression| expression.is_late())
-}
-
-fn check(check: &super::file::Check) -> HttpCheck {
-    HttpCheck {
-        name: match &check.name {
-            Some(name) => name.value.clone(),
-            None => format!("{} {}", check.method, check.url.value.replace("${{ environment.url }}", "")),
-        },
-        url: Template(check.url.value.clone()),
-        method: check.method.clone(),
-        status: check.status.clone(),
-        body_contains: check.body_contains.as_ref().map(|text| Template(text.value.clone())),
-        headers: check
-            .headers
-            .iter()
-            .map(|(name, value)| (name.value.to_lowercase(), Template(value.value.clone())))
-            .collect(),
-        max_latency_ms: check.max_latency.as_ref().map(|time| time.value.0),
-        deadline_ms: check.deadline.0,
-        interval_ms: check.interval.0,
-    }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Use {
     pub role: Role,
     /// The step it belongs to, by its place in the stage.
     pub step: Option<usize>,
+    /// The scope whose names it reads. That of its stage, but for what a use of a template says.
+    pub scope: usize,
 }
 
 /// What a text with expressions is for.
@@ -42,6 +44,10 @@ pub(crate) enum Role {
     Matrix,
     /// What a stage hands on: a template read after its last step.
     Output,
+    /// What a template is given.
+    Argument,
+    /// What a template hands on, read where its last stage stands.
+    TemplateOutput,
 }
 
 pub(crate) struct Reader<'p, 'a> {
@@ -51,6 +57,10 @@ pub(crate) struct Reader<'p, 'a> {
     pub stage: Option<usize>,
     /// The step being read.
     pub step: Option<usize>,
+    /// The scope being read.
+    pub scope: usize,
+    /// A template could not be read, so it is not known which stages there are.
+    pub incomplete: bool,
 }
 
 /// A mapping with fixed keys.
@@ -99,6 +109,12 @@ impl<'n> Fields<'n> {
             reader.problems.report(codes::MISSING_KEY, self.place, message);
         }
         self.read(key, reader, read)
+    }
+}
+
+impl<'p, 'a> Reader<'p, 'a> {
+    pub(crate) fn new(problems: &'p mut Problems<'a>) -> Self {
+        Self { problems, uses: Vec::new(), stage: None, step: None, scope: 0, incomplete: false }
     }
 }
 
@@ -184,7 +200,13 @@ impl Reader<'_, '_> {
 
     pub(crate) fn note(&mut self, text: &Spanned<String>, role: Role) {
         if role == Role::Condition || holds_expression(&text.value) {
-            self.uses.push(Use { text: text.clone(), stage: self.stage, role, step: self.step });
+            self.uses.push(Use {
+                text: text.clone(),
+                stage: self.stage,
+                role,
+                step: self.step,
+                scope: self.scope,
+            });
         }
     }
 

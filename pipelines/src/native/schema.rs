@@ -2,18 +2,27 @@
 
 use serde_json::{Value, json};
 
-use super::file::Pipeline;
+use super::file::{Pipeline, Template};
 
 /// The schema, draft 2020-12.
 pub fn json_schema() -> Value {
-    let mut schema = schemars::schema_for!(Pipeline).to_value();
+    finished(schemars::schema_for!(Pipeline).to_value(), "Tidegate pipeline")
+}
+
+/// The schema of files whose stages other files use.
+pub fn template_schema() -> Value {
+    finished(schemars::schema_for!(Template).to_value(), "Tidegate template")
+}
+
+fn finished(mut schema: Value, title: &str) -> Value {
     // `Option` means "need not be there", not "may be null": a key with nothing behind it is a mistake.
     forbid_null(&mut schema, false);
     if let Some(root) = schema.as_object_mut() {
-        root.insert("title".to_owned(), json!("Tidegate pipeline"));
+        root.insert("title".to_owned(), json!(title));
     }
     if let Some(stage) = schema.pointer_mut("/$defs/Stage").and_then(Value::as_object_mut) {
-        let one_of = ["run", "build", "push", "deploy", "smoke"].map(|verb| json!({ "required": [verb] }));
+        let one_of =
+            ["run", "build", "push", "deploy", "smoke", "use"].map(|verb| json!({ "required": [verb] }));
         stage.insert("oneOf".to_owned(), json!(one_of));
         // The verbs are properties like all others once they are merged in.
         if stage.remove("unevaluatedProperties").is_some() {
@@ -63,11 +72,12 @@ mod tests {
     /// Every key that lowering accepts is in the schema, and the reverse.
     #[test]
     fn schema_and_lowering_know_the_same_keys() {
-        let schema = json_schema();
+        let (schema, templates) = (json_schema(), template_schema());
         let mut seen = BTreeSet::new();
         for (name, keys) in TABLES {
             let object = match *name {
                 "Pipeline" => &schema,
+                "Template" => &templates,
                 name => schema.pointer(&format!("/$defs/{name}")).unwrap_or_else(|| panic!("no type {name}")),
             };
             let properties = object["properties"].as_object().unwrap();
@@ -136,10 +146,13 @@ mod tests {
     }
 
     fn schema_accepts(text: &str) -> bool {
+        accepted_by(&json_schema(), text)
+    }
+
+    fn accepted_by(schema: &Value, text: &str) -> bool {
         let file = SourceFile { path: "p.yml", text };
         let tree = yaml::parse(&mut Problems::new(&file), &yaml::Dialect::NATIVE).unwrap();
-        let schema = json_schema();
-        accepts(&schema, &schema, &json_of(&tree))
+        accepts(schema, schema, &json_of(&tree))
     }
 
     /// Editors must not underline what compiles.
@@ -154,10 +167,19 @@ mod tests {
             .collect();
         let language =
             std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language.md")).unwrap();
-        let examples = language.split("```yaml\n").skip(1);
-        texts.extend(examples.map(|rest| rest.split("\n```").next().unwrap().to_owned()));
+        let blocks =
+            language.split("```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned());
+        let (templates, examples): (Vec<_>, Vec<_>) = blocks.partition(|text| text.starts_with("# file: "));
+        texts.extend(examples);
+        for text in templates {
+            assert!(accepted_by(&template_schema(), &text), "{text}");
+        }
         assert!(texts.len() > 25);
         for text in texts {
+            if text.starts_with("# emitted by: ") {
+                assert!(accepted_by(&template_schema(), &text), "{text}");
+                continue;
+            }
             assert!(schema_accepts(&text), "{text}");
         }
     }

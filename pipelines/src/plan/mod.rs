@@ -26,7 +26,7 @@ pub use results::{
     RiskLevel, Thresholds,
 };
 pub use stage::{
-    Expressions, Need, NeedState, Network, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse,
+    Emits, Expressions, Need, NeedState, Network, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse,
     Service, StagePlan, Strategy,
 };
 pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen};

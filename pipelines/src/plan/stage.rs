@@ -60,6 +60,12 @@ pub struct StagePlan {
     /// Only the runner that executed that stage may lease this one (an image lives in its engine).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub same_runner_as: Option<StageKey>,
+    /// It may add stages to the run, once it has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emits: Option<Box<Emits>>,
+    /// The stage that added it to the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitted_by: Option<StageKey>,
     /// Seconds an attempt may take before it is stopped.
     pub timeout_seconds: u64,
     /// When and how often a failed attempt is tried again.
@@ -146,6 +152,23 @@ impl Expressions {
     pub fn is_strict(&self) -> bool {
         *self == Self::Strict
     }
+}
+
+/// Stages that a stage may add to its run: those in a file that it writes, read by [`crate::compile_emitted`]. What
+/// runs in a sandbox may write anything, so the added stages have no more than is said here.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Emits {
+    /// The file, below the workspace; nothing is added when it is not there.
+    pub file: String,
+    /// The secrets that they may have.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+    /// The environments that they may deploy to and check.
+    #[serde(default)]
+    pub environments: Vec<String>,
+    /// The labels that they may ask of runners, beside those of the stage itself.
+    #[serde(default)]
+    pub runner_labels: Vec<String>,
 }
 
 /// What a sandbox can reach.

@@ -128,6 +128,8 @@ pub fn all_ended_well(plan: &Plan, event: &Event) -> Context {
             ("count", "3"),
             ("label", "v1"),
             ("version", "1.2.3"),
+            ("coverage", "81"),
+            ("note", "new"),
             ("targets", r#"[{"os": "debian", "arch": "arm64"}, {"os": "alpine"}]"#),
             ("services", r#"["api", "web"]"#),
         ];

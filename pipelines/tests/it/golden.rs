@@ -8,9 +8,11 @@ use std::{
 };
 
 use serde_json::json;
-use tidegate_pipelines::{Compiled, Setting, SourceFile, codes, compile, render};
+use tidegate_pipelines::{
+    Compilation, Compiled, SourceFile, codes, compile, compile_emitted, plan::StageKey, render_all,
+};
 
-use crate::events;
+use crate::{events, files::Folder};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -31,15 +33,23 @@ fn every_file_gives_what_it_gave() {
     for path in files("yml") {
         let text = fs::read_to_string(&path).unwrap();
         let file = SourceFile { path: "pipeline.yml", text: &text };
-        let compilation = compile(&file, &events::named(&text), Setting::default());
+        let folder = Folder::golden();
+        let compilation = match text.lines().next().unwrap_or_default().strip_prefix("# emitted by: ") {
+            Some(by) => emitted(&text, by, &folder),
+            None => compile(&file, &events::named(&text), folder.setting()),
+        };
         assert_eq!(
             compilation.result.is_none(),
             compilation.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error),
             "{}: a result exactly when there is no error",
             path.display()
         );
-        let out =
-            (!compilation.diagnostics.is_empty()).then(|| render(&file, &compilation.diagnostics, false));
+        let out = (!compilation.diagnostics.is_empty()).then(|| {
+            let written = ["out/stages.yml"].map(|path| SourceFile { path, text: &text });
+            let others = folder.0.iter().map(|(path, text)| SourceFile { path, text }).chain(written);
+            let files: Vec<_> = [file].into_iter().chain(others).collect();
+            render_all(&files, &compilation.diagnostics, false)
+        });
         let result = compilation.result.map(|result| {
             let mut value = match result {
                 Compiled::Plan(plan) => serde_json::to_value(plan).unwrap(),
@@ -64,6 +74,23 @@ fn every_file_gives_what_it_gave() {
         }
     }
     assert!(bless || differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// A file that a stage of another golden file wrote: `stage of file`.
+fn emitted(text: &str, by: &str, folder: &Folder) -> Compilation {
+    let (emitter, file) = by.split_once(" of ").unwrap();
+    let source = fs::read_to_string(self::folder().join(file).with_extension("yml")).unwrap();
+    let event = events::named(&source);
+    let file = SourceFile { path: "pipeline.yml", text: &source };
+    let Some(Compiled::Plan(mut plan)) = compile(&file, &event, folder.setting()).result else {
+        panic!("{by}")
+    };
+    let emission = compile_emitted(text, &StageKey(emitter.to_owned()), &plan, &event, folder.setting());
+    let stages = emission.stages.map(|stages| {
+        plan.stages = stages;
+        Compiled::Plan(plan)
+    });
+    Compilation { result: stages, diagnostics: emission.diagnostics }
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod conformance;
 mod documentation;
 mod events;
 mod expressions;
+mod files;
+mod formatting;
 mod golden;
 mod hostile;
 mod import;

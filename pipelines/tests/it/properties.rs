@@ -1,16 +1,21 @@
 //! What holds for every input.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 use proptest::prelude::*;
 use serde_json::Value;
 use tidegate_pipelines::{
-    Compiled, Context, Setting, SourceFile, check, compile, condition, expand_native,
-    plan::{Plan, StagePlan, Template, Verb},
+    Compiled, Context, Setting, SourceFile, StageFacts, check, compile, compile_emitted, condition,
+    expand_native, format,
+    plan::{Plan, StageKey, StagePlan, Template, Verb},
     render, resolve, triggers,
 };
 
-use crate::{events, golden, workflows};
+use crate::{events, files::Folder, golden, workflows};
 
 /// Everything that takes a file, on this one. What it says must be about the file.
 fn survives(text: &str) {
@@ -31,6 +36,7 @@ fn survives_as(path: &str, text: &str) {
     }
     render(&file, &diagnostics, true);
     triggers(&file);
+    let _ = format(text);
     for event in [events::push("main"), events::fork()] {
         let machines = workflows::machines();
         let setting = Setting { files: &workflows::Folder, machines: &machines, ..Setting::default() };
@@ -74,7 +80,7 @@ fn sources(files: &[PathBuf]) -> Vec<String> {
 }
 
 /// A golden file with pieces cut out, doubled or replaced.
-fn mutated(files: &[PathBuf]) -> impl Strategy<Value = String> + use<> {
+pub fn mutated(files: &[PathBuf]) -> impl Strategy<Value = String> + use<> {
     let sources = sources(files);
     let junk = prop_oneof![
         "[ -~]{0,12}",
@@ -125,6 +131,24 @@ fn random_graph() -> impl Strategy<Value = String> {
     })
 }
 
+/// Values of the shapes that a matrix may have, and others.
+fn json() -> impl Strategy<Value = Value> {
+    let plain = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i16>().prop_map(Value::from),
+        "[a-c \\n]{0,3}".prop_map(Value::from),
+    ];
+    plain.prop_recursive(3, 400, 40, |inner| {
+        let names = prop_oneof![Just("include".to_owned()), Just("exclude".to_owned()), "[a-d]{1,2}"];
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..40).prop_map(Value::from),
+            prop::collection::btree_map(names, inner, 0..5)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -153,6 +177,23 @@ proptest! {
     #[test]
     fn plans_are_acyclic(text in random_graph()) {
         survives(&text);
+    }
+
+    /// Whatever an earlier stage writes, the stages of a matrix are few and their keys differ.
+    #[test]
+    fn told_matrices_are_bounded(told in json()) {
+        let text = "on: push\ndefaults: {image: \"debian:12\"}\nstages:\n  list: {run: x}\n  t: {needs: [list], matrix: \"${{ fromJSON(stages.list.outputs.x) }}\", run: x}\n";
+        let event = events::push("main");
+        let file = SourceFile { path: "p.yml", text };
+        let Some(Compiled::Plan(plan)) = compile(&file, &event, Setting::default()).result else { panic!() };
+        let mut context = Context::new(&plan, &event);
+        let outputs = [("x".to_owned(), told.to_string())].into();
+        context.stages.insert(plan.stages[0].key.clone(), StageFacts { status: "succeeded".into(), outputs });
+        if let Ok(stages) = expand_native(&plan.stages[1], &context) {
+            let keys: BTreeSet<_> = stages.iter().map(|stage| &stage.key).collect();
+            assert!(stages.len() <= 256 && keys.len() == stages.len());
+            assert!(stages.iter().all(|stage| stage.dynamic.is_none() && stage.needs == plan.stages[1].needs));
+        }
     }
 
     #[test]
@@ -188,9 +229,12 @@ fn late_env(stage: &StagePlan) -> impl Iterator<Item = &Template> {
 fn resolving_leaves_no_expression() {
     for path in golden::files("json") {
         let source = fs::read_to_string(path.with_extension("yml")).unwrap();
+        if source.starts_with("# emitted by: ") {
+            continue;
+        }
         let event = events::named(&source);
         let Some(Compiled::Plan(plan)) =
-            compile(&SourceFile { path: "p.yml", text: &source }, &event, Setting::default()).result
+            compile(&SourceFile { path: "p.yml", text: &source }, &event, Folder::golden().setting()).result
         else {
             continue;
         };
@@ -247,4 +291,42 @@ fn hostile_sizes_are_refused_quickly() {
         assert!(diagnostics.iter().any(|found| found.code == code), "{code}: {diagnostics:?}");
         assert!(diagnostics.len() <= 100);
     }
+}
+
+/// A run to which stages were added is as sound as one that had them from the start, and the bounds hold over all.
+#[test]
+fn added_stages_keep_the_run_sound_and_bounded() {
+    let golden = |name: &str| {
+        let path = golden::files("yml").into_iter().find(|path| path.ends_with(name)).unwrap();
+        fs::read_to_string(path).unwrap()
+    };
+    let (source, event, folder) = (golden("emits.yml"), events::push("main"), Folder::golden());
+    let file = SourceFile { path: "p.yml", text: &source };
+    let Some(Compiled::Plan(mut plan)) = compile(&file, &event, folder.setting()).result else { panic!() };
+    let mut emitter = StageKey("plan".to_owned());
+    let more = "defaults: {image: \"debian:12\"}\nstages:\n  more: {emits: {file: x.yml}, run: x}\n";
+    for depth in 1..=3 {
+        let text = if depth == 1 { golden("emitted.yml") } else { more.to_owned() };
+        let emission = compile_emitted(&text, &emitter, &plan, &event, folder.setting());
+        plan.stages.extend(emission.stages.unwrap_or_else(|| panic!("{:?}", emission.diagnostics)));
+        sound(&plan);
+        emitter = StageKey(format!("{} / more", emitter.0));
+    }
+    let emission = compile_emitted(more, &emitter, &plan, &event, folder.setting());
+    assert_eq!(emission.diagnostics[0].code, "TG0708", "{:?}", emission.diagnostics);
+    // The same stages once more: their names are taken.
+    let again =
+        compile_emitted(&golden("emitted.yml"), &StageKey("plan".into()), &plan, &event, folder.setting());
+    assert!(again.diagnostics.iter().any(|one| one.code == "TG0210"), "{:?}", again.diagnostics);
+    let none = compile_emitted(more, &StageKey("first".into()), &plan, &event, folder.setting());
+    assert_eq!(none.diagnostics[0].code, "TG0707");
+    // A fork's run gets no secrets by this way either.
+    let fork = compile_emitted(
+        &golden("emitted.yml"),
+        &StageKey("short".into()),
+        &plan,
+        &events::fork(),
+        folder.setting(),
+    );
+    assert!(fork.stages.is_none());
 }

@@ -11,7 +11,10 @@ use tidegate_pipelines::{
     render_template, resolve, stage_outputs, step_condition, step_env,
 };
 
-use crate::events::{self, SHA};
+use crate::{
+    events::{self, SHA},
+    files::Folder,
+};
 
 fn plan(text: &str, event: &Event) -> Plan {
     let compilation = compile(&SourceFile { path: "p.yml", text }, event, Setting::default());
@@ -311,4 +314,36 @@ fn a_matrix_may_be_told_by_an_earlier_stage() {
         let found = expanded(told).unwrap_err();
         assert!(found.starts_with(message), "{found}");
     }
+}
+
+/// A template runs as a whole or not at all, whatever its stages ask.
+#[test]
+fn stages_of_a_template_run_only_if_the_template_does() {
+    let text =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/templates.yml")).unwrap();
+    let event = events::push("main");
+    let folder = Folder::golden();
+    let compilation = compile(&SourceFile { path: "p.yml", text: &text }, &event, folder.setting());
+    let Some(Compiled::Plan(plan)) = compilation.result else { panic!("{:?}", compilation.diagnostics) };
+    let check = stage(&plan, "release / check");
+    let holds = |context: &Context| condition(check.condition.as_deref().unwrap(), check, context);
+    let mut context = Context::new(&plan, &event);
+    for key in ["lint", "node"] {
+        ended(&mut context, key, "succeeded", &[]);
+    }
+    for key in ["release / prepare", "release / build", "release / push", "release / deploy"] {
+        ended(&mut context, key, "succeeded", &[]);
+    }
+    assert_eq!(holds(&context), Ok(false), "nothing failed");
+    ended(&mut context, "release / deploy", "failed", &[]);
+    assert_eq!(holds(&context), Ok(true));
+    let tell = stage(&plan, "tell");
+    assert_eq!(condition("stages.release.status == 'failed'", tell, &context), Ok(false), "a need is not in");
+    ended(&mut context, "release / check", "succeeded", &[]);
+    assert_eq!(condition("always() && stages.release.status == 'failed'", tell, &context), Ok(true));
+    // The use's need failed, so its stages are skipped, those that ask for failures too.
+    ended(&mut context, "node", "failed", &[]);
+    assert_eq!(holds(&context), Ok(false));
+    let env = resolve(stage(&plan, "release / prepare"), &context);
+    assert!(env.unwrap_err().message.contains("no `version`"));
 }

@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     failure::{Doing, Failure, Outcome},
+    files::TreeFiles,
     logging,
     settings::{self, file::File},
     terminal::{self, Table, status_mark, status_style},
@@ -146,10 +147,11 @@ impl Run {
             self.inputs.iter().map(|(name, value)| (name.clone(), typed(value))).collect();
         let kinds: &[EventKind] =
             if inputs.is_empty() { &[EventKind::Push, EventKind::Manual] } else { &[EventKind::Manual] };
+        let files = TreeFiles::new(&tree.root);
         let mut reasons = Vec::new();
         for kind in kinds {
             let event = tree.event(*kind, inputs.clone());
-            let compilation = compile(&file, &event, Setting::default());
+            let compilation = compile(&file, &event, Setting { files: &files, ..Setting::default() });
             let errors = compilation.diagnostics.iter().any(Diagnostic::is_error);
             match compilation.result {
                 Some(Compiled::Plan(plan)) => {

@@ -79,6 +79,8 @@ fn bare(scope: &Scope<'_>, id: &str, job: &Node, verb: Verb, sink: &mut Sink<'_,
         title,
         expressions: Expressions::Lenient,
         dynamic: None,
+        emits: None,
+        emitted_by: None,
         network: Network::default(),
         expand: Some(Box::new(Expand {
             matrix: strategy("matrix").and_then(matrix),

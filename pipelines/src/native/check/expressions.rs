@@ -8,44 +8,60 @@ use crate::{
     expressions::{self, Finding, Names, Part, StageName, Type},
     native::{
         check::Graph,
-        file::{Pipeline, Stage, Step, Verb},
+        file::{Local, Pipeline, Stage, Step, Verb},
         reader::{Role, Use},
+        rewrite::Rewriter,
     },
     plan::Expressions,
 };
 
-pub(super) fn check(pipeline: &Pipeline, graph: &Graph, uses: &[Use], problems: &mut Problems<'_>) {
-    let mut names_of: Option<(Option<usize>, Names<'_>)> = None;
+pub(super) fn check(
+    pipeline: &Pipeline,
+    graph: &Graph,
+    rewriter: &Rewriter<'_>,
+    uses: &[Use],
+    problems: &mut Problems<'_>,
+) {
+    let mut names_of = None;
     for item in uses {
         // Uses come stage by stage, so the names of the last one usually serve again.
-        if item.role == Role::Matrix {
-            // What makes the matrix cannot read it.
-            let own = names(pipeline, graph, item.stage);
-            let mut own = Names { matrix: None, open_matrix: false, ..own };
-            check_use(pipeline, item, &mut own, problems);
-            continue;
-        }
+        let key = (item.stage, item.scope, is_outside(pipeline, item), item.role == Role::TemplateOutput);
         let mut names = match names_of.take() {
-            Some((stage, names)) if stage == item.stage => names,
-            _ => names(pipeline, graph, item.stage),
+            Some((found, names)) if found == key => names,
+            _ => names(pipeline, graph, item),
         };
-        check_use(pipeline, item, &mut names, problems);
-        names_of = Some((item.stage, names));
+        check_use(pipeline, rewriter, item, &mut names, problems);
+        names_of = Some((key, names));
     }
 }
 
-fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &mut Problems<'_>) {
+/// Whether a text belongs to no stage itself: to the pipeline, to a use of a template, or to what makes a matrix.
+fn is_outside(pipeline: &Pipeline, item: &Use) -> bool {
+    let stage = item.stage.and_then(|index| pipeline.stages.get(index));
+    matches!(item.role, Role::Matrix | Role::Argument | Role::TemplateOutput)
+        || stage.is_none_or(|stage| stage.scope != item.scope)
+}
+
+fn check_use(
+    pipeline: &Pipeline,
+    rewriter: &Rewriter<'_>,
+    item: &Use,
+    names: &mut Names<'_>,
+    problems: &mut Problems<'_>,
+) {
     let text = item.text.value.as_str();
     let stage = item.stage.and_then(|index| pipeline.stages.get(index));
-    let about_environment =
-        stage.is_some_and(|stage| matches!(stage.verb, Some(Verb::Deploy(_) | Verb::Smoke(_))));
+    let about_environment = !is_outside(pipeline, item)
+        && stage.is_some_and(|stage| matches!(stage.verb, Some(Verb::Deploy(_) | Verb::Smoke(_))));
     names.environment = about_environment && matches!(item.role, Role::Template | Role::Condition);
     names.condition = item.role == Role::Condition;
     names.step = item.step.or((item.role == Role::Output).then_some(usize::MAX));
+    let checked = |expression: &str, names: &Names<'_>, base: Option<usize>, problems: &mut Problems<'_>| {
+        check_expression(expression, item, names, rewriter, base, problems)
+    };
     if item.role == Role::Condition {
         let base = source(problems, item.text.place).and_then(|source| source.find(text));
-        let locate = locator(item.text.place, base);
-        let kind = check_expression(text, names, &locate, problems);
+        let kind = checked(text, names, base, problems);
         if let Some(kind) = kind.filter(|kind| !matches!(kind, Type::Bool | Type::Any)) {
             let message = format!("a condition is true or false, and this is {}", kind.describe());
             let report = problems.report(codes::TYPE_MISMATCH, item.text.place, message);
@@ -89,7 +105,7 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
         if let Some(base) = base {
             searched = base + expression.len();
         }
-        let kind = check_expression(expression, names, &locator(item.text.place, base), problems);
+        let kind = checked(expression, names, base, problems);
         if item.role == Role::Matrix
             && let Some(kind) = kind.filter(|kind| !matches!(kind, Type::List | Type::Map | Type::Any))
         {
@@ -101,23 +117,28 @@ fn check_use(pipeline: &Pipeline, item: &Use, names: &mut Names<'_>, problems: &
 }
 
 fn source<'a>(problems: &Problems<'a>, place: Place) -> Option<&'a str> {
-    problems.text().get(place.start..place.end)
+    problems.source(place)
 }
 
 /// From a place in an expression to its place in the file: exact when the expression stands there as it is.
 fn locator(whole: Place, base: Option<usize>) -> impl Fn(Place) -> Place {
     move |place| match base {
-        Some(base) => Place::new(whole.start + base + place.start, whole.start + base + place.end),
+        Some(base) => {
+            Place::new(whole.start + base + place.start, whole.start + base + place.end).in_file_of(whole)
+        }
         None => whole,
     }
 }
 
 fn check_expression(
     text: &str,
+    item: &Use,
     names: &Names<'_>,
-    locate: &impl Fn(Place) -> Place,
+    rewriter: &Rewriter<'_>,
+    base: Option<usize>,
     problems: &mut Problems<'_>,
 ) -> Option<Type> {
+    let locate = locator(item.text.place, base);
     let expression = match expressions::parse(text) {
         Ok(expression) => expression,
         Err(fault) => {
@@ -126,36 +147,69 @@ fn check_expression(
         }
     };
     let (kind, findings) = expressions::check(&expression, names);
+    if findings.is_empty()
+        && let Err(fault) = rewriter.expression(item.scope, text)
+    {
+        problems.report(codes::BAD_EXPRESSION, locate(fault.place), fault.message);
+    }
     for Finding { code, place, message, help } in findings {
         problems.report(code, locate(place), message).maybe_help(help);
     }
     Some(kind)
 }
 
-/// What expressions of a stage (or of the pipeline) may name.
-fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, stage: Option<usize>) -> Names<'p> {
-    let inputs = pipeline.on.manual.iter().flat_map(|manual| &manual.inputs);
-    let choices = inputs.clone().filter(|input| input.kind == InputKind::Choice).map(|input| {
+/// What a text may name.
+fn names<'p>(pipeline: &'p Pipeline, graph: &Graph, item: &Use) -> Names<'p> {
+    let scope = pipeline.scope(item.scope);
+    let declared = match scope.filter(|scope| scope.call.is_some()) {
+        Some(scope) => scope.inputs.as_slice(),
+        None => pipeline.on.manual.as_ref().map_or(&[][..], |manual| &manual.inputs),
+    };
+    let choices = declared.iter().filter(|input| input.kind == InputKind::Choice).map(|input| {
         (input.name.value.as_str(), input.choices.iter().map(|choice| choice.value.as_str()).collect())
     });
     let choices = choices.collect();
-    let inputs = inputs.map(|input| (input.name.value.as_str(), type_of(input.kind))).collect();
-    let Some(index) = stage else { return Names { inputs, choices, ..Names::default() } };
-    let stages = pipeline.stages.iter().enumerate();
-    let stages = stages.map(|(other, stage)| stage_name(stage, graph.is_upstream(other, index))).collect();
+    let inputs = declared.iter().map(|input| (input.name.value.as_str(), type_of(input.kind))).collect();
+    let in_template = scope.is_some_and(|scope| scope.call.is_some());
+    let Some(index) = item.stage.or(last_of(pipeline, item)) else {
+        return Names { inputs, choices, in_template, ..Names::default() };
+    };
+    // What a template hands on is read by whoever comes after all of it.
+    let after = |other: usize| item.role == Role::TemplateOutput || graph.is_upstream(other, index);
+    let stages = pipeline.names_of(item.scope).into_iter().filter_map(|name| {
+        let local = pipeline.lookup(item.scope, name)?;
+        stage_name(pipeline, name, local, &after)
+    });
+    // Names of the file itself come first, so they are found first.
+    let before = pipeline.before.iter().filter(|_| item.scope == 1).map(|stage| StageName {
+        name: &stage.name,
+        upstream: true,
+        matrix: stage.matrix,
+        outputs: stage.outputs.as_ref().map(|outputs| outputs.iter().map(String::as_str).collect()),
+    });
+    let stages = Some(stages.chain(before).collect());
+    if is_outside(pipeline, item) {
+        return Names { inputs, choices, in_template, stages, ..Names::default() };
+    }
+    let stage = pipeline.stages.get(index);
     Names {
         inputs,
         choices,
-        matrix: matrix_names(pipeline.stages.get(index)),
-        open_matrix: pipeline
-            .stages
-            .get(index)
+        in_template,
+        matrix: matrix_names(stage),
+        open_matrix: stage
             .and_then(|stage| stage.matrix.as_ref())
             .is_some_and(|matrix| matrix.value.is_open()),
-        stages: Some(stages),
-        steps: step_names(pipeline.stages.get(index)),
+        stages,
+        steps: step_names(stage),
         ..Names::default()
     }
+}
+
+/// The last stage of a template, for what it hands on.
+fn last_of(pipeline: &Pipeline, item: &Use) -> Option<usize> {
+    let call = pipeline.scope(item.scope)?.call.as_ref().filter(|_| item.role == Role::TemplateOutput)?;
+    call.stages.clone().next_back()
 }
 
 /// The steps of a stage that have an id.
@@ -184,12 +238,41 @@ fn matrix_names(stage: Option<&Stage>) -> Option<Vec<&str>> {
     Some(matrix.axes.iter().map(|(name, _)| name).chain(included).map(|name| name.value.as_str()).collect())
 }
 
-fn stage_name(stage: &Stage, upstream: bool) -> StageName<'_> {
-    let outputs = match &stage.verb {
+/// A stage, or the stages of a use together.
+fn stage_name<'p>(
+    pipeline: &'p Pipeline,
+    name: &'p str,
+    local: Local,
+    after: &impl Fn(usize) -> bool,
+) -> Option<StageName<'p>> {
+    match local {
+        Local::Stage(index) => {
+            let stage = pipeline.stages.get(index)?;
+            let outputs = outputs_of(stage);
+            Some(StageName { name, upstream: after(index), matrix: stage.matrix.is_some(), outputs })
+        }
+        Local::Call(inner) => {
+            let scope = pipeline.scope(inner)?;
+            let range = scope.call.as_ref()?.stages.clone();
+            let declared: Vec<_> = scope.outputs.iter().map(|(name, _)| name.value.as_str()).collect();
+            let upstream = !range.is_empty() && range.clone().all(after);
+            // The only stage of a template that names no outputs hands on its own.
+            let only = pipeline.stages.get(range.start).filter(|_| range.len() == 1 && declared.is_empty());
+            Some(match only {
+                Some(stage) => {
+                    StageName { name, upstream, matrix: stage.matrix.is_some(), outputs: outputs_of(stage) }
+                }
+                None => StageName { name, upstream, matrix: false, outputs: Some(declared) },
+            })
+        }
+    }
+}
+
+fn outputs_of(stage: &Stage) -> Option<Vec<&str>> {
+    match &stage.verb {
         Some(Verb::Build(_)) => Some(vec!["image_id"]),
         Some(Verb::Push(_)) => Some(vec!["digest", "image"]),
         _ if stage.outputs.is_empty() => None,
         _ => Some(stage.outputs.iter().map(|(name, _)| name.value.as_str()).collect()),
-    };
-    StageName { name: &stage.name.value, upstream, matrix: stage.matrix.is_some(), outputs }
+    }
 }

@@ -8,7 +8,8 @@ use crate::{
     native::{
         check::Graph,
         expand::{Expansion, matching},
-        file::{Deploy, Pipeline, PushImage, Smoke, Stage, Verb},
+        file::{Deploy, Local, Pipeline, PushImage, Smoke, Stage, Verb},
+        rewrite::Rewriter,
     },
     nearest::{did_you_mean, listed},
 };
@@ -30,9 +31,10 @@ pub(super) fn links(
     pipeline: &Pipeline,
     graph: &Graph,
     expansions: &[Vec<Expansion>],
+    rewriter: &Rewriter<'_>,
     problems: &mut Problems<'_>,
 ) -> Vec<Links> {
-    let mut linker = Linker { pipeline, graph, expansions, problems };
+    let mut linker = Linker { pipeline, graph, expansions, rewriter, problems };
     pipeline.stages.iter().enumerate().map(|(at, stage)| linker.stage(at, stage)).collect()
 }
 
@@ -40,6 +42,7 @@ struct Linker<'l, 'p, 'a> {
     pipeline: &'l Pipeline,
     graph: &'l Graph,
     expansions: &'l [Vec<Expansion>],
+    rewriter: &'l Rewriter<'l>,
     problems: &'p mut Problems<'a>,
 }
 
@@ -86,12 +89,27 @@ impl<'l> Linker<'l, '_, '_> {
 
     /// A stage named in the file: it must exist and come before.
     fn named(&mut self, at: usize, name: &Spanned<String>, code: Code) -> Option<usize> {
-        let Some(found) = self.graph.index_of(&name.value) else {
-            let names = self.pipeline.stages.iter().map(|stage| stage.name.value.as_str());
-            let help = did_you_mean(&name.value, names);
-            let message = format!("there is no stage `{}`", name.value);
-            self.problems.report(codes::UNKNOWN_STAGE, name.place, message).maybe_help(help);
-            return None;
+        let scope = self.pipeline.stages.get(at)?.scope;
+        let found = match self.pipeline.lookup(scope, &name.value) {
+            Some(Local::Stage(found)) => found,
+            Some(Local::Call(inner)) => {
+                let range = self.pipeline.scope(inner)?.call.as_ref()?.stages.clone();
+                if range.len() != 1 {
+                    let message = format!("`{}` is a template with several stages", name.value);
+                    let inner = self.pipeline.names_of(inner);
+                    let first = inner.first().map_or("…", |first| first);
+                    let help = format!("name one of them: `{} / {first}`", name.value);
+                    self.problems.report(code, name.place, message).help(help);
+                    return None;
+                }
+                range.start
+            }
+            None => {
+                let help = did_you_mean(&name.value, self.pipeline.names_of(scope));
+                let message = format!("there is no stage `{}`", name.value);
+                self.problems.report(codes::UNKNOWN_STAGE, name.place, message).maybe_help(help);
+                return None;
+            }
         };
         if !self.graph.is_upstream(found, at) {
             let message = format!("stage `{}` does not come before this one", name.value);
@@ -112,11 +130,8 @@ impl<'l> Linker<'l, '_, '_> {
             }
             return Some(found);
         }
-        let direct: Vec<_> = self
-            .before(at, "build")
-            .into_iter()
-            .filter(|other| self.graph.needs[at].contains(other))
-            .collect();
+        let direct: Vec<_> =
+            self.before(at, "build").into_iter().filter(|other| self.graph.is_needed(*other, at)).collect();
         let candidates = if direct.is_empty() { self.before(at, "build") } else { direct };
         if let [only] = candidates.as_slice() {
             return Some(*only);
@@ -170,12 +185,14 @@ impl<'l> Linker<'l, '_, '_> {
 
     /// The deploy stage of the same environment that comes before; the nearest when one comes after another.
     fn deploy_of(&mut self, at: usize, stage: &Stage, smoke: &Smoke) -> Option<usize> {
-        let environment = smoke.environment.value.trim();
-        let same =
-            |index: &usize| match self.pipeline.stages.get(*index).and_then(|stage| stage.verb.as_ref()) {
-                Some(Verb::Deploy(deploy)) => deploy.environment.value.trim() == environment,
-                _ => false,
-            };
+        let whole = |scope: usize, text: &str| self.rewriter.template(scope, text.trim()).0;
+        let environment = whole(stage.scope, &smoke.environment.value);
+        let same = |index: &usize| match self.pipeline.stages.get(*index) {
+            Some(Stage { verb: Some(Verb::Deploy(deploy)), scope, .. }) => {
+                whole(*scope, &deploy.environment.value) == environment
+            }
+            _ => false,
+        };
         let candidates: Vec<_> = self.before(at, "deploy").into_iter().filter(same).collect();
         let nearest: Vec<_> = candidates
             .iter()
@@ -189,7 +206,7 @@ impl<'l> Linker<'l, '_, '_> {
         let (message, help) = match (nearest.as_slice(), elsewhere.as_slice()) {
             ([], []) => (
                 format!("no stage deploys to `{environment}`, so there is nothing to check"),
-                did_you_mean(environment, self.environments()),
+                did_you_mean(&environment, self.environments()),
             ),
             ([], some) => (
                 format!("no stage that deploys to `{environment}` comes before this one"),
@@ -200,7 +217,6 @@ impl<'l> Linker<'l, '_, '_> {
                 Some("make a smoke stage after each".to_owned()),
             ),
         };
-        debug_assert!(!stage.name.value.is_empty() || candidates.is_empty());
         self.problems.report(codes::SMOKE_DEPLOY, smoke.environment.place, message).maybe_help(help);
         None
     }

@@ -6,13 +6,14 @@ mod links;
 mod verbs;
 mod warnings;
 
-pub(crate) use graph::Graph;
+pub(crate) use graph::{Edge, Graph};
 pub(crate) use links::Links;
 
 use super::{
     expand::{self, Expansion},
     file::Pipeline,
     reader::Use,
+    rewrite::Rewriter,
 };
 use crate::diagnostic::Problems;
 
@@ -33,8 +34,9 @@ pub(crate) fn check(pipeline: &Pipeline, uses: &[Use], problems: &mut Problems<'
     for stage in &pipeline.stages {
         verbs::check(pipeline, stage, problems);
     }
-    let links = links::links(pipeline, &graph, &expansions, problems);
-    expressions::check(pipeline, &graph, uses, problems);
+    let rewriter = Rewriter::new(pipeline, problems);
+    let links = links::links(pipeline, &graph, &expansions, &rewriter, problems);
+    expressions::check(pipeline, &graph, &rewriter, uses, problems);
     warnings::check(pipeline, &links, problems);
     Checked { graph, links, expansions }
 }

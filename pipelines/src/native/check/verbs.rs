@@ -43,6 +43,7 @@ fn own_keys(verb: &Verb) -> &'static [&'static str] {
             "working_directory",
             "network",
             "outputs",
+            "emits",
         ],
         Verb::Build(_) => &["fetch", "checkout"],
         Verb::Push(_) => &[],
@@ -73,6 +74,11 @@ pub(super) fn check(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<
         report.help("if it fails it is rolled back; if its runner is lost a person decides");
     }
     matrix_keys(stage, problems);
+    if let (Some(emits), Some(matrix)) = (&stage.emits, &stage.matrix) {
+        let message = "a stage with a matrix adds no stages to the run";
+        let report = problems.report(codes::BAD_EMISSION, emits.place, message);
+        report.related(matrix.place, "the matrix").help("let a stage without a matrix do it");
+    }
     if let (Verb::Deploy(_), Some(Concurrency { cancel_superseded: true, .. })) = (verb, &stage.concurrency) {
         let message = "a deployment that has begun is not stopped by a newer one";
         let report = problems.report(codes::EXCLUSIVE, stage.place_of("concurrency"), message);
@@ -94,7 +100,10 @@ pub(super) fn check(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<
     let commands: Option<&Commands> = match verb {
         Verb::Run(_) => {
             let misspelt = |key: &Spanned<String>| nearest(&key.value, ["image"]).is_some();
-            if stage.image.is_none() && !has_default_image(pipeline) && !stage.keys.iter().any(misspelt) {
+            if stage.image.is_none()
+                && !has_default_image(pipeline, stage)
+                && !stage.keys.iter().any(misspelt)
+            {
                 no_image(&stage.name, "the stage", problems);
             }
             None
@@ -105,7 +114,7 @@ pub(super) fn check(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<
     };
     if let Some(commands) = commands
         && commands.image.is_none()
-        && !has_default_image(pipeline)
+        && !has_default_image(pipeline, stage)
     {
         no_image(&stage.name, "these commands", problems);
     }
@@ -131,8 +140,8 @@ pub(super) fn check_image(name: &Spanned<String>, problems: &mut Problems<'_>) {
     }
 }
 
-fn has_default_image(pipeline: &Pipeline) -> bool {
-    pipeline.defaults.as_ref().is_some_and(|defaults| defaults.image.is_some())
+fn has_default_image(pipeline: &Pipeline, stage: &Stage) -> bool {
+    pipeline.default_of(stage, |defaults| defaults.image.as_ref()).is_some()
 }
 
 fn no_image(stage: &Spanned<String>, what: &str, problems: &mut Problems<'_>) {

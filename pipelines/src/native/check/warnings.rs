@@ -19,13 +19,31 @@ pub(super) fn check(pipeline: &Pipeline, links: &[Links], problems: &mut Problem
             let report = problems.report(codes::DEPLOY_WITHOUT_SMOKE, stage.name.place, message);
             report.help("add a stage with `smoke` of the same environment that needs this one");
         }
+        without_timeout(pipeline, stage, problems);
         images(stage).for_each(|name| moving_image(name, problems));
     }
-    if let Some(name) = pipeline.defaults.as_ref().and_then(|defaults| defaults.image.as_ref()) {
+    let defaults = pipeline.scopes.iter().filter_map(|scope| scope.defaults.as_ref());
+    for name in defaults.filter_map(|defaults| defaults.image.as_ref()) {
         check_image(name, problems);
         moving_image(name, problems);
     }
     secrets_in_pull_requests(pipeline, problems);
+}
+
+/// Only where it holds up others: one environment, or one group.
+fn without_timeout(pipeline: &Pipeline, stage: &Stage, problems: &mut Problems<'_>) {
+    let what = match &stage.verb {
+        Some(Verb::Deploy(_)) => "other deployments wait",
+        _ if stage.concurrency.is_some() => "other stages of its group wait",
+        _ => return,
+    };
+    let said =
+        stage.timeout.is_some() || pipeline.default_of(stage, |defaults| defaults.timeout.as_ref()).is_some();
+    if !said {
+        let message = format!("{what} while `{}` runs, and it has no timeout", stage.name.value);
+        let report = problems.report(codes::HOLDS_OTHERS, stage.name.place, message);
+        report.help("give it a `timeout`, or all stages one under `defaults`; absent it is one hour");
+    }
 }
 
 fn images(stage: &Stage) -> impl Iterator<Item = &Spanned<String>> {

@@ -5,6 +5,7 @@
 //! all of them. `KEYS` beside each type is what lowering accepts; a test holds the two together.
 
 mod pipeline;
+mod scope;
 pub(crate) mod shape;
 mod stage;
 mod values;
@@ -14,9 +15,10 @@ pub(crate) use pipeline::{
     Concurrency, Defaults, Dispatch, Input, Manual, On, Pipeline, PullRequest, Push, Release, Schedule,
     Upstream,
 };
+pub(crate) use scope::{Before, Call, Local, Scope, Template};
 pub(crate) use stage::{
-    Artifact, Cache, Coverage, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service, Stage,
-    Step, Thresholds,
+    Artifact, Cache, Coverage, Emits, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service,
+    Stage, Step, Thresholds,
 };
 pub(crate) use values::{Duration, Env, Size};
 pub(crate) use verbs::{Build, Check, Commands, Compose, Deploy, PushImage, Smoke, Verb};
@@ -36,7 +38,9 @@ pub(crate) const TABLES: &[(&str, &[&str])] = &[
     ("Input", Input::KEYS),
     ("Concurrency", Concurrency::KEYS),
     ("Defaults", Defaults::KEYS),
+    ("Template", Template::KEYS),
     ("Stage", Stage::KEYS),
+    ("Emits", Emits::KEYS),
     ("Secret", Secret::KEYS),
     ("Service", Service::KEYS),
     ("Ready", Ready::KEYS),

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::{Duration, Env, Stage, shape};
+use super::{Before, Duration, Scope, Stage, shape};
 use crate::{InputKind, diagnostic::Spanned, plan::Network};
 
 /// A pipeline: what starts it, and its stages.
@@ -16,15 +16,25 @@ pub(crate) struct Pipeline {
     #[schemars(with = "shape::Triggers")]
     pub on: On,
     /// Environment values of all commands.
+    // Kept by the first scope, like what stages have by default.
     #[schemars(with = "Option<shape::Env>")]
-    pub env: Env,
+    #[allow(dead_code, reason = "described here, kept by the scope")]
+    pub env: (),
     /// What stages that do not say otherwise have.
-    pub defaults: Option<Defaults>,
+    #[schemars(with = "Option<Defaults>")]
+    #[allow(dead_code, reason = "described here, kept by the scope")]
+    pub defaults: (),
     /// Which runs may not overlap.
     pub concurrency: Option<Concurrency>,
     /// The stages, by name.
     #[schemars(with = "shape::Stages")]
     pub stages: Vec<Stage>,
+    /// Where names hold; the first is the file itself.
+    #[schemars(skip)]
+    pub scopes: Vec<Scope>,
+    /// Stages of the run that were there before, which the outermost template may read.
+    #[schemars(skip)]
+    pub before: Vec<Before>,
 }
 
 impl Pipeline {

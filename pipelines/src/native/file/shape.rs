@@ -235,6 +235,14 @@ impl ExitCodes {
     pub(crate) const KEYS: &'static [&'static str] = &["exit_codes"];
 }
 
+/// The file, or the file with what its stages may have.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+pub(crate) enum EmitsForm {
+    File(String),
+    Full(Box<super::Emits>),
+}
+
 /// Lists of values by name, or one expression (`${{ fromJSON(…) }}`) that tells all of it.
 #[derive(JsonSchema)]
 #[schemars(untagged)]

@@ -23,6 +23,9 @@ pub(crate) struct Stage {
     /// The keys that are there, for checks that depend on the verb.
     #[schemars(skip)]
     pub keys: Vec<Spanned<String>>,
+    /// The scope that it stands in.
+    #[schemars(skip)]
+    pub scope: usize,
     /// The stages that come before.
     #[schemars(with = "Option<shape::Needs>")]
     pub needs: Vec<Need>,
@@ -52,6 +55,9 @@ pub(crate) struct Stage {
     /// What the sandbox can reach.
     #[schemars(with = "Option<shape::Network>")]
     pub network: Option<Spanned<Network>>,
+    /// Stages that it may add to the run, in a file that it writes.
+    #[schemars(with = "Option<shape::EmitsForm>")]
+    pub emits: Option<Spanned<Emits>>,
     /// What the stage hands on, by name; absent: all outputs of its steps.
     #[schemars(with = "Option<shape::Env>")]
     pub outputs: Env,
@@ -105,6 +111,7 @@ impl Stage {
         "shell",
         "working_directory",
         "network",
+        "emits",
         "outputs",
         "env",
         "secrets",
@@ -123,12 +130,45 @@ impl Stage {
         "push",
         "deploy",
         "smoke",
+        "use",
+        "with",
     ];
+
+    /// All secrets that it names.
+    pub(crate) fn secret_names(&self) -> Vec<&Spanned<String>> {
+        let credentials = match &self.verb {
+            Some(Verb::Push(push)) => push.credentials.as_ref(),
+            _ => None,
+        };
+        let emitted = self.emits.iter().flat_map(|emits| &emits.value.secrets);
+        self.secrets.iter().map(|secret| &secret.name).chain(credentials).chain(emitted).collect()
+    }
 
     /// Where a key stands, else the stage's name.
     pub(crate) fn place_of(&self, key: &str) -> Place {
         self.keys.iter().find(|found| found.value == key).map_or(self.name.place, |found| found.place)
     }
+}
+
+/// Stages that a stage may add to the run, in a file that it writes.
+#[derive(Debug, Clone, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(crate) struct Emits {
+    /// The file; it has the keys of a template, without `inputs` and `outputs`.
+    pub file: Spanned<String>,
+    /// The secrets that the stages may have.
+    #[schemars(with = "Option<shape::Texts>")]
+    pub secrets: Vec<Spanned<String>>,
+    /// The environments that the stages may deploy to and check.
+    #[schemars(with = "Option<shape::Texts>")]
+    pub environments: Vec<Spanned<String>>,
+    /// The labels that the stages may ask of runners, beside those of this one.
+    #[schemars(with = "Option<shape::Texts>")]
+    pub runs_on: Vec<Spanned<String>>,
+}
+
+impl Emits {
+    pub(crate) const KEYS: &'static [&'static str] = &["file", "secrets", "environments", "runs_on"];
 }
 
 /// A stage that comes before.

@@ -42,6 +42,10 @@ struct VerbShape {
     deploy: Option<Deploy>,
     /// A check of what an environment runs; its failure rolls the deployment back.
     smoke: Option<Smoke>,
+    /// A template whose stages take its place: `./path.yml`, or `owner/repository/path.yml@` and a full commit.
+    r#use: Option<String>,
+    /// What the template is given: its inputs, by name.
+    with: Option<shape::Env>,
 }
 
 impl JsonSchema for Verb {

@@ -5,7 +5,9 @@ mod results;
 mod services;
 mod stage;
 mod steps;
+mod template;
 mod triggers;
 mod verbs;
 
-pub(crate) use pipeline::pipeline;
+pub(crate) use pipeline::{emitted, pipeline};
+pub(crate) use template::Library;

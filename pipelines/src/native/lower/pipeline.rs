@@ -2,25 +2,31 @@
 
 use super::{
     services::{network, resources},
-    stage::{retry, stage},
+    stage::retry,
     steps::shell,
+    template::{Frame, Library, stages},
     triggers::on,
 };
 use crate::{
-    codes,
+    FileRef, codes,
     native::{
-        file::{Concurrency, Defaults, Pipeline},
+        file::{Concurrency, Defaults, Pipeline, Scope},
         reader::Reader,
         words::Naming,
     },
-    yaml::Node,
+    yaml::{Kind, Node},
 };
 
 /// The longest time that a stage may take, in hours.
 pub(super) const LONGEST_HOURS: u64 = 24 * 7;
 
 /// The whole file. None when it is not even a mapping.
-pub(crate) fn pipeline(r: &mut Reader<'_, '_>, node: &Node) -> Option<Pipeline> {
+pub(crate) fn pipeline(
+    r: &mut Reader<'_, '_>,
+    node: &Node,
+    path: &str,
+    library: &mut Library<'_>,
+) -> Option<Pipeline> {
     let fields = r.fields(node, "a pipeline", Pipeline::KEYS)?;
     let name = fields.read("name", r, Reader::text);
     let on = match fields.entry("on") {
@@ -34,21 +40,55 @@ pub(crate) fn pipeline(r: &mut Reader<'_, '_>, node: &Node) -> Option<Pipeline> 
     let env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
     let defaults = fields.read("defaults", r, defaults);
     let concurrency = fields.read("concurrency", r, concurrency);
-    let mut stages = Vec::new();
+    let scope = Scope { env, defaults, ..Scope::default() };
+    let file = (FileRef::Same(path.to_owned()), None);
+    let mut frame = Frame { library, stages: Vec::new(), scopes: vec![scope], open: vec![file] };
     if let Some(node) = fields.require("stages", r, |_, node| Some(node.clone())) {
-        for (index, entry) in r.entries(&node, "a mapping from names to stages").iter().enumerate() {
-            r.stage = Some(index);
-            stages.push(stage(r, entry));
-        }
-        r.stage = None;
-        if stages.is_empty() {
+        stages(r, &node, 0, &mut frame);
+        if matches!(&node.kind, Kind::Map(entries) if entries.is_empty()) {
             r.problems.report(codes::NO_STAGES, node.place, "the pipeline has no stage");
         }
     }
-    Some(Pipeline { name, on, env, defaults, concurrency, stages })
+    let Frame { stages, scopes, .. } = frame;
+    Some(Pipeline { name, on, env: (), defaults: (), concurrency, stages, scopes, before: Vec::new() })
 }
 
-fn defaults(r: &mut Reader<'_, '_>, node: &Node) -> Option<Defaults> {
+/// A file that a stage of a run wrote: its stages and what they share. `scope` is theirs, the second of the result.
+pub(crate) fn emitted(
+    r: &mut Reader<'_, '_>,
+    node: &Node,
+    path: &str,
+    outer: Scope,
+    library: &mut Library<'_>,
+) -> Option<Pipeline> {
+    const KEYS: &[&str] = &["env", "defaults", "stages"];
+    let fields = r.fields(node, "a file of stages", KEYS)?;
+    r.scope = 1;
+    let env = fields.get("env").map(|node| r.env(node, Naming::Variables)).unwrap_or_default();
+    let scope = Scope { env, defaults: fields.read("defaults", r, defaults), ..outer };
+    let file = (FileRef::Same(path.to_owned()), None);
+    let mut frame =
+        Frame { library, stages: Vec::new(), scopes: vec![Scope::default(), scope], open: vec![file] };
+    if let Some(node) = fields.require("stages", r, |_, node| Some(node.clone())) {
+        stages(r, &node, 1, &mut frame);
+    }
+    let Frame { stages, mut scopes, .. } = frame;
+    if let Some(call) = scopes.get_mut(1).and_then(|scope| scope.call.as_mut()) {
+        call.stages = 0..stages.len();
+    }
+    Some(Pipeline {
+        name: None,
+        on: Default::default(),
+        env: (),
+        defaults: (),
+        concurrency: None,
+        stages,
+        scopes,
+        before: Vec::new(),
+    })
+}
+
+pub(super) fn defaults(r: &mut Reader<'_, '_>, node: &Node) -> Option<Defaults> {
     let fields = r.fields(node, "`defaults`", Defaults::KEYS)?;
     Some(Defaults {
         image: fields.read("image", r, Reader::template),

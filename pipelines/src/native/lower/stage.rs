@@ -16,7 +16,7 @@ use crate::{
     diagnostic::{Place, Spanned},
     expressions::holds_expression,
     native::{
-        file::{Duration, Matrix, Need, Retry, Secret, Stage, shape::ExitCodes},
+        file::{Duration, Emits, Matrix, Need, Retry, Secret, Stage, shape::ExitCodes},
         reader::{Reader, Role},
         words::{Naming, is_name, is_variable},
     },
@@ -42,6 +42,8 @@ pub(super) fn stage(r: &mut Reader<'_, '_>, entry: &Entry) -> Stage {
     stage.shell = fields.read("shell", r, shell);
     stage.working_directory = fields.read("working_directory", r, Reader::path);
     stage.network = fields.read("network", r, network);
+    stage.emits =
+        fields.entry("emits").and_then(|entry| Some(Spanned::new(emits(r, &entry.value)?, entry.key.place)));
     if let Some(node) = fields.get("outputs") {
         stage.outputs = r.values(node, Naming::Names, Role::Output);
     }
@@ -74,6 +76,7 @@ fn empty(name: Spanned<String>) -> Stage {
     Stage {
         name,
         keys: Vec::new(),
+        scope: 0,
         needs: Vec::new(),
         condition: None,
         image: None,
@@ -84,6 +87,7 @@ fn empty(name: Spanned<String>) -> Stage {
         shell: None,
         working_directory: None,
         network: None,
+        emits: None,
         outputs: Vec::new(),
         runs_on: None,
         env: Vec::new(),
@@ -115,7 +119,7 @@ fn repeated(r: &mut Reader<'_, '_>, what: &str, names: &[&Spanned<String>]) {
     }
 }
 
-fn needs(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Need> {
+pub(super) fn needs(r: &mut Reader<'_, '_>, node: &Node) -> Vec<Need> {
     if matches!(node.kind, Kind::Map(_)) {
         let words = [
             ("succeeded", NeedState::Succeeded),
@@ -260,6 +264,21 @@ fn matrix(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Spanned<Matrix>> {
         }
     }
     Some(Spanned::new(matrix, entry.key.place))
+}
+
+/// A file, or a file and what its stages may have.
+fn emits(r: &mut Reader<'_, '_>, node: &Node) -> Option<Emits> {
+    if matches!(node.kind, Kind::Scalar(_)) {
+        let file = r.path(node)?;
+        return Some(Emits { file, secrets: Vec::new(), environments: Vec::new(), runs_on: Vec::new() });
+    }
+    let fields = r.fields(node, "`emits`", Emits::KEYS)?;
+    let file = fields.require("file", r, Reader::path);
+    let list = |r: &mut Reader<'_, '_>, key| {
+        fields.get(key).map(|node| r.one_or_many(node, Reader::text)).unwrap_or_default()
+    };
+    let (secrets, environments) = (list(r, "secrets"), list(r, "environments"));
+    Some(Emits { file: file?, secrets, environments, runs_on: list(r, "runs_on") })
 }
 
 /// The expression that tells a matrix or a list of one, if the value is one: some, and in it what could be read.

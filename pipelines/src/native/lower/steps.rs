@@ -99,7 +99,7 @@ fn step(r: &mut Reader<'_, '_>, node: &Node, index: usize) -> Option<Step> {
 fn script(r: &mut Reader<'_, '_>, node: &Node) -> Option<Spanned<String>> {
     let text = r.raw_text(node)?;
     if holds_expression(&text.value) {
-        let source = r.problems.text().get(text.place.start..text.place.end).unwrap_or_default();
+        let source = r.problems.source(text.place).unwrap_or_default();
         let mut place = text.place;
         if let Some(at) = source.find("${{") {
             place.start += at;

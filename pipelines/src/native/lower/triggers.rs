@@ -202,7 +202,7 @@ fn schedule_entry(r: &mut Reader<'_, '_>, node: &Node) -> Option<Schedule> {
     Some(Schedule { cron: cron?, time_zone })
 }
 
-fn input(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Input> {
+pub(super) fn input(r: &mut Reader<'_, '_>, entry: &Entry) -> Option<Input> {
     if !r.name(&entry.key, "an input") {
         return None;
     }
