@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Diagnostic, SourceFile,
+    diagnostic::Place,
     yaml::{Kind, Node},
 };
 
@@ -145,7 +146,16 @@ fn job(name: String, node: &Node, workflow: &Workflow<'_>, notes: &mut Notes) ->
     }
     labels(node, &mut stage, notes);
     if let Some(strategy) = get(node, "strategy") {
-        matrix(strategy, &mut stage, notes);
+        matrix(strategy, workflow, &mut stage, notes);
+    }
+    if let Some(node) = get(node, "concurrency") {
+        stage.concurrency = concurrency(node, workflow, notes);
+    }
+    for output in get(node, "outputs").map(fields).unwrap_or_default() {
+        let what = format!("the output `{}`", output.key.value);
+        if let Some(value) = workflow.template(&output.value, &what, notes) {
+            stage.outputs.insert(output.key.value.clone(), value);
+        }
     }
     if let Some(container) = get(node, "container") {
         let image = get(container, "image").unwrap_or(container);
@@ -173,8 +183,6 @@ fn job(name: String, node: &Node, workflow: &Workflow<'_>, notes: &mut Notes) ->
             "environment",
             "make a `deploy` stage for the environment: its rules and its gate are on the server",
         ),
-        ("outputs", "a step's `name=value` lines in \"$TIDEGATE_OUTPUT\" are the stage's outputs"),
-        ("concurrency", "concurrency is one of the whole pipeline here"),
         ("permissions", "stages get no token of the forge: give the stage a secret"),
         ("defaults", "`shell` may stand under `defaults`, `working_directory` on a step"),
     ] {
@@ -219,7 +227,7 @@ pub(super) fn condition_of(node: &Node, workflow: &Workflow<'_>, notes: &mut Not
 fn env(
     name: String,
     value: &Node,
-    place: crate::diagnostic::Place,
+    place: Place,
     workflow: &Workflow<'_>,
     stage: &mut Stage,
     notes: &mut Notes,
@@ -262,21 +270,23 @@ fn labels(node: &Node, stage: &mut Stage, notes: &mut Notes) {
     }
 }
 
-fn matrix(strategy: &Node, stage: &mut Stage, notes: &mut Notes) {
-    for key in ["fail-fast", "max-parallel"] {
-        if let Some(node) = get(strategy, key) {
-            notes.add(
-                node.place,
-                format!("`{key}` of the matrix was not carried over"),
-                "see `matrix` in docs/language.md",
-            );
-        }
-    }
+fn matrix(strategy: &Node, workflow: &Workflow<'_>, stage: &mut Stage, notes: &mut Notes) {
     let Some(matrix) = get(strategy, "matrix") else { return };
+    // There it is so unless something else is said.
+    stage.fail_fast = get(strategy, "fail-fast").is_none() || truth(strategy, "fail-fast", notes);
+    stage.max_parallel = get_text(strategy, "max-parallel").and_then(|text| text.parse().ok());
+    if matches!(matrix.kind, Kind::Scalar(_)) {
+        stage.matrix = workflow.template(matrix, "the matrix", notes).map(Yaml::Text);
+        return;
+    }
     let mut axes = Vec::new();
     for entry in fields(matrix) {
         let combinations = matches!(entry.key.value.as_str(), "include" | "exclude");
-        let value = if combinations { combination_list(&entry.value) } else { scalar_list(&entry.value) };
+        let value = match &entry.value.kind {
+            Kind::Scalar(_) => workflow.template(&entry.value, "the matrix", notes).map(Yaml::Text),
+            _ if combinations => combination_list(&entry.value),
+            _ => scalar_list(&entry.value),
+        };
         match value {
             Some(value) => axes.push((entry.key.value.clone(), value)),
             None => notes.add(
@@ -383,7 +393,7 @@ fn triggers(root: &Node, draft: &mut Draft, notes: &mut Notes) {
         draft.on.push(("push".to_owned(), Yaml::Nothing));
         return;
     };
-    let names: Vec<(&str, Option<&Node>, crate::diagnostic::Place)> = match &on.kind {
+    let names: Vec<(&str, Option<&Node>, Place)> = match &on.kind {
         Kind::Map(_) => fields(on)
             .into_iter()
             .map(|one| (one.key.value.as_str(), Some(&one.value), one.key.place))
@@ -416,13 +426,6 @@ fn triggers(root: &Node, draft: &mut Draft, notes: &mut Notes) {
                         "runs of forks get no secrets here, and no stage that deploys",
                     );
                 }
-                if let Some(types) = settings.and_then(|node| get(node, "types")) {
-                    notes.add(
-                        types.place,
-                        "the types of pull requests were not carried over",
-                        "a pipeline starts when a request is opened or changed",
-                    );
-                }
                 if !draft.on.iter().any(|(key, _)| key == "pull_request") {
                     draft.on.push(("pull_request".to_owned(), settings.map_or(Yaml::Nothing, filters)));
                 }
@@ -436,6 +439,12 @@ fn triggers(root: &Node, draft: &mut Draft, notes: &mut Notes) {
                 }
             }
             "workflow_dispatch" => draft.on.push(("manual".to_owned(), inputs(settings))),
+            "release" | "repository_dispatch" => {
+                let types = settings.map(|node| get_texts(node, "types")).unwrap_or_default();
+                let only = map([("types", Some(Yaml::texts(types)))]);
+                draft.on.push((name.to_owned(), if only.is_empty() { Yaml::Nothing } else { only }));
+            }
+            "workflow_run" => upstream(settings, place, draft, notes),
             other => notes.add(
                 place,
                 format!("the event `{other}` was not carried over"),
@@ -448,9 +457,30 @@ fn triggers(root: &Node, draft: &mut Draft, notes: &mut Notes) {
     }
 }
 
+/// Runs of other workflows: those are pipelines here, by the same names once they are imported.
+fn upstream(settings: Option<&Node>, place: Place, draft: &mut Draft, notes: &mut Notes) {
+    let names = settings.map(|node| get_texts(node, "workflows")).unwrap_or_default();
+    if names.is_empty() {
+        return;
+    }
+    notes.add(
+        place,
+        "`workflow_run` became `pipeline`",
+        "import the workflows that it names, so that there are pipelines of these names",
+    );
+    let branches = settings.map(|node| patterns(node, "branches")).unwrap_or_default();
+    let pipeline = map([
+        ("names", Some(Yaml::texts(names))),
+        ("statuses", Some(Yaml::texts(["succeeded", "failed", "cancelled"]))),
+        ("branches", Some(Yaml::texts(branches))),
+    ]);
+    draft.on.push(("pipeline".to_owned(), pipeline));
+}
+
 fn filters(node: &Node) -> Yaml {
     let list = |patterns: Vec<String>| (!patterns.is_empty()).then(|| Yaml::texts(patterns));
     let filters = map([
+        ("types", Some(Yaml::texts(get_texts(node, "types")))),
         ("branches", list(patterns(node, "branches"))),
         ("paths", list(get_texts(node, "paths").into_iter().map(str::to_owned).collect())),
         ("paths_ignore", list(get_texts(node, "paths-ignore").into_iter().map(str::to_owned).collect())),

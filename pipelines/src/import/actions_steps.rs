@@ -102,20 +102,14 @@ fn script(
     stage.steps.push(step);
 }
 
-/// A step's condition: only how earlier steps ended has a counterpart.
+/// A step's condition; one that only asks how the steps before ended is a word here.
 fn when(node: &Node, step: &mut Step, workflow: &Workflow<'_>, notes: &mut Notes) {
     let Some(condition) = condition_of(node, workflow, notes) else { return };
     match condition.as_str() {
         "always()" => step.when = Some("always"),
         "failure()" => step.when = Some("failure"),
         "success()" => {}
-        other => {
-            notes.add(
-                node.place,
-                format!("the step's condition `{other}` was left out"),
-                "test it in the script, or make a stage with this `if`",
-            );
-        }
+        _ => step.condition = Some(condition),
     }
 }
 

@@ -71,6 +71,10 @@ pub(super) struct Stage {
     pub needs: Vec<(String, Accepts)>,
     pub condition: Option<String>,
     pub matrix: Option<Yaml>,
+    pub max_parallel: Option<u64>,
+    pub fail_fast: bool,
+    pub concurrency: Option<Yaml>,
+    pub outputs: BTreeMap<String, String>,
     pub image: Option<String>,
     pub runs_on: Vec<String>,
     pub env: BTreeMap<String, String>,
@@ -99,6 +103,7 @@ pub(super) enum Accepts {
 pub(super) struct Step {
     pub name: Option<String>,
     pub id: Option<String>,
+    pub condition: Option<String>,
     pub run: String,
     pub env: BTreeMap<String, String>,
     pub working_directory: Option<String>,
@@ -153,6 +158,9 @@ impl Stage {
             ("needs", Some(needs)),
             ("if", self.condition.as_ref().map(Yaml::text)),
             ("matrix", self.matrix.clone()),
+            ("max_parallel", self.max_parallel.map(|most| Yaml::Plain(most.to_string()))),
+            ("fail_fast", self.fail_fast.then(|| Yaml::Plain("true".to_owned()))),
+            ("concurrency", self.concurrency.clone()),
             ("image", self.image.as_ref().map(Yaml::text)),
             ("runs_on", Some(Yaml::texts(&self.runs_on))),
             ("timeout", self.timeout.as_ref().map(Yaml::text)),
@@ -165,6 +173,7 @@ impl Stage {
             ("cache", Some(Yaml::List(self.cache.clone()))),
             ("fetch", Some(Yaml::texts(&self.fetch))),
             ("run", Some(run)),
+            ("outputs", pairs(&self.outputs)),
             ("artifacts", Some(Yaml::List(self.artifacts.clone()))),
             ("reports", Some(Yaml::List(self.reports.clone()))),
         ])
@@ -186,6 +195,7 @@ impl Step {
     fn is_script(&self) -> bool {
         self.name.is_none()
             && self.id.is_none()
+            && self.condition.is_none()
             && self.env.is_empty()
             && self.working_directory.is_none()
             && self.timeout.is_none()
@@ -201,6 +211,7 @@ impl Step {
         map([
             ("name", self.name.as_ref().map(Yaml::text)),
             ("id", self.id.as_ref().map(Yaml::text)),
+            ("if", self.condition.as_ref().map(Yaml::text)),
             ("run", Some(Yaml::text(self.text()))),
             ("env", pairs(&self.env)),
             ("working_directory", self.working_directory.as_ref().map(Yaml::text)),

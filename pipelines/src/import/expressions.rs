@@ -32,13 +32,13 @@ pub(super) fn translate(text: &str, scope: Scope<'_>) -> Result<Value, String> {
     }
     let mut out = String::new();
     let mut rest = text;
-    // The last context, for the words that it is compared with.
-    let mut speaks_of_event = false;
+    // The last name, for the words that it is compared with.
+    let mut last = String::new();
     while let Some(first) = rest.chars().next() {
         if first == '\'' {
             let (literal, more) = literal(rest).ok_or("a text does not end")?;
             let inside = literal.trim_matches('\'');
-            let word = if speaks_of_event { event_word(inside) } else { inside };
+            let word = word(&last, inside);
             out.push_str(&format!("'{word}'"));
             rest = more;
         } else if first.is_alphabetic() || first == '_' {
@@ -51,8 +51,8 @@ pub(super) fn translate(text: &str, scope: Scope<'_>) -> Result<Value, String> {
                 out.push_str(function(path)?);
             } else {
                 let (native, more) = name(path, more, scope)?;
-                speaks_of_event = native == "event.kind";
                 out.push_str(&native);
+                last = native;
                 rest = more;
             }
         } else {
@@ -98,6 +98,18 @@ fn function(name: &str) -> Result<&'static str, String> {
     })
 }
 
+/// A text that is compared with a name, in the words that the name has here.
+fn word<'t>(name: &str, text: &'t str) -> &'t str {
+    if name == "event.kind" {
+        return event_word(text);
+    }
+    match text {
+        "success" if name.ends_with(".status") || name.ends_with(".outcome") => "succeeded",
+        "failure" if name.ends_with(".status") || name.ends_with(".outcome") => "failed",
+        other => other,
+    }
+}
+
 /// What GitHub calls an event, as `event.kind` calls it.
 fn event_word(word: &str) -> &str {
     match word {
@@ -141,12 +153,23 @@ fn name<'t>(path: &str, more: &'t str, scope: Scope<'_>) -> Result<(String, &'t 
         ["github", "event", "repository", "full_name"] => "event.repository".to_owned(),
         ["github", "event", "inputs", input] | ["inputs", input] => format!("inputs.{input}"),
         ["matrix", axis] => format!("matrix.{axis}"),
-        ["needs", job, "result"] => {
-            return Err(format!("`needs.{job}.result` is `stages.{job}.status` here, with other words"));
-        }
-        ["needs", job, "outputs", output] => {
+        ["needs", job, rest @ ..] => {
             let stage = (scope.stage)(job).ok_or_else(|| format!("there is no job `{job}`"))?;
-            format!("stages.{stage}.outputs.{output}")
+            match rest {
+                ["result"] => format!("stages.{stage}.status"),
+                ["outputs", output] => format!("stages.{stage}.outputs.{output}"),
+                _ => return Err(format!("`{path}` has no counterpart")),
+            }
+        }
+        ["steps", step, "outputs", output] => format!("steps.{step}.outputs.{output}"),
+        ["steps", step, "outcome"] => format!("steps.{step}.outcome"),
+        ["github", "event", "release", "tag_name"] => "event.release.tag".to_owned(),
+        ["github", "event", "release", fact @ ("name" | "draft" | "prerelease")] => {
+            format!("event.release.{fact}")
+        }
+        ["github", "event", "client_payload", rest @ ..] => {
+            let rest: String = rest.iter().map(|part| format!(".{part}")).collect();
+            format!("event.dispatch.payload{rest}")
         }
         _ => return Err(format!("`{path}` has no counterpart")),
     };
@@ -232,6 +255,8 @@ mod tests {
         );
         assert_eq!(expression("matrix.node == 20 || inputs.dry"), "matrix.node == 20 || inputs.dry");
         assert_eq!(expression("needs.build.outputs.tag"), "stages.build.outputs.tag");
+        assert_eq!(expression("needs.build.result == 'failure'"), "stages.build.status == 'failed'");
+        assert_eq!(expression("steps.a.outcome != 'success'"), "steps.a.outcome != 'succeeded'");
         assert_eq!(native("secrets.TOKEN"), Ok(Value::Secret("TOKEN".into())));
         assert_eq!(native(" env.A "), Ok(Value::Env("A".into())));
     }
@@ -241,7 +266,7 @@ mod tests {
         for text in [
             "hashFiles('x')",
             "runner.os",
-            "steps.x.outputs.y",
+            "steps.x.conclusion",
             "github.event.issue.title",
             "'open",
             "vars.X",

@@ -223,6 +223,8 @@ fn job(
         }
     }
     stage.runs_on = job.get("tags").map(texts).unwrap_or_default().into_iter().map(str::to_owned).collect();
+    let group = job.text("resource_group").filter(|group| !group.contains('$'));
+    stage.concurrency = group.map(|group| map([("group", Some(Yaml::text(group)))]));
     stage.timeout = job.text("timeout").and_then(span).map(duration);
     retry(job, &mut stage);
     if let Some(node) = job.get("allow_failure") {
@@ -249,7 +251,6 @@ fn job(
             "make a `deploy` stage for the environment: its rules and its gate are on the server",
         ),
         ("coverage", "let the tests write a report, and name it under `reports`"),
-        ("resource_group", "deployments to one environment never overlap; else use `concurrency`"),
         ("secrets", "put the secret on the server, and name it under `secrets`"),
         ("release", "do it with commands"),
         ("interruptible", "use `concurrency` with `cancel_superseded`"),

@@ -106,6 +106,12 @@ fn take_out(top: &mut Yaml, path: &[String]) -> Option<String> {
             take_key(below(below(top, "stages")?, stage)?, key)?;
             Some(format!("`{key}` of `{stage}`"))
         }
+        ["on", trigger, key, ..]
+            if below(below(top, "on")?, trigger).is_some_and(|one| below(one, key).is_some()) =>
+        {
+            take_key(below(below(top, "on")?, trigger)?, key)?;
+            Some(format!("`{key}` of `on.{trigger}`"))
+        }
         [top_key @ ("on" | "env" | "defaults"), key, ..] => {
             let map = below(top, top_key)?;
             take_key(map, key)?;
@@ -216,11 +222,13 @@ mod tests {
         let imported = finished(draft);
         assert!(check(&SourceFile { path: "p.yml", text: &imported.text }).iter().all(|one| !one.is_error()));
         assert!(imported.text.contains("good:") && !imported.text.contains("bad:"), "{}", imported.text);
-        assert!(imported.text.contains("manual:"), "{}", imported.text);
         let all: String = imported.notes.iter().map(|note| note.what.clone() + "\n").collect();
-        for part in
-            ["the stage `bad`", "`timeout` of `good`", "the need of `good` on `nowhere`", "`push` of `on`"]
-        {
+        for part in [
+            "the stage `bad`",
+            "`timeout` of `good`",
+            "the need of `good` on `nowhere`",
+            "`branch` of `on.push`",
+        ] {
             assert!(all.contains(part), "{part}: {all}");
         }
     }

@@ -98,6 +98,7 @@ stages:
       node: [20, 22]
       exclude:
         - node: 20
+    fail_fast: true
     image: node:${{ matrix.node }}
     timeout: 10m
     env:
@@ -152,6 +153,47 @@ stages:
         assert!(told.contains(part), "{part}:\n{told}");
     }
     assert!(imported.text.contains("# - line 7: the event `issues`"), "{}", imported.text);
+}
+
+#[test]
+fn what_jobs_hand_on_and_wait_for() {
+    let imported = made(
+        ".github/workflows/x.yml",
+        r#"on:
+  release: {types: [published]}
+  pull_request: {types: [labeled]}
+  workflow_run: {workflows: [CI], types: [completed]}
+jobs:
+  list:
+    runs-on: ubuntu-latest
+    outputs: {dirs: "${{ steps.find.outputs.dirs }}"}
+    steps:
+      - {id: find, run: "echo dirs=[] >> $GITHUB_OUTPUT"}
+      - {if: "steps.find.outcome == 'success' && github.ref == 'x'", run: echo}
+  each:
+    needs: list
+    if: needs.list.result == 'success'
+    runs-on: ubuntu-latest
+    concurrency: {group: "g-${{ github.ref_name }}", cancel-in-progress: true}
+    strategy: {fail-fast: false, max-parallel: 2, matrix: {dir: "${{ fromJSON(needs.list.outputs.dirs) }}"}}
+    steps: [{run: "echo ${{ matrix.dir }}"}]
+"#,
+    );
+    let text = pipeline(&imported);
+    for part in [
+        "  release:\n    types: [published]\n",
+        "  pull_request:\n    types: [labeled]\n",
+        "  pipeline:\n    names: [CI]\n",
+        "outputs:\n      dirs: ${{ steps.find.outputs.dirs }}\n",
+        "if: steps.find.outcome == 'succeeded' && git.reference == 'x'\n",
+        "if: stages.list.status == 'succeeded'\n",
+        "dir: ${{ fromJSON(stages.list.outputs.dirs) }}\n",
+        "max_parallel: 2\n",
+        "cancel_superseded: true\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}\n{}", told(&imported));
+    }
+    assert!(!text.contains("fail_fast"), "{text}");
 }
 
 #[test]
