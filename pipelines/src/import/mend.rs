@@ -79,18 +79,21 @@ fn take_out(top: &mut Yaml, path: &[String]) -> Option<String> {
     match words.as_slice() {
         ["stages"] | [] => None,
         ["stages", stage] => take_stage(top, stage),
-        ["stages", stage, "run", index] | ["stages", stage, "run", index, ..] => {
+        ["stages", stage, "run", index, rest @ ..] => {
             let steps = below(below(below(top, "stages")?, stage)?, "run")?;
             let index: usize = index.parse().ok()?;
-            match steps {
-                Yaml::List(items) if items.len() > 1 && index < items.len() => {
-                    // A key of the step that is not the script can go alone.
-                    if let (Some(key), Some(Yaml::Map(entries))) = (words.get(4), items.get_mut(index))
-                        && *key != "run"
-                    {
-                        entries.retain(|(name, _)| name != key);
-                        return Some(format!("`{key}` of a step of `{stage}`"));
-                    }
+            let Yaml::List(items) = steps else { return take_stage(top, stage) };
+            match rest {
+                // A value, or a key that is not the script, can go alone.
+                ["env", name] => {
+                    take_key(below(items.get_mut(index)?, "env")?, name)?;
+                    Some(format!("`{name}` in the `env` of a step of `{stage}`"))
+                }
+                [key, ..] if *key != "run" => {
+                    take_key(items.get_mut(index)?, key)?;
+                    Some(format!("`{key}` of a step of `{stage}`"))
+                }
+                _ if items.len() > 1 && index < items.len() => {
                     items.remove(index);
                     Some(format!("a step of `{stage}`"))
                 }
@@ -231,6 +234,23 @@ mod tests {
         ] {
             assert!(all.contains(part), "{part}: {all}");
         }
+    }
+
+    #[test]
+    fn of_a_step_only_what_is_wrong_goes() {
+        let mut only = stage("only", "make");
+        only.steps[0].env =
+            [("A", "${{ steps.x.outputs.y }}"), ("B", "1")].map(|(k, v)| (k.to_owned(), v.to_owned())).into();
+        only.steps[0].condition = Some("nothing.known".to_owned());
+        let draft =
+            Draft { on: vec![("push".to_owned(), Yaml::Nothing)], stages: vec![only], ..Draft::default() };
+        let imported = finished(draft);
+        assert!(
+            imported.text.contains("B: \"1\"") && !imported.text.contains("steps.x.outputs.y }}"),
+            "{}",
+            imported.text
+        );
+        assert_eq!(imported.notes.len(), 2, "{:?}", imported.notes);
     }
 
     #[test]
