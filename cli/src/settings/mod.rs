@@ -49,7 +49,7 @@ fn secret(variable: &str, file: Option<&Path>) -> Outcome<Option<SecretString>> 
 }
 
 /// A variable's value, parsed; a bad one is named.
-fn variable<T: std::str::FromStr>(name: &str) -> Outcome<Option<T>>
+pub fn variable<T: std::str::FromStr>(name: &str) -> Outcome<Option<T>>
 where
     T::Err: std::fmt::Display,
 {

@@ -157,7 +157,8 @@ pub fn machines_of(file: &file::Server) -> Outcome<BTreeMap<String, Machine>> {
 }
 
 /// What stages run in that ask for a machine by its label: the file's, and over it `LABEL=IMAGE,…` of the environment.
-fn machines(file: &file::Server, listed: Option<String>) -> Outcome<BTreeMap<String, Machine>> {
+/// The machines of `[server.machines]` and of a list like that of `TIDEGATE_MACHINES`, which goes before.
+pub fn machines(file: &file::Server, listed: Option<String>) -> Outcome<BTreeMap<String, Machine>> {
     let mut machines: BTreeMap<String, Machine> = file
         .machines
         .iter()

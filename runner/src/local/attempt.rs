@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc, time::Duration};
 
-use serde_json::Value;
 use tidegate_pipelines::plan::{RetryWhen, StageKey, StagePlan, Verb};
 use tidegate_protocol::{
     ids::{AttemptId, DeploymentId, StageId},
@@ -12,7 +11,7 @@ use tidegate_protocol::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{LocalRun, LocalSink, LocalStage, Shared, results::FolderResults};
+use super::{LocalRun, LocalSink, LocalStage, Shared, lenient::Given, results::FolderResults};
 use crate::{
     journal::Journal,
     logs::{LogStore, MaskedLog},
@@ -20,11 +19,7 @@ use crate::{
 };
 
 /// Executes a stage, again where its own rules say so.
-pub(super) async fn one_stage(
-    shared: &Shared,
-    stage: StagePlan,
-    contexts: BTreeMap<String, Value>,
-) -> LocalStage {
+pub(super) async fn one_stage(shared: &Shared, stage: StagePlan, given: Option<Given>) -> LocalStage {
     let key = stage.key.clone();
     let sink = shared.run.sink.clone();
     sink.stage(&key, StageStatus::Queued, None);
@@ -33,7 +28,7 @@ pub(super) async fn one_stage(
     let mut number = 0;
     let finish = loop {
         number += 1;
-        let finish = match lease(shared, &stage, &contexts, number) {
+        let finish = match lease(shared, &stage, given.as_ref(), number) {
             Ok(lease) => one_attempt(shared, lease).await,
             Err(reason) => ended_early(Outcome::Failed, reason),
         };
@@ -85,20 +80,15 @@ fn again(stage: &StagePlan, number: i32, finish: &Finish) -> bool {
 }
 
 /// The lease that a server would have given.
-fn lease(
-    shared: &Shared,
-    stage: &StagePlan,
-    contexts: &BTreeMap<String, Value>,
-    number: i32,
-) -> Result<Lease, String> {
+fn lease(shared: &Shared, stage: &StagePlan, given: Option<&Given>, number: i32) -> Result<Lease, String> {
     let run = &shared.run;
     let value = |name: &str| {
         run.secrets.get(name).cloned().ok_or_else(|| {
             format!("the secret `{name}` has no value here; set it in the environment variable {name}")
         })
     };
-    let mut secrets = Vec::new();
-    for used in &stage.secrets {
+    let mut secrets = given.map(|given| given.secrets.clone()).unwrap_or_default();
+    for used in stage.secrets.iter().filter(|_| given.is_none()) {
         if used.optional && !run.secrets.contains_key(&used.name) {
             continue;
         }
@@ -140,7 +130,7 @@ fn lease(
         },
         stage: stage.clone(),
         env: facts(run, stage),
-        contexts: contexts.clone(),
+        contexts: given.map(|given| given.contexts.clone()).unwrap_or_default(),
         secrets,
         registry_login,
         deployment,

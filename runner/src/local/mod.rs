@@ -5,11 +5,11 @@
 //! The tree is copied, never changed.
 
 mod attempt;
+mod lenient;
 mod results;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
 
-use serde_json::Value;
 use tidegate_pipelines::{
     Context, EnvironmentFacts, StageFacts, condition,
     event::Event,
@@ -20,7 +20,7 @@ use tidegate_protocol::{ids::RunId, messages::StepReport, status::StageStatus};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::attempt::one_stage;
+use self::{attempt::one_stage, lenient::Given};
 use crate::{
     actions::ActionSettings,
     error::RunnerError,
@@ -28,18 +28,14 @@ use crate::{
     stage::RunnerFacts,
 };
 
-/// The contexts (`github`, `needs`, …) of a stage, from the facts of the stages that have ended.
-pub type LocalContexts =
-    dyn Fn(&StagePlan, &BTreeMap<StageKey, StageFacts>) -> BTreeMap<String, Value> + Send + Sync;
-
 /// What to run, and for whom.
 pub struct LocalRun {
     /// The compiled pipeline.
     pub plan: Plan,
     /// The working tree.
     pub workspace: PathBuf,
-    /// What the expressions of a stage read that fills in its templates itself, told when its turn has come.
-    pub contexts: Arc<LocalContexts>,
+    /// What expressions of stages that fill in their templates themselves read as `vars`.
+    pub variables: BTreeMap<String, String>,
     /// Only the stages of this key or name, and what they need.
     pub only: Option<String>,
     /// The event that it is run for.
@@ -114,8 +110,9 @@ pub async fn run_pipeline(run: LocalRun) -> Result<LocalOutcome, RunnerError> {
 }
 
 /// Runs a plan on any engine.
-pub async fn run_on(run: LocalRun, engine: Arc<dyn Engine>) -> Result<LocalOutcome, RunnerError> {
+pub async fn run_on(mut run: LocalRun, engine: Arc<dyn Engine>) -> Result<LocalOutcome, RunnerError> {
     let id = RunId::new();
+    lenient::name_run(&mut run.plan, id);
     let disk = |path: &PathBuf| {
         let path = path.clone();
         move |source| RunnerError::Disk { path, source }
@@ -209,9 +206,9 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
             progress = true;
             started.push(stage.key.clone());
             match decide(shared, stage, &ended) {
-                Ok((resolved, contexts)) => {
+                Ok((resolved, given)) => {
                     let shared = shared.clone();
-                    running.spawn(async move { one_stage(&shared, resolved, contexts).await });
+                    running.spawn(async move { one_stage(&shared, resolved, given).await });
                 }
                 Err((status, reason)) => {
                     shared.run.sink.stage(&stage.key, status, Some(&reason));
@@ -235,12 +232,12 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
     }
 }
 
-/// Whether a stage whose needs have ended runs, and with which values and contexts; else how it ends, and why.
+/// Whether a stage whose needs have ended runs, and with which values and what it is given; else how it ends, and why.
 fn decide(
     shared: &Shared,
     stage: &StagePlan,
     ended: &BTreeMap<StageKey, LocalStage>,
-) -> Result<(StagePlan, BTreeMap<String, Value>), (StageStatus, String)> {
+) -> Result<(StagePlan, Option<Given>), (StageStatus, String)> {
     if shared.run.cancel.is_cancelled() {
         return Err((StageStatus::Cancelled, "the run was stopped".to_owned()));
     }
@@ -263,10 +260,12 @@ fn decide(
             })
             .collect(),
     };
-    if stage.expressions == Expressions::Lenient {
-        context.contexts = (shared.run.contexts)(stage, &context.stages);
-    }
+    let given = match stage.expressions {
+        Expressions::Lenient => Some(lenient::given(shared, stage, &context.stages)?),
+        Expressions::Strict => None,
+    };
     match &stage.condition {
+        _ if given.is_some() => {}
         Some(expression) => {
             if !condition(expression, stage, &context).map_err(failed)? {
                 return Err((StageStatus::Skipped, format!("its condition `{expression}` does not hold")));
@@ -282,13 +281,16 @@ fn decide(
             }
         }
     }
+    if let Some(given) = &given {
+        context.contexts.clone_from(&given.contexts);
+    }
     if let Some(name) = stage.environment() {
         let name = render_template(name, Some(stage), &context).map_err(failed)?;
         let url = shared.run.environments.get(&name).cloned();
         context.environment = Some(EnvironmentFacts { name, url });
     }
     let resolved = resolve(stage, &context).map_err(failed)?;
-    Ok((resolved, context.contexts))
+    Ok((resolved, given))
 }
 
 fn accepted(need: &Need, status: StageStatus) -> bool {

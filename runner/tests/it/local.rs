@@ -113,12 +113,7 @@ impl Tree {
         let run = LocalRun {
             plan,
             workspace: self.folder.path().to_owned(),
-            contexts: Arc::new(|_, stages| {
-                let needs = stages
-                    .iter()
-                    .map(|(key, facts)| (key.0.clone(), serde_json::json!({ "outputs": facts.outputs })));
-                BTreeMap::from([("needs".to_owned(), serde_json::Value::Object(needs.collect()))])
-            }),
+            variables: BTreeMap::new(),
             only: only.map(str::to_owned),
             event,
             secrets: BTreeMap::from([("WORD".to_owned(), "correct horse".to_owned())]),

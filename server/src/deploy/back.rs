@@ -106,6 +106,8 @@ pub async fn rollback(
     event.actor.clone_from(&actor.username);
     let digest = Sha256::digest(serde_json::to_vec(&plan)?);
     let new = InsertRun {
+        id: RunId::new(),
+        number: tx.next_run_number(made_by.repository_id).await?,
         repository: made_by.repository_id,
         pipeline: &made_by.pipeline,
         path: &made_by.path,

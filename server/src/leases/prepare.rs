@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use secrecy::{ExposeSecret as _, SecretString};
-use tidegate_pipelines::plan::{StagePlan, Verb};
+use tidegate_pipelines::plan::{SecretUse, StagePlan, Verb};
 use tidegate_protocol::messages::{Lease, RegistryLogin, Secret, Source};
 
 use super::{facts, milliseconds};
@@ -14,7 +14,7 @@ use crate::{
     app::App,
     deploy,
     error::Error,
-    schedule,
+    schedule::{self, Ended, Lenient},
     secrets::{self, Place},
     store::{Begun, CloneSource, RunRow, StageRow, Tx},
 };
@@ -34,8 +34,20 @@ pub(super) async fn lease(
             stage.key
         ))
     })?;
-    let environment = resolved.environment().map(|name| name.as_str().to_owned());
-    let opened = open_secrets(app, tx, run, &resolved, environment.as_deref()).await?;
+    // Templates of a stage that fills them in itself are templates still; the scheduler has told its environment.
+    let environment = match resolved.expressions.is_strict() {
+        true => resolved.environment().map(|name| name.as_str().to_owned()),
+        false => stage.environment.clone(),
+    };
+    let mut opened = open_secrets(app, tx, run, &resolved, environment.as_deref()).await?;
+    let mut contexts = BTreeMap::new();
+    if !resolved.expressions.is_strict()
+        && let Some(lenient) = Lenient::read(tx, run, stages, environment.as_deref()).await?
+    {
+        let ended = schedule::ended(stages);
+        contexts = lenient.contexts(&resolved, &ended);
+        opened.secrets = called(&lenient, &resolved, &ended, opened.secrets)?;
+    }
     let deployment = match &resolved.verb {
         Verb::Deploy(_) => Some(deploy::begin(tx, run, stage, &resolved, begun.id).await?),
         _ => None,
@@ -59,7 +71,7 @@ pub(super) async fn lease(
         run_number: run.number,
         number: begun.number,
         env,
-        contexts: BTreeMap::new(),
+        contexts,
         secrets: opened.secrets,
         registry_login: opened.registry_login,
         deployment,
@@ -67,6 +79,20 @@ pub(super) async fn lease(
         source,
         stage: resolved,
     })
+}
+
+/// Secrets by the names that the stage reads them by: a called file has names of its own.
+fn called(
+    lenient: &Lenient,
+    stage: &StagePlan,
+    ended: &Ended,
+    given: Vec<Secret>,
+) -> Result<Vec<Secret>, Error> {
+    let known = given.into_iter().map(|secret| (secret.name, secret.value)).collect();
+    let called = lenient.secrets(stage, ended, &known).map_err(|error| {
+        Error::Refused(format!("stage `{}` cannot begin, because a secret has no value: {error}", stage.key))
+    })?;
+    Ok(called.into_iter().map(|(name, value)| Secret { name, env: None, value }).collect())
 }
 
 struct Opened {
@@ -95,8 +121,14 @@ async fn open_secrets(
             None => Ok(Opened { secrets: Vec::new(), registry_login: None }),
         };
     }
+    let mut uses = stage.secrets.clone();
+    if stage.all_secrets {
+        let names = tx.secret_names_in_reach(run.repository_id, environment).await?;
+        let others = names.into_iter().filter(|name| !stage.secrets.iter().any(|one| one.name == *name));
+        uses.extend(others.map(|name| SecretUse { name, env: None, optional: true }));
+    }
     let of = |optional: bool| {
-        let all = stage.secrets.iter().filter(move |secret| secret.optional == optional);
+        let all = uses.iter().filter(move |secret| secret.optional == optional);
         all.map(|secret| secret.name.clone())
     };
     let wanted = secrets::Wanted {
@@ -105,7 +137,7 @@ async fn open_secrets(
     };
     let values = secrets::open_for_stage(app, tx, run.repository_id, environment, &wanted).await?;
     let mut given = Vec::new();
-    for secret in &stage.secrets {
+    for secret in &uses {
         if secret.optional && !values.contains_key(&secret.name) {
             continue;
         }

@@ -66,7 +66,7 @@ pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
         Ok(compiling) => compiling,
         Err(reason) => return Ok(Created::Later(reason)),
     };
-    let plan = match (compilation.result, &new.skip) {
+    let mut plan = match (compilation.result, &new.skip) {
         (Some(Compiled::NotTriggered { reason, .. }), _) => {
             return match owed {
                 Some(pipeline) => skipped(app, &new, pipeline, reason).await,
@@ -83,7 +83,7 @@ pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
         (None, _) => None,
     };
     let name = plan.as_ref().map_or_else(|| stem(&new.path), |plan| plan.name.clone());
-    let created = insert(app, &new, &name, plan.as_ref(), &compilation.diagnostics).await?;
+    let created = insert(app, &new, &name, plan.as_mut(), &compilation.diagnostics).await?;
     // Also when it was there already: whoever made it may not have come as far as this.
     if let (Created::Run(run) | Created::Existing(run), Some(concurrency)) =
         (&created, plan.and_then(|plan| plan.concurrency))
@@ -130,13 +130,19 @@ async fn insert(
     app: &App,
     new: &NewRun,
     name: &str,
-    plan: Option<&Plan>,
+    mut plan: Option<&mut Plan>,
     diagnostics: &[Diagnostic],
 ) -> Result<Created, Error> {
     let mut tx = app.db.begin().await?;
     if let Some(run) = existing(&mut tx, new).await? {
         return Ok(Created::Existing(run));
     }
+    let id = RunId::new();
+    let number = tx.next_run_number(new.repository).await?;
+    if let Some(plan) = &mut plan {
+        schedule::name_run(plan, &id.to_string(), number);
+    }
+    let plan = plan.as_deref();
     let group = plan.and_then(|plan| plan.concurrency.as_ref()).map(|concurrency| concurrency.group.as_str());
     let digest = plan.map(|plan| Ok::<_, Error>(Sha256::digest(serde_json::to_vec(plan)?))).transpose()?;
     let reason = plan.is_none().then(|| mistakes(&new.path, diagnostics));
@@ -147,6 +153,8 @@ async fn insert(
         (Some(_), None) => RunStatus::Running,
     };
     let row = InsertRun {
+        id,
+        number,
         repository: new.repository,
         pipeline: name,
         path: &new.path,
@@ -172,7 +180,7 @@ async fn insert(
             .map(Created::Existing)
             .ok_or_else(|| Error::internal("a duplicate run is nowhere to be found"));
     };
-    for (position, stage) in (0..).zip(plan.iter().flat_map(|plan| &plan.stages)) {
+    for (position, stage) in (0..).zip(plan.into_iter().flat_map(|plan| &plan.stages)) {
         tx.insert_stage(id, position, stage, None).await?;
     }
     let message = match &reason {

@@ -78,7 +78,7 @@ fn in_its_place<'a>(facts: &Facts, stage: &'a StageFacts, places: &mut Places<'a
 /// The stage's concurrency group is told now: it may depend on what came before.
 fn enter(facts: &Facts, stage: &StageFacts, concurrency: &Concurrency, environment: Option<&str>) -> Action {
     let template = Template(concurrency.group.clone());
-    match render_template(&template, Some(&stage.plan), &facts.context(environment)) {
+    match render_template(&template, Some(&stage.plan), &facts.context(&stage.plan, environment)) {
         Ok(group) => Action::EnterGroup { stage: stage.id, group },
         Err(error) => {
             end(stage, StageStatus::Failed, format!("its concurrency group cannot be told: {error}"))
@@ -106,7 +106,7 @@ fn stop(stage: &StageFacts, reason: String, tell: bool) -> Option<Action> {
 /// What a stage whose turn has come does: it is queued, or waits at its gate or for its environment.
 fn go(facts: &Facts, stage: &StageFacts) -> Option<Action> {
     let Some(template) = stage.plan.environment() else { return Some(queue(facts, stage, None, None)) };
-    let name = match render_template(template, Some(&stage.plan), &facts.context(None)) {
+    let name = match render_template(template, Some(&stage.plan), &facts.context(&stage.plan, None)) {
         Ok(name) => name,
         Err(error) => {
             return Some(end(stage, StageStatus::Failed, format!("its environment cannot be told: {error}")));
@@ -192,7 +192,7 @@ pub(crate) fn overtaken(number: i64, name: &str, current_run: Option<i64>) -> Op
 fn open_gate(facts: &Facts, stage: &StageFacts, name: String, environment: &Surroundings) -> Action {
     let image = match &stage.plan.verb {
         Verb::Deploy(deploy) => {
-            render_template(&deploy.image, Some(&stage.plan), &facts.context(Some(&name)))
+            render_template(&deploy.image, Some(&stage.plan), &facts.context(&stage.plan, Some(&name)))
         }
         verb => Ok(subject(verb, &facts.base.git.sha)),
     };

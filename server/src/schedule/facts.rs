@@ -11,6 +11,7 @@ use tidegate_protocol::{
     status::{DeploymentStatus, GateStatus, RunStatus, StageStatus},
 };
 
+use super::lenient::{Ended, Lenient};
 use crate::store::{Occupant, Occupation};
 
 /// All about a run.
@@ -28,6 +29,8 @@ pub struct Facts {
     pub behind: Option<i64>,
     /// What its expressions see, without stages and environment.
     pub base: Context,
+    /// What stages read and are decided by that fill in their templates themselves; none where no such stage waits.
+    pub lenient: Option<Lenient>,
     /// Its stages, in order.
     pub stages: Vec<StageFacts>,
     /// The environments of its repository, by name.
@@ -166,11 +169,9 @@ impl Facts {
         self.stages.iter().find(|stage| stage.key() == key)
     }
 
-    /// What the expressions of a stage see now.
-    pub fn context(&self, environment: Option<&str>) -> Context {
-        let mut context = self.base.clone();
-        context.stages = self
-            .stages
+    /// The stages that have ended.
+    pub fn ended(&self) -> Ended {
+        self.stages
             .iter()
             .filter(|stage| stage.status.is_final())
             .map(|stage| {
@@ -178,7 +179,16 @@ impl Facts {
                     EndedStage { status: stage.status.as_str().to_owned(), outputs: stage.outputs.clone() };
                 (stage.key().clone(), ended)
             })
-            .collect();
+            .collect()
+    }
+
+    /// What the expressions of a stage see now.
+    pub fn context(&self, stage: &StagePlan, environment: Option<&str>) -> Context {
+        let mut context = self.base.clone();
+        context.stages = self.ended();
+        if let Some(lenient) = self.lenient.as_ref().filter(|_| !stage.expressions.is_strict()) {
+            context.contexts = lenient.contexts(stage, &context.stages);
+        }
         context.environment = environment.map(|name| EnvironmentFacts {
             name: name.to_owned(),
             url: self.environments.get(name).and_then(|one| one.url.clone()),

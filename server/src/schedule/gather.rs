@@ -8,7 +8,10 @@ use tidegate_protocol::{
     status::{RunStatus, StageStatus},
 };
 
-use super::facts::{DeploymentFacts, Facts, GateFacts, GroupTurn, StageFacts, Surroundings};
+use super::{
+    facts::{DeploymentFacts, Facts, GateFacts, GroupTurn, StageFacts, Surroundings},
+    lenient::Lenient,
+};
 use crate::{
     error::Error,
     store::{DeploymentRow, EnvironmentRow, GateRow, RunRow, StageRow, Tx},
@@ -27,6 +30,9 @@ pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Fa
     let mut gates: BTreeMap<_, GateRow> =
         tx.newest_gates(run.id).await?.into_iter().map(|gate| (gate.stage_id, gate)).collect();
     let mut turns = group_turns(tx, run, stages).await?;
+    let waits = |stage: &StageRow| matches!(stage.status, StageStatus::Blocked | StageStatus::Gated);
+    let asks = stages.iter().any(|stage| waits(stage) && !stage.plan.expressions.is_strict());
+    let lenient = if asks { Lenient::read(tx, run, stages, None).await? } else { None };
     let stages = stages
         .iter()
         .map(|row| stage_facts(row, gates.remove(&row.id), turns.remove(&row.id)))
@@ -44,6 +50,7 @@ pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Fa
         cancel_requested: run.cancel_requested.clone(),
         behind,
         base: base_context(run)?,
+        lenient,
         stages,
         environments: environments.into_iter().map(surroundings).collect(),
         deployments: deployments.into_iter().map(deployment_facts).collect(),

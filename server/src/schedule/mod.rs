@@ -13,6 +13,7 @@ mod decide;
 mod deployments;
 mod facts;
 mod gather;
+mod lenient;
 mod matrix;
 mod needs;
 mod retry;
@@ -20,12 +21,11 @@ mod retry;
 mod simulation;
 mod tell;
 
-use std::collections::BTreeMap;
-
 pub(crate) use apply::end_stage;
 pub(crate) use decide::{not_from_here, overtaken, subject};
 pub(crate) use facts::goes_first;
 pub use gather::plan_of;
+pub use lenient::{Ended, Lenient, name_run};
 pub use retry::AttemptEnd;
 use retry::Next;
 use serde_json::json;
@@ -33,8 +33,7 @@ pub(crate) use tell::{
     commands as tell_commands, deployment as tell_deployment, run as tell_run, skipped as tell_skipped,
 };
 use tidegate_pipelines::{
-    Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage,
-    plan::{StageKey, StagePlan},
+    Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage, plan::StagePlan,
 };
 use tidegate_protocol::{
     ids::RunId,
@@ -84,6 +83,18 @@ pub async fn stop_stage(tx: &mut Tx, run: &RunRow, stage: &StageRow, reason: &st
     advance(tx, run.id).await
 }
 
+/// The stages that have ended, as expressions see them.
+pub fn ended(stages: &[StageRow]) -> Ended {
+    let ended = stages.iter().filter(|stage| stage.status.is_final());
+    ended
+        .map(|stage| {
+            let facts =
+                EndedStage { status: stage.status.as_str().to_owned(), outputs: stage.outputs.clone() };
+            (stage.key.clone(), facts)
+        })
+        .collect()
+}
+
 /// What the templates and conditions of a stage see: the event, inputs, stages that ended, its environment.
 pub async fn context(
     tx: &mut Tx,
@@ -92,14 +103,7 @@ pub async fn context(
     stage: &StageRow,
 ) -> Result<Context, Error> {
     let mut context = gather::base_context(run)?;
-    let ended = stages.iter().filter(|stage| stage.status.is_final());
-    context.stages = ended
-        .map(|stage| {
-            let facts =
-                EndedStage { status: stage.status.as_str().to_owned(), outputs: stage.outputs.clone() };
-            (stage.key.clone(), facts)
-        })
-        .collect::<BTreeMap<StageKey, _>>();
+    context.stages = ended(stages);
     if let Some(name) = &stage.environment {
         let environments = tx.environments_of(run.repository_id).await?;
         let url = environments.into_iter().find(|one| &one.name == name).and_then(|one| one.url);

@@ -1,6 +1,7 @@
 //! Whether a blocked stage's turn has come: its needs, then its condition. Pure.
 
 use tidegate_pipelines::{
+    actions::Decision,
     condition,
     plan::{Need, NeedState},
 };
@@ -32,6 +33,13 @@ pub fn turn(facts: &Facts, stage: &StageFacts) -> Turn {
     if needs.iter().any(|(_, before)| before.is_some_and(|before| !before.status.is_final())) {
         return Turn::NotYet;
     }
+    if let Some(lenient) = facts.lenient.as_ref().filter(|_| !plan.expressions.is_strict()) {
+        return match lenient.decide(plan, &facts.ended()) {
+            Ok(Decision::Run) => Turn::Come,
+            Ok(Decision::Skip(reason)) => Turn::Never(reason),
+            Err(error) => Turn::Broken(format!("its condition cannot be evaluated: {error}")),
+        };
+    }
     let unmet = needs.iter().find_map(|(need, before)| match before {
         Some(before) if accepts(need.accepts, before.status) => None,
         Some(before) => Some(unmet_reason(need, before)),
@@ -40,7 +48,7 @@ pub fn turn(facts: &Facts, stage: &StageFacts) -> Turn {
     let Some(expression) = &plan.condition else {
         return unmet.map_or(Turn::Come, Turn::Never);
     };
-    match condition(expression, plan, &facts.context(None)) {
+    match condition(expression, plan, &facts.context(plan, None)) {
         Ok(true) => Turn::Come,
         Ok(false) => {
             Turn::Never(unmet.unwrap_or_else(|| format!("its condition `{expression}` does not hold")))

@@ -93,6 +93,7 @@ impl World {
             cancel_requested: None,
             behind: None,
             base: Context::new(plan, &event()),
+            lenient: None,
             stages: stages.collect(),
             environments: BTreeMap::from([("production".to_owned(), production)]),
             deployments: Vec::new(),

@@ -70,6 +70,10 @@ pub struct RunRow {
 /// A run to insert.
 #[derive(Debug)]
 pub struct InsertRun<'a> {
+    /// Its id.
+    pub id: RunId,
+    /// Its number: [`Tx::next_run_number`].
+    pub number: i64,
     /// Its repository.
     pub repository: RepositoryId,
     /// The pipeline's name. Where another file's pipeline has a run of this name at the same commit, the path is added:
@@ -179,18 +183,24 @@ impl Tx {
         Ok(row.map(unwrap))
     }
 
-    /// Adds a run with the next number of its repository. None: its delivery made one of this file before.
-    pub async fn insert_run(&mut self, new: &InsertRun<'_>) -> Result<Option<RunId>, Error> {
-        let id = RunId::new();
+    /// Takes the next number of a repository's runs.
+    pub async fn next_run_number(&mut self, repository: RepositoryId) -> Result<i64, Error> {
         let number: Option<i64> = sqlx::query_scalar(
             "update repositories set next_run_number = next_run_number + 1 where id = $1
              returning next_run_number - 1",
         )
-        .bind(new.repository.0)
+        .bind(repository.0)
         .fetch_optional(&mut *self.inner)
         .await?;
-        let number = number.ok_or(Error::NotFound("repository"))?;
-        let title = new.event.git.message.lines().next().unwrap_or_default();
+        number.ok_or(Error::NotFound("repository"))
+    }
+
+    /// Adds a run. None: its delivery made one of this file before.
+    pub async fn insert_run(&mut self, new: &InsertRun<'_>) -> Result<Option<RunId>, Error> {
+        let InsertRun { id, number, .. } = *new;
+        let named = new.plan.and_then(|plan| plan.title.as_deref());
+        let title =
+            named.unwrap_or(&new.event.git.message).lines().next().unwrap_or_default().replace('\0', "");
         let mut event = serde_json::to_value(new.event)?;
         let payload = event.as_object_mut().and_then(|event| event.remove("payload"));
         let inserted = sqlx::query(

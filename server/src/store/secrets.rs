@@ -100,6 +100,23 @@ impl Tx {
         if done.rows_affected() == 0 { Err(Error::NotFound("secret")) } else { Ok(()) }
     }
 
+    /// The names of all secrets that a stage may see.
+    pub async fn secret_names_in_reach(
+        &mut self,
+        repository: RepositoryId,
+        environment: Option<&str>,
+    ) -> Result<Vec<String>, Error> {
+        Ok(sqlx::query_scalar(
+            "select distinct name from secrets
+             where (repository_id = $1 or repository_id is null) and (environment = $2 or environment is null)
+             order by name",
+        )
+        .bind(repository.0)
+        .bind(environment)
+        .fetch_all(&mut *self.inner)
+        .await?)
+    }
+
     /// The secrets with these names that a stage sees, the nearest of each: the environment's own before the
     /// repository's, those before everybody's.
     pub async fn secrets_in_reach(

@@ -32,3 +32,4 @@ mod support;
 mod sweep;
 mod transitions;
 mod turmoil;
+mod workflows;

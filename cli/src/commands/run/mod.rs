@@ -14,7 +14,7 @@ use clap::Args;
 use owo_colors::OwoColorize;
 use serde_json::Value;
 use tidegate_pipelines::{
-    Compiled, Diagnostic, Setting, SourceFile, compile,
+    Compiled, Diagnostic, Machine, Setting, SourceFile, compile,
     event::{Event, EventKind},
     plan::{Plan, Verb},
     render,
@@ -62,6 +62,14 @@ pub struct Run {
     /// An environment's URL, for smoke tests; may be given again
     #[arg(long = "environment-url", value_name = "NAME=URL", value_parser = name_and_value)]
     environments: Vec<(String, String)>,
+    /// The image that stands for a machine, for workflows with `runs-on`: `ubuntu-latest=IMAGE`; may be given again
+    ///
+    /// It goes before TIDEGATE_MACHINES, which goes before [server.machines] of the settings.
+    #[arg(long = "machine", value_name = "LABEL=IMAGE", value_parser = name_and_value)]
+    machines: Vec<(String, String)>,
+    /// A variable that workflows read as `vars.NAME`; may be given again
+    #[arg(long = "variable", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    variables: Vec<(String, String)>,
     /// Stages at once
     #[arg(long, default_value_t = 2, value_name = "N")]
     slots: usize,
@@ -77,7 +85,9 @@ impl Run {
         let actions = settings::runner::actions(&file.runner.actions)?;
         let here = std::env::current_dir().doing("cannot tell the current folder")?;
         let tree = WorkTree::open(&here)?;
-        let (plan, event) = self.compile(&tree)?;
+        let machines = self.machines(&file)?;
+        let variables: BTreeMap<String, String> = self.variables.iter().cloned().collect();
+        let (plan, event) = self.compile(&tree, &machines, &variables)?;
         self.refuse_deployments(&plan)?;
         let secrets = self.gather_secrets(&plan)?;
         let event_word = event.kind.as_str();
@@ -90,8 +100,7 @@ impl Run {
         let begun = Instant::now();
         let ended = run_pipeline(LocalRun {
             plan,
-            // Stages of the native language read none.
-            contexts: Arc::new(|_, _| BTreeMap::new()),
+            variables,
             actions,
             workspace: tree.root.clone(),
             only: self.stage,
@@ -130,7 +139,12 @@ impl Run {
     }
 
     /// The plan for the first event that triggers the pipeline.
-    fn compile(&self, tree: &WorkTree) -> Outcome<(Plan, Event)> {
+    fn compile(
+        &self,
+        tree: &WorkTree,
+        machines: &BTreeMap<String, Machine>,
+        variables: &BTreeMap<String, String>,
+    ) -> Outcome<(Plan, Event)> {
         let path = if self.pipeline.is_absolute() || self.pipeline.exists() {
             self.pipeline.clone()
         } else {
@@ -148,10 +162,11 @@ impl Run {
         let kinds: &[EventKind] =
             if inputs.is_empty() { &[EventKind::Push, EventKind::Manual] } else { &[EventKind::Manual] };
         let files = TreeFiles::new(&tree.root);
+        let setting = Setting { files: &files, machines, variables, ..Setting::default() };
         let mut reasons = Vec::new();
         for kind in kinds {
             let event = tree.event(*kind, inputs.clone());
-            let compilation = compile(&file, &event, Setting { files: &files, ..Setting::default() });
+            let compilation = compile(&file, &event, setting);
             let errors = compilation.diagnostics.iter().any(Diagnostic::is_error);
             match compilation.result {
                 Some(Compiled::Plan(plan)) => {
@@ -173,6 +188,20 @@ impl Run {
         }
         let failure = Failure::new(format!("{name} is not meant for this commit"));
         Err(reasons.into_iter().fold(failure, Failure::because))
+    }
+
+    /// Images of machines: those of the command line before the settings'.
+    fn machines(&self, file: &File) -> Outcome<BTreeMap<String, Machine>> {
+        let listed = settings::variable("TIDEGATE_MACHINES")?;
+        let mut machines = settings::server::machines(&file.server, listed)?;
+        for (label, image) in &self.machines {
+            if label.trim().is_empty() || image.trim().is_empty() {
+                return Err(Failure::usage(format!("--machine {label}={image} names no label or no image"))
+                    .mend("give both, for example `--machine ubuntu-latest=ubuntu:24.04`"));
+            }
+            machines.insert(label.clone(), Machine { image: image.clone(), labels: Vec::new() });
+        }
+        Ok(machines)
     }
 
     /// A whole pipeline is not deployed by mistake.
