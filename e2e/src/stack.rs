@@ -120,6 +120,7 @@ impl Stack {
             .env("TIDEGATE_DATA_DIR", self.folder.path().join("server"))
             .env("TIDEGATE_LEASE_SECONDS", self.lease_seconds.to_string())
             .env("TIDEGATE_ALLOW_FILE_CLONE", "true")
+            .env("TIDEGATE_MACHINES", format!("ubuntu-latest={}", engine::IMAGE))
             .env("TIDEGATE_ADMIN_PASSWORD", PASSWORD);
         self.server = Some(Process::spawn("server", command, &self.folder.path().join("server.log"))?);
         let end = Instant::now() + Duration::from_secs(60);
