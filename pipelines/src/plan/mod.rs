@@ -11,6 +11,7 @@ mod late;
 mod results;
 mod stage;
 mod steps;
+mod unmet;
 mod verbs;
 
 use std::collections::BTreeMap;

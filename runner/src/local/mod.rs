@@ -281,6 +281,9 @@ fn decide(
             }
         }
     }
+    if let Some(reason) = stage.unmet() {
+        return Err((StageStatus::Failed, reason));
+    }
     if let Some(given) = &given {
         context.contexts.clone_from(&given.contexts);
     }

@@ -172,9 +172,8 @@ pub trait Engine: Send + Sync {
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError>;
 
-    /// A network of this attempt's own, with name resolution. Nobody else is on it. An untrusted one leads nowhere
-    /// else.
-    async fn network(&self, owner: &Owner, untrusted: bool) -> Result<NetworkId, EngineError>;
+    /// A network of this attempt's own, with name resolution. Nobody else is on it. A closed one leads nowhere else.
+    async fn network(&self, owner: &Owner, closed: bool) -> Result<NetworkId, EngineError>;
 
     /// Starts a service on the network under its name. Its image is present. `shim` is the program's file.
     async fn start_service(

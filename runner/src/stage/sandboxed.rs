@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidegate_pipelines::plan::Run;
+use tidegate_pipelines::plan::{Network, Run};
 use tokio::{sync::watch, time::Instant};
 
 use super::{Failure, StageContext, services};
@@ -22,11 +22,11 @@ pub(super) async fn start(ctx: &StageContext, run: &Run) -> Result<Option<Arc<dy
     session::create_channel(&ctx.dirs.channel(), &ctx.dirs.spool(), &ctx.runner.shim)
         .map_err(|error| Failure::infrastructure(format!("{}: {error}", ctx.dirs.root.display())))?;
     let owner = ctx.owner();
+    // Services are on it, so `none` and `services` differ only in whether there are any.
+    let closed = !ctx.lease.trusted || ctx.lease.stage.network != Network::Internet;
     let mut progress = |text: String| line(&*ctx.log, 0, text);
-    let (image_there, network) = tokio::join!(
-        ctx.engine.ensure_image(image, &mut progress),
-        ctx.engine.network(&owner, !ctx.lease.trusted)
-    );
+    let (image_there, network) =
+        tokio::join!(ctx.engine.ensure_image(image, &mut progress), ctx.engine.network(&owner, closed));
     image_there?;
     let network = network?;
     ctx.journal

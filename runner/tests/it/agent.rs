@@ -27,6 +27,28 @@ fn no_stages(data: &tempfile::TempDir) -> bool {
 }
 
 #[tokio::test]
+async fn a_network_is_closed_for_who_asks_and_for_forks() {
+    use tidegate_pipelines::plan::Network;
+    let (model, engine, data) = (Model::start().await, Fake::new(), tempfile::tempdir().unwrap());
+    let agent = Agent::start(&model, engine.clone(), data.path());
+    for (network, trusted, closed) in [
+        (Network::Internet, true, false),
+        (Network::Services, true, true),
+        (Network::None, true, true),
+        (Network::Internet, false, true),
+    ] {
+        let mut plan = stage(&["true"]);
+        plan.network = network;
+        let mut leased = lease(plan);
+        leased.trusted = trusted;
+        let attempt = model.queue(leased);
+        model.finished(attempt).await;
+        assert_eq!(engine.closed().last(), Some(&closed), "{network:?}, trusted: {trusted}");
+    }
+    agent.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_stage_is_claimed_executed_logged_and_reported() {
     let (model, engine, data) = (Model::start().await, Fake::new(), tempfile::tempdir().unwrap());
     let agent = Agent::start(&model, engine.clone(), data.path());

@@ -33,6 +33,15 @@ pub fn turn(facts: &Facts, stage: &StageFacts) -> Turn {
     if needs.iter().any(|(_, before)| before.is_some_and(|before| !before.status.is_final())) {
         return Turn::NotYet;
     }
+    match asked(facts, stage, &needs) {
+        Turn::Come => plan.unmet().map_or(Turn::Come, Turn::Broken),
+        other => other,
+    }
+}
+
+/// What needs that have ended and the condition say.
+fn asked(facts: &Facts, stage: &StageFacts, needs: &[(&Need, Option<&StageFacts>)]) -> Turn {
+    let plan = &stage.plan;
     if let Some(lenient) = facts.lenient.as_ref().filter(|_| !plan.expressions.is_strict()) {
         return match lenient.decide(plan, &facts.ended()) {
             Ok(Decision::Run) => Turn::Come,

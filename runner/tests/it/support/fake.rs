@@ -34,6 +34,8 @@ struct State {
     entries: BTreeMap<String, Entry>,
     networks: BTreeMap<String, (String, AttemptId)>,
     services: BTreeMap<String, (String, AttemptId)>,
+    /// Of each network that was made, whether it leads nowhere else.
+    closed: Vec<bool>,
     /// How many calls were made that may fail.
     calls: usize,
     fails: Fails,
@@ -68,6 +70,11 @@ impl Fake {
 
     pub fn fails(&self, fails: Fails) {
         self.state().fails = fails;
+    }
+
+    /// Of each network that was made, whether it leads nowhere else.
+    pub fn closed(&self) -> Vec<bool> {
+        self.state().closed.clone()
     }
 
     /// How many calls were made so far.
@@ -263,12 +270,13 @@ impl Engine for Fake {
         )))
     }
 
-    async fn network(&self, owner: &Owner, _untrusted: bool) -> Result<NetworkId, EngineError> {
+    async fn network(&self, owner: &Owner, closed: bool) -> Result<NetworkId, EngineError> {
         self.call("make a network")?;
         let mut state = self.state();
         state.counter += 1;
         let name = format!("network-{}", state.counter);
         state.networks.insert(name.clone(), (owner.runner.clone(), owner.attempt));
+        state.closed.push(closed);
         Ok(NetworkId(name))
     }
 
