@@ -26,7 +26,9 @@
 //!
 //! [`Images`]: crate::sandbox::Images
 
+mod cache;
 mod checkout;
+mod places;
 mod step;
 
 use std::sync::Arc;
@@ -66,7 +68,12 @@ pub trait Builtin: Send + Sync {
 
 /// Every built-in action.
 pub fn all() -> Vec<Arc<dyn Builtin>> {
-    vec![Arc::new(checkout::Checkout)]
+    vec![
+        Arc::new(checkout::Checkout),
+        Arc::new(cache::Cache::Both),
+        Arc::new(cache::Cache::Restore),
+        Arc::new(cache::Cache::Save),
+    ]
 }
 
 /// The built-in action for a reference, unless this runner runs the original.

@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, Query, Request, State},
+    extract::{Path, Query, RawQuery, Request, State},
     http::{HeaderMap, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -399,11 +399,17 @@ async fn get_artifact(State(state): State<Shared>, Path(path): PathParts) -> Res
     )
 }
 
-async fn get_cache(State(state): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+/// The best entry of any attempt: by its key, else by the first prefix that one begins with.
+async fn get_cache(State(state): State<Shared>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let asked: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let state = state.lock().unwrap();
-    let found = state.attempts.values().find_map(|attempt| attempt.blobs.get(&query["key"]).cloned());
+    let entries = || state.attempts.values().flat_map(|attempt| &attempt.blobs);
+    let found = asked.iter().find_map(|(kind, wanted)| {
+        entries().find(|(key, _)| if kind == "key" { *key == wanted } else { key.starts_with(wanted) })
+    });
     found.map_or_else(
         || StatusCode::NO_CONTENT.into_response(),
-        |bytes| ([("tidegate-cache-key", query["key"].clone())], bytes).into_response(),
+        |(key, bytes)| ([("tidegate-cache-key", key.clone())], bytes.clone()).into_response(),
     )
 }
