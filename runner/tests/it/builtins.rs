@@ -78,3 +78,106 @@ async fn a_cache_is_saved_after_success_and_restored_wherever_its_files_were() {
     assert_eq!(ran.status(10), StepStatus::Skipped, "nothing is saved after a failure");
     runner.stop().await;
 }
+
+#[tokio::test]
+async fn artifacts_go_from_stage_to_stage() {
+    let runner = Runner::start().await;
+    let make = "mkdir -p dist/js out; echo a > dist/js/a.js; echo b > dist/b.css; echo h > dist/.hidden; echo log > out/log.txt; echo late > late";
+    let up = |inputs: Value| uses("actions/upload-artifact@v4", inputs);
+    let steps = json!([
+        sh(make),
+        with(up(json!({ "name": "site", "path": "dist\n!dist/**/*.css" })), json!({ "id": "up" })),
+        up(json!({ "name": "logs", "path": "out/*.txt", "retention-days": "5" })),
+        with(up(json!({ "name": "logs", "path": "late" })), json!({ "continue_on_error": true })),
+        up(json!({ "name": "logs", "path": "late\nout", "overwrite": "true" })),
+        up(json!({ "name": "none", "path": "nothing" })),
+        with(
+            up(json!({ "name": "none", "path": "nothing", "if-no-files-found": "error" })),
+            json!({ "continue_on_error": true })
+        ),
+        with(up(json!({ "name": "a/b", "path": "out" })), json!({ "continue_on_error": true })),
+        uses("actions/download-artifact@v4", json!({ "name": "site", "path": "again" })),
+        sh("ls -A again again/js; echo ${{ steps.up.outputs.artifact-id }} | grep -c '^[0-9]*$'"),
+    ]);
+    let ran = runner.run(lenient(steps)).await;
+    ran.succeeded();
+    assert!(ran.text(4).contains("overwrite: true"), "{}", ran.text(4));
+    assert!(ran.text(6).contains("no files are found at nothing"), "{}", ran.text(6));
+    assert_eq!(
+        [6, 7, 8].map(|step| ran.status(step)),
+        [StepStatus::Succeeded, StepStatus::Failed, StepStatus::Failed]
+    );
+    assert_eq!(ran.text(10), "again:\njs\n\nagain/js:\na.js\n1\n");
+    assert_eq!(ran.annotations().warnings, 1);
+
+    let down = |inputs: Value| uses("actions/download-artifact@v4", inputs);
+    let mut stage = lenient(json!([
+        down(json!({})),
+        sh("find . -type f | sort; cat logs/late"),
+        with(
+            down(json!({ "pattern": "l*", "merge-multiple": "true", "path": "merged" })),
+            json!({ "id": "down" })
+        ),
+        sh("find merged -type f | sort; echo ${{ steps.down.outputs.download-path }}"),
+        with(down(json!({ "name": "gone" })), json!({ "continue_on_error": true })),
+        with(down(json!({ "name": "site", "run-id": "1" })), json!({ "continue_on_error": true })),
+        with(down(json!({ "name": "site", "path": "/etc/x" })), json!({ "continue_on_error": true })),
+    ]));
+    stage.upstream = vec![tidegate_pipelines::plan::StageKey("made".to_owned())];
+    let ran = runner.run(stage).await;
+    ran.succeeded();
+    assert_eq!(ran.text(2), "./logs/late\n./logs/out/log.txt\n./site/js/a.js\nlate\n");
+    assert_eq!(ran.text(4), "merged/late\nmerged/out/log.txt\n/workspace/merged\n");
+    assert!(ran.text(5).contains("`needs`"), "{}", ran.text(5));
+    assert!(ran.text(6).contains("other runs"), "{}", ran.text(6));
+    assert!(ran.text(7).contains("RUNNER_TEMP"), "{}", ran.text(7));
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn tools_come_from_the_image_or_the_tool_cache_or_the_step_says_what_there_is() {
+    let tools = tempfile::tempdir().unwrap();
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    for version in ["18.20.0", "20.11.1", "20.9.0"] {
+        std::fs::create_dir_all(tools.path().join("node").join(version).join(arch).join("bin")).unwrap();
+    }
+    let runner = Runner::start_with(|config| config.actions.tools = Some(tools.path().to_owned())).await;
+    let may_fail = |step: Value| with(step, json!({ "continue_on_error": true }));
+    let fake = "mkdir bin; printf '#!/bin/sh\\necho go version go1.22.3 linux/amd64\\n' > bin/go; chmod +x bin/go; echo $PWD/bin >> $GITHUB_PATH; echo 'go 1.22' > go.mod";
+    let steps = json!([
+        sh(fake),
+        with(
+            uses(
+                "actions/setup-node@v4",
+                json!({ "node-version": "20.x", "registry-url": "https://npm.example.org", "scope": "team" })
+            ),
+            json!({ "id": "node" })
+        ),
+        sh(
+            "echo '${{ steps.node.outputs.node-version }}'; echo $PATH | grep -o 'node/20.11.1'; cat $NPM_CONFIG_USERCONFIG"
+        ),
+        with(
+            uses("actions/setup-go@v5", json!({ "go-version-file": "go.mod", "cache": "true" })),
+            json!({ "id": "go" })
+        ),
+        sh("echo '${{ steps.go.outputs.go-version }}'"),
+        may_fail(uses("actions/setup-go@v5", json!({ "go-version": "1.99" }))),
+        may_fail(uses("actions/setup-node@v4", json!({ "node-version": "99" }))),
+        may_fail(uses("actions/setup-python@v5", json!({ "python-version": "pypy3.9" }))),
+    ]);
+    let ran = runner.run(lenient(steps)).await;
+    ran.succeeded();
+    assert_eq!(
+        ran.text(3),
+        "v20.11.1\nnode/20.11.1\n//npm.example.org/:_authToken=${NODE_AUTH_TOKEN}\n@team:registry=https://npm.example.org/\n"
+    );
+    assert_eq!(ran.text(5), "1.22.3\n");
+    assert!(
+        ran.text(6).contains("the image has `go version go1.22.3") && ran.text(6).contains("golang:"),
+        "{}",
+        ran.text(6)
+    );
+    assert!(ran.text(7).contains("the runner's tool cache has 18.20.0, 20.11.1, 20.9.0"), "{}", ran.text(7));
+    assert!(ran.text(8).contains("is no version"), "{}", ran.text(8));
+    runner.stop().await;
+}

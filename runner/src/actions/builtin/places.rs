@@ -119,7 +119,7 @@ const COPY: &str = r#"copy() {
 }
 "#;
 
-enum Place {
+pub(super) enum Place {
     /// Where runner and sandbox both see it, below the files' folder.
     Shared(String),
     /// Elsewhere; below the home folder or `/`.
@@ -127,7 +127,7 @@ enum Place {
 }
 
 impl Place {
-    fn of(path: &str) -> Option<Self> {
+    pub(super) fn of(path: &str) -> Option<Self> {
         let below_home = path.strip_prefix('~').or_else(|| path.strip_prefix("$HOME"));
         if let Some(rest) = below_home.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
             return Some(Self::Outside(true, tidy(rest)?));
@@ -161,7 +161,7 @@ fn tidy(path: &str) -> Option<String> {
 }
 
 /// The part of a pattern before its first wildcard, in whole names.
-fn plain_part(pattern: &str) -> String {
+pub(super) fn plain_part(pattern: &str) -> String {
     let plain = pattern.split('/').take_while(|name| !name.contains(['*', '?', '[', '{', '\\']));
     plain.collect::<Vec<_>>().join("/")
 }
