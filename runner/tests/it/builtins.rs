@@ -181,3 +181,35 @@ async fn tools_come_from_the_image_or_the_tool_cache_or_the_step_says_what_there
     assert!(ran.text(8).contains("is no version"), "{}", ran.text(8));
     runner.stop().await;
 }
+
+#[tokio::test]
+async fn a_set_up_tool_keeps_its_package_managers_cache() {
+    let tools = tempfile::tempdir().unwrap();
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+    std::fs::create_dir_all(tools.path().join("node/20.11.1").join(arch).join("bin")).unwrap();
+    let runner = Runner::start_with(|config| config.actions.tools = Some(tools.path().to_owned())).await;
+    let stage = |script: &str, cache: &str| {
+        json!([
+            sh("echo '{}' > package-lock.json"),
+            with(
+                uses("actions/setup-node@v4", json!({ "node-version": "lts/*", "cache": cache })),
+                json!({ "id": "node" })
+            ),
+            sh(script),
+        ])
+    };
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let fill = "mkdir -p ~/.npm; echo package > ~/.npm/a; echo '${{ steps.node.outputs.cache-hit }}'";
+    let ran = runner.run_lease(at_home(stage(fill, "npm"), one.path())).await;
+    ran.succeeded();
+    assert_eq!(ran.text(3), "false\n");
+    let show = "cat ~/.npm/a; echo '${{ steps.node.outputs.cache-hit }}'";
+    let ran = runner.run_lease(at_home(stage(show, "npm"), two.path())).await;
+    ran.succeeded();
+    assert_eq!(ran.text(3), "package\ntrue\n");
+    assert!(ran.text(4).contains("no cache to save"), "{}", ran.text(4));
+    let ran = runner.run_lease(at_home(stage("true", "pnpm"), two.path())).await;
+    ran.succeeded();
+    assert!(ran.text(2).contains("no file is found at pnpm-lock.yaml"), "{}", ran.text(2));
+    runner.stop().await;
+}

@@ -6,10 +6,14 @@ use std::{collections::BTreeMap, path::Path};
 use async_trait::async_trait;
 
 use super::{
-    Builtin, Use,
+    Builtin, Use, cache,
     versions::{Version, Wanted},
 };
-use crate::{archive::beneath::Root, stage::Failure};
+use crate::{
+    actions::inputs::lines,
+    archive::beneath::Root,
+    stage::{self, Failure},
+};
 
 /// A tool that is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +75,7 @@ impl Setup {
     }
 
     /// The version that a file asks for.
-    fn from_file(self, path: &str, text: &str) -> Option<String> {
+    fn asked_by_file(self, path: &str, text: &str) -> Option<String> {
         let name = path.rsplit('/').next().unwrap_or_default();
         let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         if name == "package.json" {
@@ -202,11 +206,22 @@ impl Builtin for Setup {
         let shown = if *self == Self::Node { format!("v{version}") } else { version.to_string() };
         let output = if *self == Self::Java { "version" } else { facts.version };
         step.set_output(output, shown);
-        if !matches!(step.input("cache"), "" | "false") {
-            step.say("`cache` has no effect here: use actions/cache, or the pipeline's own caches");
-            step.set_output("cache-hit", "false");
-        }
+        self.restore(step, version).await?;
         Ok(())
+    }
+
+    fn post_if(&self) -> Option<&'static str> {
+        Some("success()")
+    }
+
+    /// Saves what the step looked for and did not find.
+    async fn post(&self, step: &mut Use<'_>) -> Result<(), Failure> {
+        let (key, paths) = (step.state("key").to_owned(), lines(step.state("paths")));
+        if key.is_empty() || step.state("matched") == key {
+            step.say("there is no cache to save");
+            return Ok(());
+        }
+        cache::save(step, &key, &paths).await
     }
 }
 
@@ -291,7 +306,7 @@ impl Setup {
             return Ok(None);
         }
         let text = step.read_file(&file, 1 << 20)?;
-        let spec = self.from_file(&file, &text);
+        let spec = self.asked_by_file(&file, &text);
         let spec = spec.ok_or_else(|| Failure::failed(format!("the file `{file}` names no version")))?;
         step.say(format!("{file} asks for {spec}"));
         Ok(Some(spec).filter(|spec| !spec.starts_with("lts/")))
@@ -313,6 +328,58 @@ impl Setup {
             }
             Self::Go => step.export("GOROOT", folder),
         }
+    }
+
+    /// Restores the package manager's cache, if the step asks for it.
+    async fn restore(self, step: &mut Use<'_>, version: Version) -> Result<(), Failure> {
+        let manager = step.input("cache").to_owned();
+        if matches!(manager.as_str(), "" | "false") {
+            return Ok(());
+        }
+        let Some((paths, locks)) = self.kept_by(&manager) else {
+            step.warn(format!("`cache: {manager}` has no effect here: use actions/cache"));
+            step.set_output("cache-hit", "false");
+            return Ok(());
+        };
+        let mut locks: Vec<String> = locks.iter().map(|one| (*one).to_owned()).collect();
+        let given = step.lines("cache-dependency-path");
+        if !given.is_empty() {
+            locks = given;
+        }
+        let (workspace, patterns) = (step.workspace(), locks.clone());
+        let hash = tokio::task::spawn_blocking(move || stage::hash(&workspace, &patterns)).await;
+        let hash = hash.unwrap_or_else(|error| Err(error.to_string())).map_err(Failure::failed)?;
+        if hash.is_empty() {
+            step.warn(format!("`cache: {manager}` has no effect: no file is found at {}", locks.join(", ")));
+            step.set_output("cache-hit", "false");
+            return Ok(());
+        }
+        let paths: Vec<String> = paths.iter().map(|one| (*one).to_owned()).collect();
+        let tool = self.facts().cached.to_lowercase();
+        let key = format!("setup-{tool}-{}-{manager}-{version}-{hash}", std::env::consts::ARCH);
+        let found = cache::fetch(step, &key, &[], &paths, false).await?;
+        step.set_output("cache-hit", (found.as_ref() == Some(&key)).to_string());
+        step.save_state("matched", found.unwrap_or_default());
+        step.save_state("key", key);
+        step.save_state("paths", paths.join("\n"));
+        Ok(())
+    }
+
+    /// Where a package manager keeps what it fetched, and the files that say what that is.
+    fn kept_by(self, manager: &str) -> Option<(&'static [&'static str], &'static [&'static str])> {
+        Some(match (self, manager) {
+            (Self::Node, "npm") => (&["~/.npm"], &["package-lock.json", "npm-shrinkwrap.json", "yarn.lock"]),
+            (Self::Node, "yarn") => (&["~/.cache/yarn", "~/.yarn/berry/cache"], &["yarn.lock"]),
+            (Self::Node, "pnpm") => (&["~/.local/share/pnpm/store"], &["pnpm-lock.yaml"]),
+            (Self::Python, "pip") => (&["~/.cache/pip"], &["**/requirements.txt", "**/pyproject.toml"]),
+            (Self::Java, "maven") => (&["~/.m2/repository"], &["**/pom.xml"]),
+            (Self::Java, "gradle") => (
+                &["~/.gradle/caches", "~/.gradle/wrapper"],
+                &["**/*.gradle*", "**/gradle-wrapper.properties", "**/libs.versions.toml"],
+            ),
+            (Self::Go, "true") => (&["~/go/pkg/mod", "~/.cache/go-build"], &["go.sum"]),
+            _ => return None,
+        })
     }
 
     /// Writes the `.npmrc` that a registry's URL asks for.
@@ -368,9 +435,9 @@ mod tests {
             (Setup::Python, "pyproject.toml", "[project]\nrequires-python = \">=3.10\"\n", ">=3.10"),
             (Setup::Python, ".python-version", "# one\n3.12\n", "3.12"),
         ] {
-            assert_eq!(tool.from_file(path, text).as_deref(), Some(version), "{path}");
+            assert_eq!(tool.asked_by_file(path, text).as_deref(), Some(version), "{path}");
         }
-        assert_eq!(Setup::Node.from_file("package.json", "{}"), None);
+        assert_eq!(Setup::Node.asked_by_file("package.json", "{}"), None);
         assert_eq!(old_java(Setup::Java, Version::find("1.8.0_3").unwrap()), Version::find("8").unwrap());
     }
 }
