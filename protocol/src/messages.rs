@@ -21,7 +21,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidegate_pipelines::plan::StagePlan;
+use tidegate_pipelines::plan::{StageKey, StagePlan};
 
 use crate::{
     ids::{AttemptId, DeploymentId, RunId, RunnerId, StageId},
@@ -215,6 +215,17 @@ pub struct Stored {
     /// SHA-256 of the stored bytes, lower-case hex.
     pub sha256: String,
     /// Their number.
+    pub size: u64,
+}
+
+/// An artifact of the run, as `GET /attempts/{id}/artifacts` lists those of the stages before the attempt's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListedArtifact {
+    /// The stage that kept it.
+    pub stage: StageKey,
+    /// Its name.
+    pub name: String,
+    /// The bytes of its archive.
     pub size: u64,
 }
 

@@ -247,6 +247,11 @@ impl AttemptClient {
         self.client.send(request).await.map(|_| ())
     }
 
+    /// Gets what the server says about something.
+    pub async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+        self.client.json(self.request(Method::GET, path, &[])?.timeout(CALL)).await
+    }
+
     /// Gets a file; `None` when the server has none. The answer's header of this name comes with it.
     pub async fn get_file(
         &self,

@@ -5,7 +5,7 @@ use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tidegate_pipelines::plan::{ReportKind, StageKey};
-use tidegate_protocol::messages::Stored;
+use tidegate_protocol::messages::{ListedArtifact, Stored};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -69,6 +69,11 @@ impl Results for HttpResults {
             .await?
             .map(|_| ())
             .ok_or_else(|| ResultsError::NotFound(format!("the stage `{stage}` kept no artifact `{name}`")))
+    }
+
+    async fn list_artifacts(&self) -> Result<Vec<ListedArtifact>, ResultsError> {
+        let place = ["artifacts"];
+        self.persist(|| self.client.get(&place)).await
     }
 
     async fn find_cache(

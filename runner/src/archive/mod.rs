@@ -8,7 +8,7 @@ pub mod beneath;
 mod pack;
 mod unpack;
 
-pub use pack::{Packed, pack, pack_plain};
+pub use pack::{Packed, pack, pack_chosen, pack_plain};
 pub use unpack::{Limits, unpack};
 
 /// Why an archive could not be made or unpacked, in one sentence.

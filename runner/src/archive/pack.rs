@@ -28,24 +28,44 @@ pub fn pack(root: &Path, globs: &[String], out: impl Write) -> Result<Packed, Ar
     Ok(packed)
 }
 
+/// As [`pack`], of the paths that are chosen one by one. Blocking.
+pub fn pack_chosen(
+    root: &Path,
+    chosen: &dyn Fn(&str) -> bool,
+    out: impl Write,
+) -> Result<Packed, ArchiveError> {
+    let encoder = zstd::Encoder::new(out, 3).map_err(ArchiveError::io("compress"))?;
+    let (packed, encoder) = pack_each(root, chosen, encoder)?;
+    encoder.finish().and_then(|mut out| out.flush()).map_err(ArchiveError::io("write the archive"))?;
+    Ok(packed)
+}
+
 /// As [`pack`], without compression: what engines take as a build's context. Gives `out` back.
 pub fn pack_plain<W: Write>(root: &Path, globs: &[String], out: W) -> Result<(Packed, W), ArchiveError> {
     let selection = Selection::new(globs)?;
+    pack_each(root, &|path| selection.includes(path), out)
+}
+
+fn pack_each<W: Write>(
+    root: &Path,
+    chosen: &dyn Fn(&str) -> bool,
+    out: W,
+) -> Result<(Packed, W), ArchiveError> {
     let root = Root::open(root).map_err(ArchiveError::io(format!("open {}", root.display())))?;
-    let mut packer = Packer { root, selection, tar: tar::Builder::new(out), packed: Packed::default() };
+    let mut packer = Packer { root, chosen, tar: tar::Builder::new(out), packed: Packed::default() };
     packer.folder(&PathBuf::new())?;
     let out = packer.tar.into_inner().map_err(ArchiveError::io("write the archive"))?;
     Ok((packer.packed, out))
 }
 
-struct Packer<W: Write> {
+struct Packer<'c, W: Write> {
     root: Root,
-    selection: Selection,
+    chosen: &'c dyn Fn(&str) -> bool,
     tar: tar::Builder<W>,
     packed: Packed,
 }
 
-impl<W: Write> Packer<W> {
+impl<W: Write> Packer<'_, W> {
     fn folder(&mut self, path: &Path) -> Result<(), ArchiveError> {
         let names = match self.root.names(path) {
             Ok(names) => names,
@@ -63,21 +83,21 @@ impl<W: Write> Packer<W> {
             return self.leave_out(path, "its name is not UTF-8");
         };
         match self.root.is_link(path) {
-            Ok(true) if self.selection.includes(text) => return self.link(path),
+            Ok(true) if (self.chosen)(text) => return self.link(path),
             Ok(true) => return Ok(()),
             Ok(false) => {}
             Err(error) => return self.leave_out(path, &error.to_string()),
         }
         let file = match self.root.read(path) {
             Ok(file) => file,
-            Err(_) if !self.selection.includes(text) => return Ok(()),
+            Err(_) if !(self.chosen)(text) => return Ok(()),
             Err(error) => return self.leave_out(path, &error.to_string()),
         };
         let meta = file.metadata().map_err(ArchiveError::io(format!("read {}", path.display())))?;
         if meta.is_dir() {
             return self.folder(path);
         }
-        if !self.selection.includes(text) {
+        if !(self.chosen)(text) {
             return Ok(());
         }
         if !meta.is_file() {

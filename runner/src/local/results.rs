@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
 use tidegate_pipelines::plan::{ReportKind, StageKey};
-use tidegate_protocol::messages::Stored;
+use tidegate_protocol::messages::{ListedArtifact, Stored};
 
 use crate::stage::{FoundCache, Results, ResultsError};
 
@@ -84,6 +84,23 @@ impl Results for FolderResults {
             return Err(ResultsError::NotFound(format!("the stage `{stage}` kept no artifact `{name}`")));
         }
         put(&from, to).map(|_| ())
+    }
+
+    /// What the folders hold; names that are no plain file names are not told.
+    async fn list_artifacts(&self) -> Result<Vec<ListedArtifact>, ResultsError> {
+        let mut listed = Vec::new();
+        for stage in fs::read_dir(self.results.join("artifacts")).into_iter().flatten().flatten() {
+            for file in fs::read_dir(stage.path()).into_iter().flatten().flatten() {
+                let (Ok(key), Ok(name)) = (stage.file_name().into_string(), file.file_name().into_string()) else {
+                    continue;
+                };
+                let Some(name) = name.strip_suffix(".tar.zst") else { continue };
+                let size = file.metadata().map_or(0, |data| data.len());
+                listed.push(ListedArtifact { stage: StageKey(key), name: name.to_owned(), size });
+            }
+        }
+        listed.sort_by(|a, b| (&a.stage.0, &a.name).cmp(&(&b.stage.0, &b.name)));
+        Ok(listed)
     }
 
     /// Beside each entry lies a file with its key, by which prefixes are found; the newest wins.

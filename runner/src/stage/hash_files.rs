@@ -19,7 +19,7 @@ const MOST: usize = 500_000;
 const DEEPEST: usize = 100;
 
 /// The hash in lower-case hex, nothing when no file matches, or why it cannot be told.
-pub(super) fn hash(workspace: &Path, patterns: &[String]) -> Result<String, String> {
+pub(crate) fn hash(workspace: &Path, patterns: &[String]) -> Result<String, String> {
     let selection = FilePatterns::new(patterns, WORKSPACE)?;
     let root = Root::open(workspace).map_err(|error| format!("the workspace cannot be read: {error}"))?;
     let mut digests: Vec<[u8; 32]> = Vec::new();

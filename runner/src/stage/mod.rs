@@ -39,6 +39,7 @@ mod uses;
 
 pub use context::{RunnerFacts, StageContext, StageDirs, WorkspaceFrom};
 pub use execute::{Executed, clean, clean_disk, clean_engine, execute};
+pub(crate) use hash_files::hash;
 pub use paths::Paths;
 pub(crate) use prepare::copy_tree;
 pub use results::{FoundCache, Results, ResultsError};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use async_trait::async_trait;
 use tidegate_pipelines::plan::{ReportKind, StageKey};
-use tidegate_protocol::messages::Stored;
+use tidegate_protocol::messages::{ListedArtifact, Stored};
 
 /// Why a file could not be stored or had.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +47,9 @@ pub trait Results: Send + Sync {
 
     /// Writes an artifact of another stage of the run to `to`.
     async fn get_artifact(&self, stage: &StageKey, name: &str, to: &Path) -> Result<(), ResultsError>;
+
+    /// The artifacts that earlier stages of the run kept, those only that this stage may get.
+    async fn list_artifacts(&self) -> Result<Vec<ListedArtifact>, ResultsError>;
 
     /// Writes the best cache entry for the key, else for the first restore key that has one, to `to`.
     async fn find_cache(

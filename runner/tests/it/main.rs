@@ -3,6 +3,7 @@
 
 mod actions;
 mod agent;
+mod builtins;
 mod conformance;
 mod contract;
 mod docker;

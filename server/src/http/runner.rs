@@ -13,7 +13,7 @@ use tidegate_pipelines::plan::{ReportKind, StageKey};
 use tidegate_protocol::{
     ids::AttemptId,
     messages::{
-        Claim, Enrol, Enrolled, Finish, LogAccepted, MAX_LOG_CHUNK, PREFIX, PROTOCOL_VERSION, Renew, Renewed,
+        Claim, Enrol, Enrolled, Finish, ListedArtifact, LogAccepted, MAX_LOG_CHUNK, PREFIX, PROTOCOL_VERSION, Renew, Renewed,
         StepReport, Stored,
     },
 };
@@ -47,6 +47,7 @@ pub fn router() -> Router<Shared> {
         // Streams to the store, which has its own cap.
         .merge(
             Router::new()
+                .route("/artifacts", get(list_artifacts))
                 .route("/artifacts/{name}", put(put_artifact))
                 .route("/artifacts/{stage}/{name}", get(get_artifact))
                 .route("/caches", get(get_cache).put(put_cache))
@@ -189,6 +190,15 @@ async fn put_artifact(
     body: RawBody,
 ) -> Answer<Json<Stored>> {
     Ok(Json(results::put_artifact(&app, runner, attempt, epoch, &name, body.into_data_stream()).await?))
+}
+
+async fn list_artifacts(
+    State(app): State<App>,
+    AuthedRunner(runner): AuthedRunner,
+    Epoch(epoch): Epoch,
+    axum::extract::Path(attempt): Path<AttemptId>,
+) -> Answer<Json<Vec<ListedArtifact>>> {
+    Ok(Json(results::list_artifacts(&app, runner, attempt, epoch).await?))
 }
 
 async fn get_artifact(

@@ -5,7 +5,7 @@ use futures_util::Stream;
 use tidegate_pipelines::plan::StageKey;
 use tidegate_protocol::{
     ids::{ArtifactId, AttemptId, RunnerId},
-    messages::Stored,
+    messages::{ListedArtifact, Stored},
 };
 
 use super::{BlobReader, blobs, held};
@@ -54,6 +54,26 @@ where
     tx.put_artifact(&held, &blob, i32::try_from(days).unwrap_or(i32::MAX).min(100 * 366)).await?;
     tx.commit().await?;
     Ok(stored)
+}
+
+/// The artifacts that the attempt's stage may fetch: those of the stages that its plan has above it.
+pub async fn list_artifacts(
+    app: &App,
+    runner: RunnerId,
+    attempt: AttemptId,
+    epoch: i64,
+) -> Result<Vec<ListedArtifact>, Error> {
+    let mut tx = app.db.begin().await?;
+    let held = held(app, &mut tx, runner, attempt, epoch, "artifacts").await?;
+    let plan = tx.stage(held.stage).await?.plan;
+    let all = tx.artifacts_of(held.run).await?;
+    tx.commit().await?;
+    let listed = all.into_iter().map(|(stage, name, size)| ListedArtifact {
+        stage: StageKey(stage),
+        name,
+        size: u64::try_from(size).unwrap_or_default(),
+    });
+    Ok(listed.filter(|artifact| plan.upstream.contains(&artifact.stage)).collect())
 }
 
 /// Opens an artifact of an earlier stage of the same run: one that the stage's plan has above it.

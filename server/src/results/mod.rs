@@ -7,7 +7,7 @@ mod reports;
 
 use std::pin::Pin;
 
-pub use artifacts::{open_artifact, open_artifact_for_attempt, put_artifact};
+pub use artifacts::{list_artifacts, open_artifact, open_artifact_for_attempt, put_artifact};
 use bytes::Bytes;
 pub use caches::{find_cache, put_cache};
 use futures_util::Stream;

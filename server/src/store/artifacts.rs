@@ -50,6 +50,17 @@ impl Tx {
         Ok(())
     }
 
+    /// The artifacts of a run: stage, name and size, in the order of their making.
+    pub async fn artifacts_of(&mut self, run: RunId) -> Result<Vec<(String, String, i64)>, Error> {
+        Ok(sqlx::query_as(
+            "select s.key, f.name, f.size from artifacts f join stages s on s.id = f.stage_id
+             where f.run_id = $1 order by f.created_at, f.id limit 10000",
+        )
+        .bind(run.0)
+        .fetch_all(&mut *self.inner)
+        .await?)
+    }
+
     /// An artifact of a stage of a run.
     pub async fn artifact_of(
         &mut self,

@@ -26,8 +26,14 @@
 //!
 //! [`Images`]: crate::sandbox::Images
 
+mod artifacts;
+mod cache;
 mod checkout;
+mod places;
+mod selected;
+mod setup;
 mod step;
+mod versions;
 
 use std::sync::Arc;
 
@@ -66,7 +72,18 @@ pub trait Builtin: Send + Sync {
 
 /// Every built-in action.
 pub fn all() -> Vec<Arc<dyn Builtin>> {
-    vec![Arc::new(checkout::Checkout)]
+    vec![
+        Arc::new(checkout::Checkout),
+        Arc::new(artifacts::Upload),
+        Arc::new(artifacts::Download),
+        Arc::new(cache::Cache::Both),
+        Arc::new(cache::Cache::Restore),
+        Arc::new(cache::Cache::Save),
+        Arc::new(setup::Setup::Node),
+        Arc::new(setup::Setup::Python),
+        Arc::new(setup::Setup::Java),
+        Arc::new(setup::Setup::Go),
+    ]
 }
 
 /// The built-in action for a reference, unless this runner runs the original.

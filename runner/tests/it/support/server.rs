@@ -2,7 +2,7 @@
 //! an attempt) and can be told to be away, to be silent, or to refuse a call.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard},
     time::Instant,
 };
@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{Path, Query, Request, State},
+    extract::{Path, Query, RawQuery, Request, State},
     http::{HeaderMap, StatusCode},
     middleware::{self, Next},
     response::{IntoResponse, Response},
@@ -74,6 +74,8 @@ pub struct Attempt {
     pub steps: Vec<StepReport>,
     pub finish: Option<Finish>,
     pub blobs: BTreeMap<String, Vec<u8>>,
+    /// Which of the blobs are artifacts.
+    pub artifacts: BTreeSet<String>,
     pub calls: Vec<String>,
 }
 
@@ -197,6 +199,7 @@ impl Attempt {
             steps: Vec::new(),
             finish: None,
             blobs: BTreeMap::new(),
+            artifacts: BTreeSet::new(),
             calls: Vec::new(),
         }
     }
@@ -210,6 +213,7 @@ fn router(state: Shared) -> Router {
         .route("/steps", post(step))
         .route("/log", post(log))
         .route("/finish", post(finish))
+        .route("/artifacts", get(list_artifacts))
         .route("/artifacts/{name}", put(put_blob))
         .route("/artifacts/{stage}/{name}", get(get_artifact))
         .route("/reports/{kind}", put(put_blob))
@@ -385,7 +389,10 @@ async fn put_blob(
 ) -> Json<Stored> {
     let name = path.get("name").or(path.get("kind")).or(query.get("key")).unwrap().clone();
     let stored = Stored { sha256: hex::encode(sha2::Sha256::digest(&body)), size: body.len() as u64 };
-    with(&state, &path, |attempt| attempt.blobs.insert(name, body.to_vec()));
+    with(&state, &path, |attempt| {
+        attempt.artifacts.extend(path.get("name").cloned());
+        attempt.blobs.insert(name, body.to_vec());
+    });
     Json(stored)
 }
 
@@ -399,11 +406,25 @@ async fn get_artifact(State(state): State<Shared>, Path(path): PathParts) -> Res
     )
 }
 
-async fn get_cache(State(state): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> Response {
+/// Those of all attempts, as of stages called `made`.
+async fn list_artifacts(State(state): State<Shared>) -> Response {
     let state = state.lock().unwrap();
-    let found = state.attempts.values().find_map(|attempt| attempt.blobs.get(&query["key"]).cloned());
+    let names = state.attempts.values().flat_map(|attempt| attempt.artifacts.iter());
+    let listed: Vec<_> = names.map(|name| serde_json::json!({ "stage": "made", "name": name, "size": 1 })).collect();
+    Json(listed).into_response()
+}
+
+/// The best entry of any attempt: by its key, else by the first prefix that one begins with.
+async fn get_cache(State(state): State<Shared>, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let asked: Vec<_> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let state = state.lock().unwrap();
+    let entries = || state.attempts.values().flat_map(|attempt| &attempt.blobs);
+    let found = asked.iter().find_map(|(kind, wanted)| {
+        entries().find(|(key, _)| if kind == "key" { *key == wanted } else { key.starts_with(wanted) })
+    });
     found.map_or_else(
         || StatusCode::NO_CONTENT.into_response(),
-        |bytes| ([("tidegate-cache-key", query["key"].clone())], bytes).into_response(),
+        |(key, bytes)| ([("tidegate-cache-key", key.clone())], bytes.clone()).into_response(),
     )
 }
