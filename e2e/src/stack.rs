@@ -26,11 +26,28 @@ pub struct Stack {
     database_url: String,
     port: u16,
     lease_seconds: u64,
-    docker_host: Option<String>,
+    surroundings: Surroundings,
     server: Option<Process>,
     runners: Vec<Option<Process>>,
     /// The admin's access.
     pub admin: Api,
+}
+
+/// What surrounds the processes of a stack.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The engine of the runners; absent: the machine's.
+    pub docker_host: Option<String>,
+    /// The image that `ubuntu-latest` stands for.
+    pub machine: String,
+    /// A folder of programs that runners find before the machine's own.
+    pub programs: Option<PathBuf>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self { docker_host: None, machine: engine::IMAGE.to_owned(), programs: None }
+    }
 }
 
 /// A repository that the stack knows.
@@ -48,13 +65,18 @@ pub struct Project {
 impl Stack {
     /// Server and one runner, on a new database of the cluster at `DATABASE_URL`.
     pub async fn start() -> Result<Self> {
-        let cluster = std::env::var("DATABASE_URL")
-            .context("DATABASE_URL is not set: run through `make test`, or scripts/with-postgres")?;
-        Self::start_on(&cluster, None).await
+        Self::start_in(Surroundings::default()).await
     }
 
-    /// As [`Stack::start`], on the cluster at this URL, and with runners on that engine.
-    pub async fn start_on(cluster_url: &str, docker_host: Option<String>) -> Result<Self> {
+    /// As [`Stack::start`], in other surroundings.
+    pub async fn start_in(surroundings: Surroundings) -> Result<Self> {
+        let cluster = std::env::var("DATABASE_URL")
+            .context("DATABASE_URL is not set: run through `make test`, or scripts/with-postgres")?;
+        Self::start_on(&cluster, surroundings).await
+    }
+
+    /// As [`Stack::start_in`], on the cluster at this URL.
+    pub async fn start_on(cluster_url: &str, surroundings: Surroundings) -> Result<Self> {
         let database = format!("e2e_{}", Uuid::new_v4().simple());
         let mut connection = PgConnection::connect(cluster_url).await?;
         sqlx::query(sqlx::AssertSqlSafe(format!("create database {database}")))
@@ -67,7 +89,7 @@ impl Stack {
             database_url: format!("{base}/{database}"),
             port: free_port()?,
             lease_seconds: 6,
-            docker_host,
+            surroundings,
             server: None,
             runners: Vec::new(),
             admin: Api::nobody(),
@@ -120,7 +142,7 @@ impl Stack {
             .env("TIDEGATE_DATA_DIR", self.folder.path().join("server"))
             .env("TIDEGATE_LEASE_SECONDS", self.lease_seconds.to_string())
             .env("TIDEGATE_ALLOW_FILE_CLONE", "true")
-            .env("TIDEGATE_MACHINES", format!("ubuntu-latest={}", engine::IMAGE))
+            .env("TIDEGATE_MACHINES", format!("ubuntu-latest={}", self.surroundings.machine))
             .env("TIDEGATE_ADMIN_PASSWORD", PASSWORD);
         self.server = Some(Process::spawn("server", command, &self.folder.path().join("server.log"))?);
         let end = Instant::now() + Duration::from_secs(60);
@@ -144,20 +166,25 @@ impl Stack {
 
     /// Enrols and starts one more runner; gives its index.
     pub async fn add_runner(&mut self) -> Result<usize> {
+        self.add_runner_with("").await
+    }
+
+    /// As [`Stack::add_runner`], with labels (`a,b`).
+    pub async fn add_runner_with(&mut self, labels: &str) -> Result<usize> {
         let made = self.admin.post("/runners/enrolment-tokens", json!({})).await?;
         let token = made["token"].as_str().context("the answer holds the token")?.to_owned();
         let index = self.runners.len();
         self.runners.push(None);
-        self.start_runner_with(index, Some(token))?;
+        self.start_runner_with(index, Some(token), labels)?;
         Ok(index)
     }
 
     /// Starts an enrolled runner again, from its data folder.
     pub fn start_runner(&mut self, index: usize) -> Result<()> {
-        self.start_runner_with(index, None)
+        self.start_runner_with(index, None, "")
     }
 
-    fn start_runner_with(&mut self, index: usize, token: Option<String>) -> Result<()> {
+    fn start_runner_with(&mut self, index: usize, token: Option<String>, labels: &str) -> Result<()> {
         let mut command = self.command("runner")?;
         command
             .env("TIDEGATE_SERVER_URL", self.url())
@@ -165,8 +192,16 @@ impl Stack {
             .env("TIDEGATE_RUNNER_NAME", format!("e2e-{index}"))
             .env("TIDEGATE_SLOTS", "4")
             .env("TIDEGATE_ALLOW_FILE_CLONE", "true");
-        if let Some(host) = &self.docker_host {
+        if let Some(host) = &self.surroundings.docker_host {
             command.env("DOCKER_HOST", host);
+        }
+        if let Some(folder) = &self.surroundings.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(folders)?);
+        }
+        if !labels.is_empty() {
+            command.env("TIDEGATE_LABELS", labels);
         }
         if let Some(token) = token {
             command.env("TIDEGATE_ENROLMENT_TOKEN", token);
@@ -277,7 +312,10 @@ impl Drop for Stack {
             let key = std::fs::read(self.runner_folder(index).join("runner.key")).unwrap_or_default();
             let key: Value = serde_json::from_slice(&key).unwrap_or_default();
             if let Some(runner) = key["runner"].as_str() {
-                engine::remove_labelled(&format!("tidegate.runner={runner}"), self.docker_host.as_deref());
+                engine::remove_labelled(
+                    &format!("tidegate.runner={runner}"),
+                    self.surroundings.docker_host.as_deref(),
+                );
             }
         }
     }
