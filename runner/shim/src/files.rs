@@ -101,7 +101,9 @@ impl std::fmt::Display for Mistake {
                 write!(f, "line {line} is neither `name=value` nor `name<<WORD` with a name and a word")
             }
             Self::NoEnd(word) => write!(f, "no line `{word}` ends the value"),
-            Self::Cut(word) => write!(f, "the file ends inside a value: the line `{word}` that ends it is missing"),
+            Self::Cut(word) => {
+                write!(f, "the file ends inside a value: the line `{word}` that ends it is missing")
+            }
         }
     }
 }

@@ -137,12 +137,7 @@ pub fn parse(path: &str, source: &str) -> Result<Manifest, String> {
             (name.clone(), value.filter(|_| composite))
         })
         .collect();
-    Ok(Manifest {
-        name: text(root, "name").unwrap_or_default(),
-        inputs: inputs.collect(),
-        outputs,
-        runs,
-    })
+    Ok(Manifest { name: text(root, "name").unwrap_or_default(), inputs: inputs.collect(), outputs, runs })
 }
 
 fn text_of(value: &Value, key: &str) -> Option<String> {
@@ -171,7 +166,10 @@ fn read_runs(runs: &Map<String, Value>) -> Result<Runs, String> {
                 return Err("`runs.steps` is missing".to_owned());
             };
             let steps = steps.iter().enumerate();
-            steps.map(|(at, step)| read_step(step).map_err(|why| format!("step {}: {why}", at + 1))).collect::<Result<_, _>>().map(Runs::Composite)
+            steps
+                .map(|(at, step)| read_step(step).map_err(|why| format!("step {}: {why}", at + 1)))
+                .collect::<Result<_, _>>()
+                .map(Runs::Composite)
         }
         "docker" => {
             let args = match runs.get("args") {
@@ -199,7 +197,9 @@ fn read_runs(runs: &Map<String, Value>) -> Result<Runs, String> {
             post: hook("post", "post-if"),
             using,
         })),
-        other => Err(format!("`runs.using: {other}` is none of composite, docker, node12, node16, node20 and node24")),
+        other => Err(format!(
+            "`runs.using: {other}` is none of composite, docker, node12, node16, node20 and node24"
+        )),
     }
 }
 
@@ -214,7 +214,9 @@ fn reads_inputs_alone(template: &Template) -> Result<(), String> {
 
 fn templates(value: Option<&Value>) -> BTreeMap<String, Template> {
     let entries = value.and_then(Value::as_object).into_iter().flatten();
-    entries.map(|(name, value)| (name.clone(), Template(value.as_str().unwrap_or_default().to_owned()))).collect()
+    entries
+        .map(|(name, value)| (name.clone(), Template(value.as_str().unwrap_or_default().to_owned())))
+        .collect()
 }
 
 fn read_step(value: &Value) -> Result<Step, String> {
@@ -279,7 +281,10 @@ runs:
         assert_eq!((&input("bare").default, input("old").deprecation.as_deref()), (&None, Some("use who")));
         assert!(manifest.outputs["said"].is_some());
         let Runs::Composite(steps) = &manifest.runs else { panic!() };
-        assert_eq!((steps[0].name.as_str(), steps[0].condition.as_deref()), ("echo hi", Some("${{ always() }}")));
+        assert_eq!(
+            (steps[0].name.as_str(), steps[0].condition.as_deref()),
+            ("echo hi", Some("${{ always() }}"))
+        );
         assert_eq!(steps[0].env["N"], "1".into());
         assert_eq!(steps[0].may_fail, Some("true".into()));
         let Does::Uses(uses) = &steps[1].does else { panic!() };
@@ -288,11 +293,16 @@ runs:
 
     #[test]
     fn javascript_and_container_actions() {
-        let node = parse("a", "runs: {using: node20, main: m.js, post: p.js, pre: q.js, pre-if: runner.os == 'x'}").unwrap();
+        let node =
+            parse("a", "runs: {using: node20, main: m.js, post: p.js, pre: q.js, pre-if: runner.os == 'x'}")
+                .unwrap();
         let Runs::Node(node) = node.runs else { panic!() };
         assert_eq!((node.main.as_str(), node.post.unwrap().condition.as_str()), ("m.js", "always()"));
         assert_eq!(node.pre.unwrap().condition, "runner.os == 'x'");
-        let docker = parse("a", "runs: {using: docker, image: Dockerfile, args: [a, 2], env: {X: y}, post-entrypoint: p.sh}");
+        let docker = parse(
+            "a",
+            "runs: {using: docker, image: Dockerfile, args: [a, 2], env: {X: y}, post-entrypoint: p.sh}",
+        );
         let Runs::Docker(docker) = docker.unwrap().runs else { panic!() };
         assert_eq!((docker.image.as_str(), docker.args.len(), docker.pre), ("Dockerfile", 2, None));
     }

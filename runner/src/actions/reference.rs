@@ -40,10 +40,12 @@ impl Reference {
             }
             return Ok(Self::Local(parts.join("/")));
         }
-        let shape = || format!("`{uses}` is no action: it is `owner/repository@reference`, `./path` or `docker://image`");
-        let (place, reference) = uses.split_once('@').ok_or_else(|| {
-            format!("{}; here the `@` with a version is missing", shape())
-        })?;
+        let shape = || {
+            format!("`{uses}` is no action: it is `owner/repository@reference`, `./path` or `docker://image`")
+        };
+        let (place, reference) = uses
+            .split_once('@')
+            .ok_or_else(|| format!("{}; here the `@` with a version is missing", shape()))?;
         let mut parts = place.split('/');
         let (Some(owner), Some(name)) = (parts.next(), parts.next()) else { return Err(shape()) };
         let rest: Vec<&str> = parts.filter(|part| !part.is_empty()).collect();
@@ -52,7 +54,11 @@ impl Reference {
                 && !matches!(part, "." | "..")
                 && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         };
-        if !plain(owner) || !plain(name) || rest.iter().any(|part| matches!(*part, "." | "..")) || !is_reference(reference) {
+        if !plain(owner)
+            || !plain(name)
+            || rest.iter().any(|part| matches!(*part, "." | ".."))
+            || !is_reference(reference)
+        {
             return Err(shape());
         }
         Ok(Self::Remote(Remote {
@@ -125,10 +131,25 @@ mod tests {
         };
         assert_eq!(Reference::parse("actions/checkout@v4"), remote("actions/checkout", "", "v4"));
         assert_eq!(Reference::parse("a/b/c/d@feature/x"), remote("a/b", "c/d", "feature/x"));
-        assert_eq!(Reference::parse("./.github/actions/x/"), Ok(Reference::Local(".github/actions/x".to_owned())));
+        assert_eq!(
+            Reference::parse("./.github/actions/x/"),
+            Ok(Reference::Local(".github/actions/x".to_owned()))
+        );
         assert_eq!(Reference::parse("./"), Ok(Reference::Local(String::new())));
         assert_eq!(Reference::parse("docker://alpine:3"), Ok(Reference::Docker("alpine:3".to_owned())));
-        for wrong in ["", "checkout@v4", "a/b", "a/b@", "../x", "./../x", "a/../b@v1", "a/b/../c@v1", "docker://", "a/b@-x", "a/b@x..y"] {
+        for wrong in [
+            "",
+            "checkout@v4",
+            "a/b",
+            "a/b@",
+            "../x",
+            "./../x",
+            "a/../b@v1",
+            "a/b/../c@v1",
+            "docker://",
+            "a/b@-x",
+            "a/b@x..y",
+        ] {
             assert!(Reference::parse(wrong).is_err(), "{wrong}");
         }
     }

@@ -128,8 +128,7 @@ fn matcher(file: MatcherFile) -> Result<Matcher, String> {
         if one.repeats && (last == 0 || index != last || one.message.is_none()) {
             return Err(wrong("only the last of several patterns may loop, and it must find the message"));
         }
-        let numbers =
-            [one.file, one.from_path, one.line, one.column, one.code, one.message, one.severity];
+        let numbers = [one.file, one.from_path, one.line, one.column, one.code, one.message, one.severity];
         let mut groups = [None; 7];
         for (at, number) in numbers.into_iter().enumerate() {
             let Some(number) = number else { continue };
@@ -137,7 +136,8 @@ fn matcher(file: MatcherFile) -> Result<Matcher, String> {
                 return Err(wrong("two patterns find the same property"));
             }
             let group = usize::try_from(number).ok().filter(|group| *group < regex.captures_len());
-            groups[at] = Some(group.ok_or_else(|| wrong(&format!("`{}` has no group {number}", one.regexp)))?);
+            groups[at] =
+                Some(group.ok_or_else(|| wrong(&format!("`{}` has no group {number}", one.regexp)))?);
         }
         patterns.push(Pattern { regex, groups, repeats: one.repeats });
     }
@@ -250,7 +250,8 @@ fn note(found: Found) -> Option<Annotation> {
     if let Some(code) = &found.code {
         message = format!("{code}: {message}");
     }
-    let mut note = notes::placed(level, &message, [found.line.as_deref(), None], [found.column.as_deref(), None]);
+    let mut note =
+        notes::placed(level, &message, [found.line.as_deref(), None], [found.column.as_deref(), None]);
     let folder = found.from_path.as_deref().and_then(|path| path.rsplit_once('/')).map(|(folder, _)| folder);
     note.file = found.file.map(|file| match folder {
         Some(folder) if !file.starts_with('/') => format!("{folder}/{file}"),
@@ -303,8 +304,14 @@ mod tests {
     fn what_cannot_be_used_is_told() {
         for (json, part) in [
             ("{", "EOF"),
-            (r#"{"problemMatcher": [{"owner": "a", "pattern": [{"regexp": "(?=x)(.)", "message": 1}]}]}"#, "(?=x)"),
-            (r#"{"problemMatcher": [{"owner": "a", "pattern": [{"regexp": "(.)", "message": 2}]}]}"#, "no group 2"),
+            (
+                r#"{"problemMatcher": [{"owner": "a", "pattern": [{"regexp": "(?=x)(.)", "message": 1}]}]}"#,
+                "(?=x)",
+            ),
+            (
+                r#"{"problemMatcher": [{"owner": "a", "pattern": [{"regexp": "(.)", "message": 2}]}]}"#,
+                "no group 2",
+            ),
             (r#"{"problemMatcher": [{"owner": "a", "pattern": [{"regexp": "(.)", "file": 1}]}]}"#, "message"),
         ] {
             let error = read(json).err().unwrap();

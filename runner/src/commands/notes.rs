@@ -80,7 +80,9 @@ pub fn shown(note: &Annotation) -> String {
 
 /// Each line by itself in a colour, so that a page may begin anywhere.
 pub fn coloured(text: &str, color: u8) -> String {
-    text.split('\n').map(|line| format!("\u{1b}[{color}m{}\u{1b}[0m\n", line.trim_end_matches('\r'))).collect()
+    text.split('\n')
+        .map(|line| format!("\u{1b}[{color}m{}\u{1b}[0m\n", line.trim_end_matches('\r')))
+        .collect()
 }
 
 #[cfg(test)]

@@ -32,9 +32,14 @@ pub fn parse(line: &str, known: &dyn Fn(&str) -> bool) -> Option<Command> {
 fn colons(line: &str, known: &dyn Fn(&str) -> bool) -> Option<Command> {
     let rest = line.trim_start().strip_prefix("::")?;
     let (head, data) = rest.split_once("::")?;
-    command(head, data, ',', known, |text| unescape(text, &["0D", "0A", "3A", "2C", "25"]), |text| {
-        unescape(text, &["0D", "0A", "25"])
-    })
+    command(
+        head,
+        data,
+        ',',
+        known,
+        |text| unescape(text, &["0D", "0A", "3A", "2C", "25"]),
+        |text| unescape(text, &["0D", "0A", "25"]),
+    )
 }
 
 /// `##[name key=value;…]data`, anywhere in the line.
@@ -110,7 +115,18 @@ mod tests {
 
     #[test]
     fn what_is_no_command_is_left_alone() {
-        for line in ["", "say", "::", "::say", "x ::say::", "::other::", ":: say::", "##[say", "##[other]x", "std::say::x"] {
+        for line in [
+            "",
+            "say",
+            "::",
+            "::say",
+            "x ::say::",
+            "::other::",
+            ":: say::",
+            "##[say",
+            "##[other]x",
+            "std::say::x",
+        ] {
             assert_eq!(read(line), None, "{line}");
         }
     }

@@ -302,7 +302,9 @@ impl Stream {
 
     fn add_matchers(&mut self, path: &str) -> Result<(), String> {
         let read = (self.load)(path.trim()).and_then(|text| matchers::read(&text));
-        self.matchers.add(read.map_err(|reason| format!("the problem matchers of `{path}` cannot be used: {reason}"))?);
+        self.matchers.add(
+            read.map_err(|reason| format!("the problem matchers of `{path}` cannot be used: {reason}"))?,
+        );
         Ok(())
     }
 

@@ -12,12 +12,14 @@ struct Heard {
 }
 
 fn stream() -> Stream {
-    let load = |path: &str| match path {
+    let load = |path: &str| {
+        match path {
         "matchers.json" => Ok(
             r#"{"problemMatcher": [{"owner": "cc", "pattern": [{"regexp": "^(.+):(\\d+): (.+)$", "file": 1, "line": 2, "message": 3}]}]}"#
                 .to_owned(),
         ),
         _ => Err("there is no such file".to_owned()),
+    }
     };
     Stream::new(StreamSettings::default(), Matchers::default(), Box::new(load))
 }
@@ -82,7 +84,9 @@ fn what_would_change_later_steps_is_refused() {
 
 #[test]
 fn a_silence_of_commands_ends_with_its_word() {
-    let heard = heard("::stop-commands::Token7\n::error::shown as it is\n::token7::\n::echo::on\n::set-output name=a::1\n");
+    let heard = heard(
+        "::stop-commands::Token7\n::error::shown as it is\n::token7::\n::echo::on\n::set-output name=a::1\n",
+    );
     assert_eq!(heard.log, "::error::shown as it is\n::set-output name=a::1\n");
     assert_eq!(heard.rest, [r#"Output("a", "1")"#]);
 }

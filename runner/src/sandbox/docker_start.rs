@@ -51,7 +51,8 @@ impl Docker {
 
     pub(super) async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<String, EngineError> {
         let body = docker_spec::sandbox(spec, self.machine);
-        self.run_container("start the sandbox", &Self::sandbox_name(spec.owner.attempt, spec.part), body).await
+        self.run_container("start the sandbox", &Self::sandbox_name(spec.owner.attempt, spec.part), body)
+            .await
     }
 
     pub(super) async fn pull_if_missing(

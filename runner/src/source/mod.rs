@@ -207,7 +207,12 @@ fn fetch_refspec(mirror: &Repository, source: &Source, url: &Url, refspec: &str)
     fetch_refspecs(mirror, source, url, &[refspec])
 }
 
-fn fetch_refspecs(mirror: &Repository, source: &Source, url: &Url, refspecs: &[&str]) -> Result<(), SourceError> {
+fn fetch_refspecs(
+    mirror: &Repository,
+    source: &Source,
+    url: &Url,
+    refspecs: &[&str],
+) -> Result<(), SourceError> {
     let mut options = FetchOptions::new();
     options
         .download_tags(AutotagOption::None)

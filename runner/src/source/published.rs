@@ -54,10 +54,11 @@ pub fn resolve(mirrors: &Path, source: &Source, allow_file: bool) -> Result<Reso
         }
         Ok(None) => Err(unknown(source)),
         // The remote is away: what the name meant when it was there is better than nothing, and is said.
-        Err(error) => match full_names(name).into_iter().find_map(|full| Some((commit_of(&mirror, &full)?, full))) {
-            Some((commit, full)) => {
-                Ok(Resolved { commit, full: Some(full), stale: Some(error.to_string()) })
-            }
+        Err(error) => match full_names(name)
+            .into_iter()
+            .find_map(|full| Some((commit_of(&mirror, &full)?, full)))
+        {
+            Some((commit, full)) => Ok(Resolved { commit, full: Some(full), stale: Some(error.to_string()) }),
             None => Err(error),
         },
     }
@@ -83,9 +84,8 @@ fn full_names(name: &str) -> Vec<String> {
 fn ask(mirror: &Repository, source: &Source, url: &Url) -> Result<Option<String>, SourceError> {
     let names = full_names(&source.reference);
     let mut remote = mirror.remote_anonymous(&source.clone_url).map_err(failed(source))?;
-    let connection = remote
-        .connect_auth(Direction::Fetch, Some(callbacks(source, url)), None)
-        .map_err(failed(source))?;
+    let connection =
+        remote.connect_auth(Direction::Fetch, Some(callbacks(source, url)), None).map_err(failed(source))?;
     let heads = connection.list().map_err(failed(source))?;
     if source.reference == "HEAD" {
         let head = heads.iter().find(|head| head.name() == "HEAD");

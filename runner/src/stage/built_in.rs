@@ -33,7 +33,11 @@ struct Sandboxed<'e, 'c> {
 
 #[async_trait]
 impl Hands for Sandboxed<'_, '_> {
-    async fn shell(&mut self, script: &str, env: &BTreeMap<String, String>) -> Result<(u32, Finished), Failure> {
+    async fn shell(
+        &mut self,
+        script: &str,
+        env: &BTreeMap<String, String>,
+    ) -> Result<(u32, Finished), Failure> {
         let mut own = self.env.clone();
         own.extend(env.clone());
         let command = Command {
@@ -80,6 +84,7 @@ impl Engine<'_> {
             post.state = left.state;
         }
         self.world.adopt(left.env, left.path);
+        self.world.log_in(left.logins);
         Ok(Came { outputs: left.outputs, failure, ..Came::default() })
     }
 
@@ -94,6 +99,7 @@ impl Engine<'_> {
         let state = post.state.clone();
         let (left, failure) = self.run_built_in(scope, builtin, &post.given, state, true, turn).await?;
         self.world.adopt(left.env, left.path);
+        self.world.log_in(left.logins);
         Ok(Came { failure, ..Came::default() })
     }
 
@@ -151,12 +157,14 @@ impl Engine<'_> {
         let mut env = self.world.facts.clone();
         env.extend(turn.env.clone());
         env.extend(given.env.clone());
+        let logins = self.world.logins.clone();
         let mut hands = Sandboxed { engine: self, scope, turn, env: given.env.clone() };
         let mut step = Use {
             ctx,
             paths: &paths,
             contexts: &scope.contexts,
             env: &env,
+            logins: &logins,
             inputs: given.inputs.clone(),
             before,
             page: turn.page,
@@ -170,9 +178,7 @@ impl Engine<'_> {
                 false => ctx.cancel.cancelled().await,
             }
         };
-        let work = async {
-            if post { builtin.post(&mut step).await } else { builtin.main(&mut step).await }
-        };
+        let work = async { if post { builtin.post(&mut step).await } else { builtin.main(&mut step).await } };
         let done = tokio::select! {
             biased;
             () = ctx.fence.cancelled() => Err(Failure::infrastructure("the lease was lost")),
@@ -193,7 +199,13 @@ impl Engine<'_> {
     }
 
     /// Shows once more what was seen of it. Its commands were sent; their output is in the spool.
-    async fn replay(&mut self, scope: &Scope, parts: &[Part], given: &Given, turn: &Turn) -> Result<(), Failure> {
+    async fn replay(
+        &mut self,
+        scope: &Scope,
+        parts: &[Part],
+        given: &Given,
+        turn: &Turn,
+    ) -> Result<(), Failure> {
         for part in parts {
             match part {
                 Part::Said(text) => self.ctx.log.write(turn.page, text.as_bytes()),

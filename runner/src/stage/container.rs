@@ -140,6 +140,7 @@ impl Engine<'_> {
             target: None,
             args: BTreeMap::new(),
             labels: BTreeMap::new(),
+            ..BuildRequest::default()
         };
         let mut log = |bytes: &[u8]| {
             if said.len() < MOST_SAID {
@@ -192,17 +193,14 @@ impl Engine<'_> {
         };
         argv.extend(args);
         if argv.is_empty() {
-            return Err(Failure::failed(format!("the image `{image}` has no entry point, and the step names none")));
+            return Err(Failure::failed(format!(
+                "the image `{image}` has no entry point, and the step names none"
+            )));
         }
         let mut env = given.variables(&BTreeMap::new());
         env.insert("HOME".to_owned(), "/github/home".to_owned());
-        let command = Command {
-            argv,
-            fallback: Vec::new(),
-            reads: Reads::Arguments,
-            env,
-            cwd: WORKSPACE.to_owned(),
-        };
+        let command =
+            Command { argv, fallback: Vec::new(), reads: Reads::Arguments, env, cwd: WORKSPACE.to_owned() };
         let (mut sent, reads, limit) = self.begin_command(scope, turn, command)?;
         sent.step_env.insert("GITHUB_WORKSPACE".to_owned(), WORKSPACE.to_owned());
         // What earlier steps put on the search path is of another image.

@@ -237,7 +237,12 @@ impl<'a> Engine<'a> {
     }
 
     /// A step of the stage or of a composite action, from the question whether it runs to its note in the contexts.
-    pub(super) fn step<'f>(&'f mut self, scope: &'f mut Scope, step: &'f Step, page: u32) -> Boxed<'f, Stepped> {
+    pub(super) fn step<'f>(
+        &'f mut self,
+        scope: &'f mut Scope,
+        step: &'f Step,
+        page: u32,
+    ) -> Boxed<'f, Stepped> {
         Box::pin(async move {
             let mut stepped = self.turn(scope, step, page).await;
             let (outcome, failed) = match &stepped.came.failure {
@@ -265,7 +270,9 @@ impl<'a> Engine<'a> {
             Some(Outcome::TimedOut) => self.is_lenient() && !self.ctx.remaining().is_zero(),
             _ => false,
         };
-        let Some(template) = step.may_fail.as_ref().filter(|_| own) else { return own && step.continue_on_error };
+        let Some(template) = step.may_fail.as_ref().filter(|_| own) else {
+            return own && step.continue_on_error;
+        };
         match self.value(scope, page, template).await {
             Ok(serde_json::Value::Bool(may)) => may,
             Ok(serde_json::Value::String(text)) => text == "true",
@@ -346,9 +353,10 @@ impl<'a> Engine<'a> {
         };
         self.turns += 1;
         let came = match &step.does {
-            _ if self.turns > MOST_TURNS => {
-                Failure::failed(format!("a stage may have at most {MOST_TURNS} steps, those of actions included")).into()
-            }
+            _ if self.turns > MOST_TURNS => Failure::failed(format!(
+                "a stage may have at most {MOST_TURNS} steps, those of actions included"
+            ))
+            .into(),
             Does::Run(script) => self.script(scope, step, script, own, &turn).await,
             Does::Uses(uses) => self.uses(scope, step, uses, own, &turn).await,
         };
@@ -443,7 +451,12 @@ impl<'a> Engine<'a> {
     }
 
     /// The text of a template, as things are.
-    pub(super) async fn text(&mut self, scope: &Scope, page: u32, template: &Template) -> Result<String, Failure> {
+    pub(super) async fn text(
+        &mut self,
+        scope: &Scope,
+        page: u32,
+        template: &Template,
+    ) -> Result<String, Failure> {
         if !self.is_lenient() || !template.0.contains("${{") {
             return Ok(template.0.clone());
         }
@@ -464,7 +477,12 @@ impl<'a> Engine<'a> {
     }
 
     /// A number of minutes, if the template gives one that means something.
-    async fn number(&mut self, scope: &Scope, page: u32, template: &Template) -> Result<Option<f64>, Failure> {
+    async fn number(
+        &mut self,
+        scope: &Scope,
+        page: u32,
+        template: &Template,
+    ) -> Result<Option<f64>, Failure> {
         let value = self.value(scope, page, template).await?;
         let number = match &value {
             serde_json::Value::Number(number) => number.as_f64(),
@@ -513,7 +531,11 @@ impl<'a> Engine<'a> {
         }
     }
 
-    async fn hash_files(&mut self, page: u32, patterns: &[String]) -> Result<Result<String, String>, Failure> {
+    async fn hash_files(
+        &mut self,
+        page: u32,
+        patterns: &[String],
+    ) -> Result<Result<String, String>, Failure> {
         let key = format!("hash files {page}");
         if let Some(heard) = self.tape.heard(&key)? {
             return Ok(heard);
@@ -650,9 +672,7 @@ impl<'a> Engine<'a> {
         let memory = if finished.out_of_memory { " after running out of memory" } else { "" };
         match (finished.exit_code, finished.signal) {
             (Some(0), _) => None,
-            (Some(code), _) => {
-                failed(format!("step `{name}` ended with exit code {code}{memory}"))
-            }
+            (Some(code), _) => failed(format!("step `{name}` ended with exit code {code}{memory}")),
             (None, Some(signal)) => failed(format!("step `{name}` was ended by signal {signal}{memory}")),
             (None, None) => failed(format!("step `{name}` ended in an unknown way")),
         }
@@ -678,10 +698,8 @@ impl<'a> Engine<'a> {
                 Ok(value) => {
                     outputs.insert(name.clone(), value);
                 }
-                Err(failure) => self.fail(Failure {
-                    reason: format!("the output `{name}`: {}", failure.reason),
-                    ..failure
-                }),
+                Err(failure) => self
+                    .fail(Failure { reason: format!("the output `{name}`: {}", failure.reason), ..failure }),
             }
         }
         outputs

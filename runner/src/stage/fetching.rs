@@ -127,7 +127,11 @@ impl Fetched {
         {
             line(&*ctx.log, page, format!("action {remote} is commit {}", noted.commit));
             if let Some(why) = &noted.stale {
-                line(&*ctx.log, page, format!("its repository could not be asked, so it is the one of before: {why}"));
+                line(
+                    &*ctx.log,
+                    page,
+                    format!("its repository could not be asked, so it is the one of before: {why}"),
+                );
             }
         }
         let found = noted.and_then(|noted| found(remote, noted)).map(Arc::new);
@@ -163,7 +167,8 @@ impl Fetched {
                 let (mirrors, source) = (ctx.runner.mirrors.clone(), ctx.lease.source.clone());
                 let allow_file = ctx.runner.allow_file_clone;
                 let read = blocking(move || {
-                    source::read_file(&mirrors, &source, lock::PATH, allow_file).map_err(|error| error.to_string())
+                    source::read_file(&mirrors, &source, lock::PATH, allow_file)
+                        .map_err(|error| error.to_string())
                 });
                 read.await.map_err(|reason| format!("{} cannot be looked for: {reason}", lock::PATH))?
             }

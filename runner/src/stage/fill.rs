@@ -19,7 +19,8 @@ pub(super) fn fill(ctx: &StageContext) -> Result<StageContext, Failure> {
     fill_all(&contexts, stage.env.values_mut())?;
     contexts.insert("env".to_owned(), serde_json::json!(stage.env));
     for service in &mut stage.services {
-        let templates = [&mut service.image].into_iter().chain(service.env.values_mut()).chain(&mut service.command);
+        let templates =
+            [&mut service.image].into_iter().chain(service.env.values_mut()).chain(&mut service.command);
         fill_all(&contexts, templates)?;
     }
     // A service whose image is an expression that came to nothing is not wanted this time.

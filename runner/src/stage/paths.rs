@@ -48,7 +48,8 @@ impl Paths {
     /// A path of the sandbox (a relative one is below the workspace) as a folder of this machine and a path below it.
     /// None: it is in no folder that both see, or leads out of it.
     pub fn on_host(&self, inside: &str) -> Option<(PathBuf, PathBuf)> {
-        let inside = if inside.starts_with('/') { inside.to_owned() } else { format!("{WORKSPACE}/{inside}") };
+        let inside =
+            if inside.starts_with('/') { inside.to_owned() } else { format!("{WORKSPACE}/{inside}") };
         let (prefix, host) = self.places.iter().find(|(prefix, _)| {
             inside.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         })?;
@@ -88,7 +89,9 @@ mod tests {
     fn paths_are_found_in_their_folders_and_nowhere_else() {
         let dirs = StageDirs { root: "/host".into() };
         let paths = Paths::with(&dirs, vec![(dirs.shared(), SHARED.to_owned())]);
-        let at = |inside: &str| paths.on_host(inside).map(|(folder, below)| folder.join(below).display().to_string());
+        let at = |inside: &str| {
+            paths.on_host(inside).map(|(folder, below)| folder.join(below).display().to_string())
+        };
         let at = |inside: &str| at(inside).unwrap_or_else(|| "-".to_owned());
         assert_eq!(at("a/./b/../c"), "/host/files/workspace/a/c");
         assert_eq!(at("/workspace"), "/host/files/workspace/");

@@ -64,7 +64,9 @@ impl Engine<'_> {
     }
 
     async fn post(&mut self, scope: &mut Scope, post: &Post, page: u32) -> Result<Option<Came>, Failure> {
-        let Some(turn) = self.whole_turn(scope, page, &format!("Post {}", post.name))? else { return Ok(None) };
+        let Some(turn) = self.whole_turn(scope, page, &format!("Post {}", post.name))? else {
+            return Ok(None);
+        };
         if !self.holds(scope, page, &post.condition).await? {
             return Ok(None);
         }
@@ -91,7 +93,12 @@ impl Engine<'_> {
     }
 
     /// A turn with all the time that is left; none when nothing can run any more.
-    pub(super) fn whole_turn(&mut self, scope: &mut Scope, page: u32, name: &str) -> Result<Option<Turn>, Failure> {
+    pub(super) fn whole_turn(
+        &mut self,
+        scope: &mut Scope,
+        page: u32,
+        name: &str,
+    ) -> Result<Option<Turn>, Failure> {
         if !self.can_run()? {
             return Ok(None);
         }

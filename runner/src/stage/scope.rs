@@ -2,6 +2,7 @@
 //! The steps of a composite action have a scope of their own.
 
 use std::collections::BTreeMap;
+use tidegate_protocol::messages::RegistryLogin;
 
 use serde_json::{Map, Value, json};
 use tidegate_pipelines::lenient::Status;
@@ -19,6 +20,8 @@ pub(super) struct World {
     pub(super) env: BTreeMap<String, String>,
     /// Search paths that steps handed on, latest first.
     pub(super) path: Vec<String>,
+    /// Credentials for registries that built-in actions left, by host.
+    pub(super) logins: BTreeMap<String, RegistryLogin>,
 }
 
 impl World {
@@ -28,6 +31,16 @@ impl World {
         for entry in path {
             self.path.retain(|known| *known != entry);
             self.path.insert(0, entry);
+        }
+    }
+
+    /// Takes over or forgets credentials for registries.
+    pub(super) fn log_in(&mut self, logins: BTreeMap<String, Option<RegistryLogin>>) {
+        for (host, login) in logins {
+            match login {
+                Some(login) => self.logins.insert(host, login),
+                None => self.logins.remove(&host),
+            };
         }
     }
 }
@@ -191,12 +204,18 @@ mod tests {
             ("steps".to_owned(), json!({})),
         ]);
         let mut scope = Scope::of_stage(contexts);
-        scope.note(Some("one"), Ending::Failure, Ending::Success, &BTreeMap::from([("o".into(), "v".into())]));
+        scope.note(
+            Some("one"),
+            Ending::Failure,
+            Ending::Success,
+            &BTreeMap::from([("o".into(), "v".into())]),
+        );
         assert_eq!(
             scope.contexts["steps"]["one"],
             json!({ "outputs": { "o": "v" }, "outcome": "failure", "conclusion": "success" })
         );
-        let inside = scope.inside(&BTreeMap::from([("in".to_owned(), "1".to_owned())]), BTreeMap::new(), None);
+        let inside =
+            scope.inside(&BTreeMap::from([("in".to_owned(), "1".to_owned())]), BTreeMap::new(), None);
         assert_eq!(inside.contexts["inputs"]["in"], "1");
         assert_eq!(inside.contexts["steps"], json!({}));
         assert!(!inside.contexts.contains_key("secrets") && inside.depth == 1);

@@ -85,13 +85,7 @@ impl Engine<'_> {
     }
 
     /// What a step is about to do, folded in its log.
-    pub(super) fn head(
-        &self,
-        page: u32,
-        what: &str,
-        details: &[String],
-        env: &BTreeMap<String, String>,
-    ) {
+    pub(super) fn head(&self, page: u32, what: &str, details: &[String], env: &BTreeMap<String, String>) {
         let first = what.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
         let mut text = format!("##[group]Run {}\n", first.trim());
         if what.trim().contains('\n') {

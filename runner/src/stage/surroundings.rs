@@ -68,7 +68,9 @@ pub(super) fn contexts(lease: &Lease, runner: &RunnerFacts) -> BTreeMap<String, 
         lease.stage.services.iter().map(|service| (service.name.clone(), json!({ "ports": {} }))).collect();
     contexts.insert("job".to_owned(), json!({ "status": "success", "container": {}, "services": services }));
     contexts.insert("steps".to_owned(), json!({}));
-    for (name, value) in [("matrix", json!(lease.stage.matrix)), ("strategy", strategy(lease)), ("inputs", json!({}))] {
+    for (name, value) in
+        [("matrix", json!(lease.stage.matrix)), ("strategy", strategy(lease)), ("inputs", json!({}))]
+    {
         contexts.entry(name.to_owned()).or_insert(value);
     }
     contexts

@@ -67,7 +67,9 @@ impl Tape {
             self.file.write_all(&line)
         });
         written.map_err(|error| {
-            Failure::infrastructure(format!("the record of what the stage rests on cannot be written: {error}"))
+            Failure::infrastructure(format!(
+                "the record of what the stage rests on cannot be written: {error}"
+            ))
         })
     }
 

@@ -88,7 +88,10 @@ impl Engine<'_> {
         }
         let shown: Vec<String> = match with.is_empty() {
             true => Vec::new(),
-            false => ["with:".to_owned()].into_iter().chain(with.iter().map(|(name, value)| format!("  {name}: {value}"))).collect(),
+            false => ["with:".to_owned()]
+                .into_iter()
+                .chain(with.iter().map(|(name, value)| format!("  {name}: {value}")))
+                .collect(),
         };
         self.head(turn.page, &uses.action, &shown, &turn.env);
         match target {
@@ -147,7 +150,11 @@ impl Engine<'_> {
                 && with.keys().any(|name| name.eq_ignore_ascii_case(&input.name))
                 && let Some(spoken) = &self.spoken
             {
-                spoken.say(page, AnnotationLevel::Warning, &format!("the input `{}` is deprecated: {why}", input.name));
+                spoken.say(
+                    page,
+                    AnnotationLevel::Warning,
+                    &format!("the input `{}` is deprecated: {why}", input.name),
+                );
             }
             let template = input.default.clone().unwrap_or_default();
             defaults.push((input.name.as_str(), self.text(scope, page, &template).await?));
@@ -217,7 +224,9 @@ impl Engine<'_> {
         turn: &Turn,
     ) -> Result<Came, Failure> {
         if scope.depth >= DEEPEST {
-            return Err(Failure::failed(format!("composite actions use each other more than {DEEPEST} deep")));
+            return Err(Failure::failed(format!(
+                "composite actions use each other more than {DEEPEST} deep"
+            )));
         }
         let mut env = scope.env.clone();
         env.extend(given.env);
@@ -267,7 +276,11 @@ impl Engine<'_> {
         };
         let mut finished = self.command(scope, turn, command).await?;
         if finished.exit_code == Some(127) && finished.error.is_some() {
-            let what = if lent { "neither the image nor the runner has one that starts here" } else { "the image has none" };
+            let what = if lent {
+                "neither the image nor the runner has one that starts here"
+            } else {
+                "the image has none"
+            };
             finished.error = Some(format!(
                 "the action runs on {} and {what}: use an image with Node.js, or name a folder with `bin/node` in the \
                  runner's settings (`actions.node`)",
@@ -341,9 +354,19 @@ impl Engine<'_> {
         self.ctx.steps.end(page, status, None);
     }
 
-    async fn pre(&mut self, scope: &mut Scope, step: &Step, page: u32, of: u32) -> Result<Option<Came>, Failure> {
-        let Some(turn) = self.whole_turn(scope, page, &format!("Pre {}", step.name))? else { return Ok(None) };
-        let (Some(found), Does::Uses(uses)) = (self.fetched.of_step(step), &step.does) else { return Ok(None) };
+    async fn pre(
+        &mut self,
+        scope: &mut Scope,
+        step: &Step,
+        page: u32,
+        of: u32,
+    ) -> Result<Option<Came>, Failure> {
+        let Some(turn) = self.whole_turn(scope, page, &format!("Pre {}", step.name))? else {
+            return Ok(None);
+        };
+        let (Some(found), Does::Uses(uses)) = (self.fetched.of_step(step), &step.does) else {
+            return Ok(None);
+        };
         let Some(hook) = found.manifest.pre() else { return Ok(None) };
         let before = scope.action();
         scope.set_action(&found.folder, &found.repository, &found.reference);

@@ -25,7 +25,9 @@ fn files(files: &[(&str, &str)]) -> Value {
     for (path, text) in files {
         // The script is a template itself.
         let text = text.replace("${{", "${{ '${{' }}");
-        script.push_str(&format!("mkdir -p \"$(dirname {path})\"\ncat > {path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE\n"));
+        script.push_str(&format!(
+            "mkdir -p \"$(dirname {path})\"\ncat > {path} <<'END_OF_FILE'\n{text}\nEND_OF_FILE\n"
+        ));
     }
     with(sh(&script), json!({ "name": "files" }))
 }
@@ -35,7 +37,10 @@ fn node() -> Value {
     let program = "#!/bin/sh\nexec /bin/sh \"$@\"";
     let step = files(&[("bin/node", program)]);
     let mut step = step;
-    let script = format!("{}chmod +x bin/node; echo $PWD/bin >> $GITHUB_PATH", step["run"]["script"].as_str().unwrap());
+    let script = format!(
+        "{}chmod +x bin/node; echo $PWD/bin >> $GITHUB_PATH",
+        step["run"]["script"].as_str().unwrap()
+    );
     step["run"]["script"] = script.into();
     step["name"] = "node".into();
     step
@@ -127,7 +132,10 @@ async fn a_composite_action_has_its_own_inputs_steps_and_status() {
         with(sh("echo x=outer >> $GITHUB_OUTPUT"), json!({ "id": "outer" })),
         with(uses("./greet", json!({ "Who": "you" })), json!({ "id": "greet", "env": { "OUTER": "env" } })),
         sh("echo '${{ steps.greet.outputs.said }}' $INNER '${{ steps.say.outputs.said }}.'"),
-        with(uses("./greet", json!({ "fail": "yes", "bogus": "1" })), json!({ "id": "bad", "continue_on_error": true })),
+        with(
+            uses("./greet", json!({ "fail": "yes", "bogus": "1" })),
+            json!({ "id": "bad", "continue_on_error": true })
+        ),
         sh("echo '${{ steps.bad.outcome }} ${{ steps.bad.conclusion }} ${{ github.action_path }}.'"),
         uses("./greet", json!({ "fail": "yes" })),
         with(uses("./greet", json!({})), json!({ "condition": "failure()" })),
@@ -139,10 +147,21 @@ async fn a_composite_action_has_its_own_inputs_steps_and_status() {
     assert_eq!(ran.finish.exit_code, Some(1));
     assert!(ran.text(3).contains("hello you from /workspace/greet env\nsees  .\n"), "{}", ran.text(3));
     assert_eq!(ran.text(4), "hello you set .\n");
-    assert!(ran.text(5).contains("there is no input `bogus`") && !ran.text(5).contains("never"), "{}", ran.text(5));
+    assert!(
+        ran.text(5).contains("there is no input `bogus`") && !ran.text(5).contains("never"),
+        "{}",
+        ran.text(5)
+    );
     assert_eq!(ran.text(6), "failure success .\n");
-    assert!(ran.text(8).contains("hello team/app from"), "after a failure its own steps begin well: {}", ran.text(8));
-    assert_eq!([3, 5, 7, 8].map(|step| ran.status(step)), [StepStatus::Succeeded, StepStatus::Failed, StepStatus::Failed, StepStatus::Succeeded]);
+    assert!(
+        ran.text(8).contains("hello team/app from"),
+        "after a failure its own steps begin well: {}",
+        ran.text(8)
+    );
+    assert_eq!(
+        [3, 5, 7, 8].map(|step| ran.status(step)),
+        [StepStatus::Succeeded, StepStatus::Failed, StepStatus::Failed, StepStatus::Succeeded]
+    );
     runner.stop().await;
 }
 
@@ -150,7 +169,8 @@ async fn a_composite_action_has_its_own_inputs_steps_and_status() {
 async fn composite_actions_do_not_use_each_other_for_ever() {
     let runner = Runner::start().await;
     let again = "runs:\n  using: composite\n  steps:\n    - uses: ./again\n";
-    let ran = runner.run(lenient(json!([files(&[("again/action.yml", again)]), uses("./again", json!({}))]))).await;
+    let ran =
+        runner.run(lenient(json!([files(&[("again/action.yml", again)]), uses("./again", json!({}))]))).await;
     assert!(ran.finish.reason.as_deref().unwrap().contains("more than 10 deep"), "{:?}", ran.finish.reason);
     let ran = runner.run(lenient(json!([uses("./nowhere", json!({}))]))).await;
     assert!(ran.finish.reason.as_deref().unwrap().contains("actions/checkout"), "{:?}", ran.finish.reason);
@@ -164,7 +184,10 @@ runs: {using: node20, main: dist/main.js, pre: pre.js, post: post.js}
 const NODE_FILES: [(&str, &str); 4] = [
     ("action.yml", NODE),
     ("pre.js", "echo \"pre $INPUT_WORD\"; echo before=1 >> $GITHUB_STATE"),
-    ("dist/main.js", "echo \"main $INPUT_WORD $STATE_before $GITHUB_ACTION $(basename $GITHUB_ACTION_PATH | wc -c)\"; echo word=$INPUT_WORD >> $GITHUB_STATE; echo said=$INPUT_WORD >> $GITHUB_OUTPUT"),
+    (
+        "dist/main.js",
+        "echo \"main $INPUT_WORD $STATE_before $GITHUB_ACTION $(basename $GITHUB_ACTION_PATH | wc -c)\"; echo word=$INPUT_WORD >> $GITHUB_STATE; echo said=$INPUT_WORD >> $GITHUB_OUTPUT",
+    ),
     ("post.js", "echo \"post $INPUT_WORD $STATE_word $STATE_before ${STATE_other}.\""),
 ];
 
@@ -177,7 +200,8 @@ async fn a_javascript_action_is_fetched_and_runs_before_in_and_after_its_step() 
     let action = Origin::new(&NODE_FILES);
     let sha = action.git(&["rev-parse", "HEAD"]);
     action.git(&["tag", "v1"]);
-    let runner = Runner::start_with(|config| config.actions.sources = vec![mapped("team/tool", &action)]).await;
+    let runner =
+        Runner::start_with(|config| config.actions.sources = vec![mapped("team/tool", &action)]).await;
     let path = format!("{}/bin", runner.data.path().display());
     std::fs::create_dir_all(&path).unwrap();
     std::fs::write(format!("{path}/node"), "#!/bin/sh\nexec /bin/sh \"$@\"\n").unwrap();
@@ -208,20 +232,26 @@ async fn a_javascript_action_is_fetched_and_runs_before_in_and_after_its_step() 
             named("Post Team/Tool@main", s),
             named("Post team/tool@v1", s),
         ],
-        "{}", ran.all()
+        "{}",
+        ran.all()
     );
     assert_eq!(ran.text(1), "pre one\n");
     assert_eq!(ran.text(4), "main one 1 one 41\n");
     assert_eq!(ran.text(5), "main one-two 1 __Team_Tool 41\n");
     assert_eq!(ran.text(8), "post one-two one-two 1 .\n");
     assert_eq!(ran.text(9), "post one one 1 .\n");
-    assert!(ran.known.text(0).contains(&format!("action team/tool@v1 is commit {sha}")), "{}", ran.known.text(0));
+    assert!(
+        ran.known.text(0).contains(&format!("action team/tool@v1 is commit {sha}")),
+        "{}",
+        ran.known.text(0)
+    );
     runner.stop().await;
 }
 
 #[tokio::test]
 async fn a_lock_file_holds_actions_to_their_commits() {
-    let action = Origin::new(&[("action.yml", "runs: {using: composite, steps: [{run: echo ran, shell: sh}]}")]);
+    let action =
+        Origin::new(&[("action.yml", "runs: {using: composite, steps: [{run: echo ran, shell: sh}]}")]);
     let first = action.git(&["rev-parse", "HEAD"]);
     let mapping = mapped("team/tool", &action);
     let runner = Runner::start_with(|config| config.actions.sources = vec![mapping]).await;
@@ -272,7 +302,9 @@ async fn the_built_in_checkout_brings_files_history_and_other_repositories() {
     let steps = json!([
         sh("echo old > stale.txt; mkdir -p tools/x"),
         with(uses("actions/checkout@v4", json!({})), json!({ "id": "own" })),
-        sh("cat a.txt; test ! -e stale.txt; git log --oneline | wc -l; git status --short; echo '${{ steps.own.outputs.commit }}'; git config --get-regexp extraheader || echo none"),
+        sh(
+            "cat a.txt; test ! -e stale.txt; git log --oneline | wc -l; git status --short; echo '${{ steps.own.outputs.commit }}'; git config --get-regexp extraheader || echo none"
+        ),
         uses("actions/checkout@v4", json!({ "fetch-depth": "0", "persist-credentials": "false" })),
         sh("git log --oneline | wc -l; git tag; git branch -r"),
         uses("actions/checkout@v4", json!({ "repository": "team/other", "path": "tools/other" })),
@@ -311,7 +343,10 @@ runs:
     let steps = json!([
         files(&[("act/action.yml", manifest)]),
         with(
-            uses("./act", json!({ "word": "echo \"$FROM $INPUT_WORD\" | head -c 12; echo; echo made > \"$GITHUB_WORKSPACE/file\"; echo out=1 >> $GITHUB_OUTPUT; echo '::notice::said'" })),
+            uses(
+                "./act",
+                json!({ "word": "echo \"$FROM $INPUT_WORD\" | head -c 12; echo; echo made > \"$GITHUB_WORKSPACE/file\"; echo out=1 >> $GITHUB_OUTPUT; echo '::notice::said'" })
+            ),
             json!({ "id": "act" })
         ),
         sh("cat file; echo '${{ steps.act.outputs.out }}'"),
@@ -330,9 +365,15 @@ runs:
 #[tokio::test]
 async fn a_restart_among_actions_changes_nothing() {
     let gate = tempfile::tempdir().unwrap();
-    let wait = |number: u32| format!("echo waiting {number}; while [ ! -e {}/{number} ]; do sleep 0.02; done", gate.path().display());
+    let wait = |number: u32| {
+        format!(
+            "echo waiting {number}; while [ ! -e {}/{number} ]; do sleep 0.02; done",
+            gate.path().display()
+        )
+    };
     let app = Origin::new(&[("a.txt", "one\n")]);
-    let composite = format!("
+    let composite = format!(
+        "
 outputs: {{word: {{value: '${{{{ steps.in.outputs.word }}}}'}}}}
 runs:
   using: composite
@@ -340,7 +381,9 @@ runs:
     - {{shell: sh, run: echo first}}
     - {{shell: sh, id: in, run: 'echo word=deep >> $GITHUB_OUTPUT; {}; echo second'}}
     - {{shell: sh, run: 'echo third ${{{{ steps.in.outputs.word }}}}'}}
-", wait(1));
+",
+        wait(1)
+    );
     let main = format!("echo main $INPUT_WORD; echo w=$INPUT_WORD >> $GITHUB_STATE; {}", wait(2));
     let steps = json!([
         uses("actions/checkout@v4", json!({})),
@@ -390,7 +433,11 @@ async fn without_node_the_reason_is_told_and_a_lent_one_is_used() {
     script.script = format!("PATH=/usr/bin:/bin\n{}", script.script);
     let runner = Runner::start().await;
     let ran = runner.run_lease(stage(lease(plan.clone()))).await;
-    assert!(ran.finish.reason.as_deref().unwrap().contains("runs on node20 and the image has none"), "{:?}", ran.finish.reason);
+    assert!(
+        ran.finish.reason.as_deref().unwrap().contains("runs on node20 and the image has none"),
+        "{:?}",
+        ran.finish.reason
+    );
     runner.stop().await;
     let lent = tempfile::tempdir().unwrap();
     std::fs::create_dir(lent.path().join("bin")).unwrap();
@@ -399,5 +446,61 @@ async fn without_node_the_reason_is_told_and_a_lent_one_is_used() {
     let ran = runner.run_lease(stage(lease(plan))).await;
     ran.succeeded();
     assert_eq!(ran.text(2), "by lent node\n");
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn the_built_in_docker_actions_name_build_and_push_an_image() {
+    let runner = Runner::start().await;
+    let metadata =
+        json!({ "images": "localhost:5000/team/app", "tags": "type=raw,value=one\ntype=raw,value=two" });
+    let image = json!({
+        "push": "true",
+        "context": "app",
+        "tags": "${{ steps.meta.outputs.tags }}",
+        "labels": "${{ steps.meta.outputs.labels }}",
+        "cache-from": "type=gha",
+    });
+    let steps = json!([
+        files(&[("app/Dockerfile", "FROM scratch")]),
+        uses("docker/setup-qemu-action@v3", json!({})),
+        uses("docker/setup-buildx-action@v3", json!({})),
+        uses(
+            "docker/login-action@v3",
+            json!({ "registry": "localhost:5000", "username": "me", "password": "pass-word-1" })
+        ),
+        with(uses("docker/metadata-action@v5", metadata), json!({ "id": "meta" })),
+        with(uses("docker/build-push-action@v6", image), json!({ "id": "image" })),
+        sh(
+            "echo '${{ steps.image.outputs.digest }} ${{ steps.image.outputs.imageid }}'; echo $DOCKER_METADATA_OUTPUT_VERSION pass-word-1"
+        ),
+        with(
+            uses("docker/build-push-action@v6", json!({ "context": "app", "platforms": "linux/s390x" })),
+            json!({ "continue_on_error": true })
+        ),
+        sh("ln -s /etc link"),
+        with(
+            uses("docker/build-push-action@v6", json!({ "context": "link", "file": "link/passwd" })),
+            json!({ "continue_on_error": true })
+        ),
+    ]);
+    let ran = runner.run_lease(lease(lenient(steps))).await;
+    ran.succeeded();
+    assert!(
+        ran.text(5).contains("tags: localhost:5000/team/app:one\nlocalhost:5000/team/app:two\n"),
+        "{}",
+        ran.text(5)
+    );
+    assert!(ran.text(6).contains("`cache-from` is left out of account\n"), "{}", ran.text(6));
+    assert!(ran.text(6).contains("#1 built by nobody\npushing localhost:5000/team/app\n"), "{}", ran.text(6));
+    let (digest, image) = ("d".repeat(64), "b".repeat(64));
+    assert_eq!(ran.text(7), format!("sha256:{digest} sha256:{image}\none ***\n"));
+    assert!(
+        ran.text(8).contains("builds for linux/") && ran.text(8).contains("linux/s390x"),
+        "{}",
+        ran.text(8)
+    );
+    assert!(ran.text(10).contains("cannot be used"), "{}", ran.text(10));
+    assert_eq!([8, 10].map(|step| ran.status(step)), [StepStatus::Failed, StepStatus::Failed]);
     runner.stop().await;
 }

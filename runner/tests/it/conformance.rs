@@ -16,10 +16,8 @@ use tidegate_runner::{
 use crate::shim_files;
 
 fn data() -> Option<PathBuf> {
-    let folder = std::env::var_os("CONFORMANCE_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("CONFORMANCE_DATA")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
     let folder = folder.join("runner");
     if !folder.is_dir() {
         println!("no data in {}: nothing to compare with", folder.display());
@@ -103,7 +101,8 @@ struct Said1 {
 impl Speaking {
     fn new(unsecure_tokens: bool) -> Self {
         let settings = StreamSettings { unsecure_tokens, ..StreamSettings::default() };
-        let stream = Stream::new(settings, Matchers::default(), Box::new(|_| Err("no files here".to_owned())));
+        let stream =
+            Stream::new(settings, Matchers::default(), Box::new(|_| Err("no files here".to_owned())));
         Self { stream }
     }
 
@@ -222,7 +221,8 @@ fn problems_are_matched() {
                         ("message", &found.message),
                         ("severity", &found.severity),
                     ];
-                    let had = had.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+                    let had =
+                        had.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
                     had.collect::<BTreeMap<_, _>>() == texts(wanted)
                 }
                 _ => false,

@@ -1,15 +1,15 @@
 //! The runner on real parts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
+mod actions;
 mod agent;
+mod conformance;
 mod contract;
 mod docker;
-mod conformance;
 mod faults;
-mod steps;
-mod actions;
 mod images;
 mod local;
+mod steps;
 mod support;
 mod verbs;
 

@@ -172,14 +172,20 @@ async fn conditions_decide_by_what_came_before() {
         with(sh("exit 4"), json!({ "id": "bad", "may_fail": "${{ github.repository == 'x' }}" })),
         with(sh("echo never"), json!({})),
         with(sh("echo never"), json!({ "condition": "steps.bad.outcome == 'failure'" })),
-        with(sh("echo '${{ job.status }}'"), json!({ "condition": "failure() && steps.bad.outcome == 'failure'" })),
+        with(
+            sh("echo '${{ job.status }}'"),
+            json!({ "condition": "failure() && steps.bad.outcome == 'failure'" })
+        ),
         with(sh("echo never"), json!({ "condition": "success() || cancelled()" })),
         with(sh("echo always"), json!({ "condition": "${{ always() }}" })),
         with(sh("echo never"), json!({ "condition": "nonsense(" })),
     ]));
     let ran = runner.run(stage).await;
     assert_eq!(ran.finish.outcome, Outcome::Failed);
-    assert_eq!((ran.finish.reason.as_deref(), ran.finish.exit_code), (Some("step `exit 4` ended with exit code 4"), Some(4)));
+    assert_eq!(
+        (ran.finish.reason.as_deref(), ran.finish.exit_code),
+        (Some("step `exit 4` ended with exit code 4"), Some(4))
+    );
     let (f, k, s) = (StepStatus::Failed, StepStatus::Skipped, StepStatus::Succeeded);
     let statuses: Vec<StepStatus> = (1..=9).map(|step| ran.status(step)).collect();
     assert_eq!(statuses, [f, s, f, k, k, s, k, s, f]);
@@ -206,7 +212,10 @@ async fn after_a_cancel_only_what_asks_for_it_runs() {
     let finish = runner.model.finished(attempt).await;
     let ran = Ran { finish, known: runner.model.attempt(attempt).unwrap() };
     assert_eq!(ran.finish.outcome, Outcome::Cancelled);
-    assert_eq!((ran.text(2), ran.text(3), ran.text(4)), (String::new(), "cancelled\n".into(), "always\n".into()));
+    assert_eq!(
+        (ran.text(2), ran.text(3), ran.text(4)),
+        (String::new(), "cancelled\n".into(), "always\n".into())
+    );
     runner.stop().await;
 }
 
@@ -223,7 +232,9 @@ async fn a_native_stage_has_conditions_too_and_its_log_can_set_nothing() {
     run.steps[0].id = Some("one".to_owned());
     run.steps[2].condition = Some("failure() && steps.one.outputs.b == '2'".to_owned());
     run.steps[3].condition = Some("success()".to_owned());
-    run.steps[2].does = serde_json::from_value(json!({ "run": { "script": "echo '${{ as it is }}'", "shell": ["sh"] } })).unwrap();
+    run.steps[2].does =
+        serde_json::from_value(json!({ "run": { "script": "echo '${{ as it is }}'", "shell": ["sh"] } }))
+            .unwrap();
     let ran = runner.run(stage).await;
     assert_eq!(ran.finish.reason.as_deref(), Some("step `step 2` ended with exit code 1"));
     assert_eq!(ran.known.text(1), "::set-output name=a::1\n::add-mask::hunter22\nhunter22\n");
@@ -244,7 +255,10 @@ echo '::warning::careful'; echo '::debug::not shown'
 echo '::stop-commands::t0k3n'; echo '::error::as it is'; echo '::t0k3n::'"),
         sh("echo letmein77; echo '${{ secrets.WORD }}'"),
         with(sh("echo '::set-env name=X::1'"), json!({ "continue_on_error": true })),
-        with(sh("echo NODE_OPTIONS=--x >> $GITHUB_ENV; echo \"secret=${{ secrets.WORD }}\" >> $GITHUB_OUTPUT"), json!({ "id": "leak" })),
+        with(
+            sh("echo NODE_OPTIONS=--x >> $GITHUB_ENV; echo \"secret=${{ secrets.WORD }}\" >> $GITHUB_OUTPUT"),
+            json!({ "id": "leak" })
+        ),
         sh("echo \"<$NODE_OPTIONS>\""),
     ]));
     stage.outputs.insert("leak".to_owned(), "${{ steps.leak.outputs.secret }}".into());
@@ -266,7 +280,10 @@ echo '::stop-commands::t0k3n'; echo '::error::as it is'; echo '::t0k3n::'"),
     let annotations = ran.annotations();
     assert_eq!((annotations.errors, annotations.warnings), (3, 2));
     let first = &annotations.annotations[0];
-    assert_eq!((first.step, first.file.as_deref(), first.line, first.message.as_str()), (1, Some("src/a.rs"), Some(7), "wrong ***"));
+    assert_eq!(
+        (first.step, first.file.as_deref(), first.line, first.message.as_str()),
+        (1, Some("src/a.rs"), Some(7), "wrong ***")
+    );
     assert!(annotations.annotations.iter().any(|note| note.message.contains("`leak` is left out")));
     runner.stop().await;
 }
@@ -298,15 +315,27 @@ fn long_stage(gate: &std::path::Path) -> StagePlan {
     };
     let mut stage = lenient(json!([
         with(
-            sh(&format!("echo run >> {}/runs; echo word=one >> $GITHUB_OUTPUT; echo FRESH=new >> $GITHUB_ENV; echo '::add-mask::letmein77'; echo x > a.lock", gate.display())),
+            sh(&format!(
+                "echo run >> {}/runs; echo word=one >> $GITHUB_OUTPUT; echo FRESH=new >> $GITHUB_ENV; echo '::add-mask::letmein77'; echo x > a.lock",
+                gate.display()
+            )),
             json!({ "id": "one" })
         ),
         with(
-            sh(&format!("echo letmein77 ${{{{ steps.one.outputs.word }}}} ${{{{ hashFiles('a.lock') }}}} $FRESH; {}; echo after 2", wait(1))),
+            sh(&format!(
+                "echo letmein77 ${{{{ steps.one.outputs.word }}}} ${{{{ hashFiles('a.lock') }}}} $FRESH; {}; echo after 2",
+                wait(1)
+            )),
             json!({ "name": "Hash ${{ hashFiles('a.lock') }}", "condition": "hashFiles('a.lock') != ''" })
         ),
-        with(sh("echo y > a.lock; rm -f b.lock; echo '::warning::third'; exit 3"), json!({ "continue_on_error": true, "id": "three" })),
-        sh(&format!("echo ${{{{ steps.three.outcome }}}} ${{{{ env.FRESH }}}} ${{{{ hashFiles('a.lock') }}}}; {}; echo letmein77 done", wait(2))),
+        with(
+            sh("echo y > a.lock; rm -f b.lock; echo '::warning::third'; exit 3"),
+            json!({ "continue_on_error": true, "id": "three" })
+        ),
+        sh(&format!(
+            "echo ${{{{ steps.three.outcome }}}} ${{{{ env.FRESH }}}} ${{{{ hashFiles('a.lock') }}}}; {}; echo letmein77 done",
+            wait(2)
+        )),
     ]));
     stage.outputs.insert("word".to_owned(), "${{ steps.one.outputs.word }}".into());
     stage
@@ -319,7 +348,9 @@ async fn finished(runner: &Runner, attempt: AttemptId) -> Ran {
 
 #[tokio::test]
 async fn a_restart_in_mid_stage_changes_nothing() {
-    let go = |gate: &tempfile::TempDir, number: u32| std::fs::write(gate.path().join(number.to_string()), "").unwrap();
+    let go = |gate: &tempfile::TempDir, number: u32| {
+        std::fs::write(gate.path().join(number.to_string()), "").unwrap()
+    };
     // Undisturbed.
     let gate = tempfile::tempdir().unwrap();
     go(&gate, 1);
@@ -347,7 +378,11 @@ async fn a_restart_in_mid_stage_changes_nothing() {
     assert_eq!(ran.name(2), expected.name(2));
     assert_eq!(ran.finish, expected.finish);
     assert_eq!(ran.annotations(), expected.annotations());
-    assert_eq!(std::fs::read_to_string(gate.path().join("runs")).unwrap(), "run\n", "the first step ran once");
+    assert_eq!(
+        std::fs::read_to_string(gate.path().join("runs")).unwrap(),
+        "run\n",
+        "the first step ran once"
+    );
     runner.stop().await;
 }
 
@@ -357,13 +392,16 @@ async fn problem_matchers_find_errors_in_ordinary_output() {
     let matcher = json!({ "problemMatcher": [{ "owner": "cc", "severity": "warning", "pattern": [
         { "regexp": "^([^:]+):(\\d+):(\\d+): (.+)$", "file": 1, "line": 2, "column": 3, "message": 4 }] }] });
     let stage = lenient(json!([
-        sh(&format!("cat > m.json <<'X'\n{matcher}\nX\necho 'a.c:1:1: too early'; echo '::add-matcher::m.json'; echo 'a.c:2:3: odd'")),
+        sh(&format!(
+            "cat > m.json <<'X'\n{matcher}\nX\necho 'a.c:1:1: too early'; echo '::add-matcher::m.json'; echo 'a.c:2:3: odd'"
+        )),
         sh("printf 'b.c:4:5: str'; echo ange; echo '::remove-matcher owner=cc::'; echo 'b.c:6:7: too late'"),
     ]));
     let ran = runner.run(stage).await;
     ran.succeeded();
     let found: Vec<_> = ran.annotations().annotations;
-    let found: Vec<_> = found.iter().map(|note| (note.step, note.file.as_deref().unwrap(), note.message.as_str())).collect();
+    let found: Vec<_> =
+        found.iter().map(|note| (note.step, note.file.as_deref().unwrap(), note.message.as_str())).collect();
     assert_eq!(found, [(1, "a.c", "odd"), (2, "b.c", "strange")]);
     assert_eq!(ran.text(2), "b.c:4:5: strange\nb.c:6:7: too late\n");
     runner.stop().await;
@@ -372,7 +410,9 @@ async fn problem_matchers_find_errors_in_ordinary_output() {
 #[tokio::test]
 async fn a_flood_of_lines_passes_whole() {
     let runner = Runner::start().await;
-    let stage = lenient(json!([sh("i=0; while [ $i -lt 20 ]; do seq 1 20000 | sed 's/^/test std::vec line /'; i=$((i+1)); done; echo '::set-output name=n::1'")]));
+    let stage = lenient(json!([sh(
+        "i=0; while [ $i -lt 20 ]; do seq 1 20000 | sed 's/^/test std::vec line /'; i=$((i+1)); done; echo '::set-output name=n::1'"
+    )]));
     let ran = runner.run(stage).await;
     ran.succeeded();
     assert_eq!(ran.text(1).lines().count(), 400_000);

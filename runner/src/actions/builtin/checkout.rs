@@ -88,7 +88,13 @@ impl Builtin for Checkout {
                     copy_tree(&tree, &to)
                 })
                 .await?;
-                Got { what, reference: step.ctx.lease.source.reference.clone(), sha, notes: Vec::new(), url: None }
+                Got {
+                    what,
+                    reference: step.ctx.lease.source.reference.clone(),
+                    sha,
+                    notes: Vec::new(),
+                    url: None,
+                }
             }
             _ => fetch(step, own, fresh.clone(), wish).await?,
         };
@@ -159,8 +165,11 @@ async fn fetch(step: &Use<'_>, own: bool, to: PathBuf, wish: Wish) -> Result<Got
             && part != ".."
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
-    if !matches!(repository.split('/').collect::<Vec<_>>()[..], [owner, name] if plain(owner) && plain(name)) {
-        return Err(Failure::failed(format!("the input `repository` is `owner/name`, and this is `{repository}`")));
+    if !matches!(repository.split('/').collect::<Vec<_>>()[..], [owner, name] if plain(owner) && plain(name))
+    {
+        return Err(Failure::failed(format!(
+            "the input `repository` is `owner/name`, and this is `{repository}`"
+        )));
     }
     let (clone_url, mapped, login) = if own {
         (lease.source.clone_url.clone(), step.ctx.runner.allow_file_clone, lease.source.login.clone())
@@ -178,13 +187,15 @@ async fn fetch(step: &Use<'_>, own: bool, to: PathBuf, wish: Wish) -> Result<Got
             source.reference = if asked.is_empty() { "HEAD".to_owned() } else { asked.clone() };
             let found = source::resolve(&mirrors, &source, mapped).map_err(|error| error.to_string())?;
             notes.extend(found.stale.map(|why| format!("the repository could not be asked: {why}")));
-            source.reference = found.full.clone().unwrap_or_else(|| format!("refs/tidegate/{}", found.commit));
+            source.reference =
+                found.full.clone().unwrap_or_else(|| format!("refs/tidegate/{}", found.commit));
             source.sha = found.commit;
             if asked.is_empty() { source.reference.clone() } else { asked }
         } else {
             source.reference.clone()
         };
-        let done = source::checkout_as(&mirrors, &source, &to, mapped, &wish).map_err(|error| error.to_string())?;
+        let done =
+            source::checkout_as(&mirrors, &source, &to, mapped, &wish).map_err(|error| error.to_string())?;
         notes.extend(done.notes);
         Ok((shown, source.sha, notes))
     })
@@ -214,7 +225,8 @@ fn other_url(step: &Use<'_>, repository: &str) -> (String, bool, Option<(String,
     };
     let host = |url: &str| url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
     let homes = [source.clone_url.as_str(), step.github("server_url")];
-    let ours = host(&clone_url).is_some_and(|there| homes.iter().any(|home| host(home).as_ref() == Some(&there)));
+    let ours =
+        host(&clone_url).is_some_and(|there| homes.iter().any(|home| host(home).as_ref() == Some(&there)));
     let token = step.input("token");
     let login = (ours && !token.is_empty()).then(|| ("x-access-token".to_owned(), token.to_owned()));
     (clone_url, mapped || step.ctx.runner.allow_file_clone, login)
@@ -228,7 +240,11 @@ fn below(path: &str) -> Result<PathBuf, Failure> {
         match part {
             Component::Normal(name) => clean.push(name),
             Component::CurDir => {}
-            _ => return Err(Failure::failed(format!("the input `path`: `{path}` is not below the workspace"))),
+            _ => {
+                return Err(Failure::failed(format!(
+                    "the input `path`: `{path}` is not below the workspace"
+                )));
+            }
         }
     }
     Ok(clean)
@@ -333,7 +349,8 @@ mod tests {
     #[test]
     fn credentials_come_out_as_they_went_in() {
         let config = "[core]\n\tbare = false\n";
-        let with = format!("{config}{}[user]\n\tname = x\n", header_of("https://git.example.org/a/b.git", "tok"));
+        let with =
+            format!("{config}{}[user]\n\tname = x\n", header_of("https://git.example.org/a/b.git", "tok"));
         assert!(with.contains("[http \"https://git.example.org/\"]"));
         assert_eq!(without_header(&with).unwrap(), format!("{config}[user]\n\tname = x\n"));
         assert_eq!(without_header(config), None);

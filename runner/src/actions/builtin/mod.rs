@@ -27,6 +27,7 @@
 //! [`Images`]: crate::sandbox::Images
 
 mod checkout;
+mod docker;
 mod step;
 
 use std::sync::Arc;
@@ -66,7 +67,14 @@ pub trait Builtin: Send + Sync {
 
 /// Every built-in action.
 pub fn all() -> Vec<Arc<dyn Builtin>> {
-    vec![Arc::new(checkout::Checkout)]
+    vec![
+        Arc::new(checkout::Checkout),
+        Arc::new(docker::BuildPush),
+        Arc::new(docker::Buildx),
+        Arc::new(docker::Login),
+        Arc::new(docker::Metadata),
+        Arc::new(docker::Qemu),
+    ]
 }
 
 /// The built-in action for a reference, unless this runner runs the original.

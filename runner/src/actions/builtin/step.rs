@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_protocol::messages::AnnotationLevel;
+use tidegate_protocol::messages::{AnnotationLevel, RegistryLogin};
 
 use crate::{
     actions::inputs,
@@ -22,7 +22,11 @@ pub trait Hands: Send + Sync {
     /// Runs a script with `sh -e`, with these values over the step's environment. What it prints is in the step's log;
     /// what it writes to `$GITHUB_OUTPUT` is in the answer, and goes no further. The number is the command's, by which
     /// it is found again after a restart.
-    async fn shell(&mut self, script: &str, env: &BTreeMap<String, String>) -> Result<(u32, Finished), Failure>;
+    async fn shell(
+        &mut self,
+        script: &str,
+        env: &BTreeMap<String, String>,
+    ) -> Result<(u32, Finished), Failure>;
 
     /// An error, warning or notice of the step, with its line in the log.
     fn annotate(&mut self, level: AnnotationLevel, text: &str);
@@ -53,6 +57,9 @@ pub struct Left {
     pub path: Vec<String>,
     /// For its post step.
     pub state: BTreeMap<String, String>,
+    /// Credentials for registries that later built-in actions use, by host; none: they are forgotten.
+    #[serde(default)]
+    pub logins: BTreeMap<String, Option<RegistryLogin>>,
     /// Markdown for the run's page.
     pub summary: String,
     /// What was seen of it.
@@ -69,6 +76,8 @@ pub struct Use<'a> {
     pub contexts: &'a BTreeMap<String, Value>,
     /// The step's whole environment, without what the image has.
     pub env: &'a BTreeMap<String, String>,
+    /// Credentials for registries that steps before left, by host. The sandbox never sees them.
+    pub logins: &'a BTreeMap<String, RegistryLogin>,
     pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) before: BTreeMap<String, String>,
     pub(crate) page: u32,
@@ -103,7 +112,11 @@ impl Use<'_> {
 
     /// A property of the context `github` as text.
     pub fn github(&self, key: &str) -> &str {
-        self.contexts.get("github").and_then(|github| github.get(key)).and_then(Value::as_str).unwrap_or_default()
+        self.contexts
+            .get("github")
+            .and_then(|github| github.get(key))
+            .and_then(Value::as_str)
+            .unwrap_or_default()
     }
 
     /// What the main part saved for the post part.
@@ -133,6 +146,11 @@ impl Use<'_> {
             Some(Part::Said(before)) => before.push_str(&line),
             _ => self.left.parts.push(Part::Said(line)),
         }
+    }
+
+    /// Keeps what was written to the step's log already, so that a replay shows it too.
+    pub(crate) fn was_said(&mut self, text: String) {
+        self.left.parts.push(Part::Said(text));
     }
 
     /// Warns, in the log and as an annotation.
@@ -172,6 +190,16 @@ impl Use<'_> {
     /// Saves a value for the post part.
     pub fn save_state(&mut self, name: &str, value: impl Into<String>) {
         self.left.state.insert(name.to_owned(), value.into());
+    }
+
+    /// Keeps credentials for a registry's host until the stage ends or [`Use::log_out`].
+    pub fn log_in(&mut self, host: &str, login: RegistryLogin) {
+        self.left.logins.insert(host.to_owned(), Some(login));
+    }
+
+    /// Forgets the credentials for a registry's host.
+    pub fn log_out(&mut self, host: &str) {
+        self.left.logins.insert(host.to_owned(), None);
     }
 
     /// Hides a value in all logs from here on.

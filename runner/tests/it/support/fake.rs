@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tidegate_pipelines::plan::Service;
 use tidegate_protocol::ids::AttemptId;
 use tidegate_runner::sandbox::{
-    BuildRequest, Engine, EngineError, Entry, Images, NetworkId, Owner, Probed, PushRequest, Sandbox, SandboxEnd,
-    SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
+    BuildRequest, Engine, EngineError, Entry, Images, NetworkId, Owner, Probed, PushRequest, Sandbox,
+    SandboxEnd, SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
 };
 use tokio::sync::watch;
 
@@ -153,7 +153,9 @@ impl Process {
         });
         let (from, to) = (spec.channel.join("commands"), folder.join("commands"));
         let mut places = vec![(WORKSPACE.to_owned(), spec.workspace.clone())];
-        places.extend(spec.mounts.iter().chain(&spec.read_only).map(|(host, inside)| (inside.clone(), host.clone())));
+        places.extend(
+            spec.mounts.iter().chain(&spec.read_only).map(|(host, inside)| (inside.clone(), host.clone())),
+        );
         let watched = end.clone();
         std::thread::spawn(move || translate(&from, &to, &places, &watched));
         Arc::new(Self { name, pid, end })
@@ -167,7 +169,12 @@ impl Process {
 }
 
 /// Passes commands on as they come, with what they say of the sandbox's folders as it is on this machine.
-fn translate(from: &Path, to: &Path, places: &[(String, PathBuf)], end: &watch::Receiver<Option<SandboxEnd>>) {
+fn translate(
+    from: &Path,
+    to: &Path,
+    places: &[(String, PathBuf)],
+    end: &watch::Receiver<Option<SandboxEnd>>,
+) {
     use std::io::{Read as _, Write as _};
     let (mut source, mut partial) = (std::fs::File::open(from).unwrap(), String::new());
     let mut target = std::fs::File::options().append(true).open(to).unwrap();
@@ -319,9 +326,13 @@ impl Engine for Fake {
             let mut state = self.state();
             state.networks.retain(|_, owner| !ours(owner));
             state.services.retain(|_, owner| !ours(owner));
-            let mine = |key: &(AttemptId, Option<u32>), held: &Held| key.0 == attempt && held.runner == runner;
-            let processes =
-                state.sandboxes.iter().filter(|(key, held)| mine(key, held)).map(|(_, held)| held.process.clone());
+            let mine =
+                |key: &(AttemptId, Option<u32>), held: &Held| key.0 == attempt && held.runner == runner;
+            let processes = state
+                .sandboxes
+                .iter()
+                .filter(|(key, held)| mine(key, held))
+                .map(|(_, held)| held.process.clone());
             let processes = processes.collect();
             state.sandboxes.retain(|key, held| !mine(key, held));
             processes
@@ -336,7 +347,8 @@ impl Engine for Fake {
     async fn attempts(&self, runner: &str) -> Result<Vec<AttemptId>, EngineError> {
         self.call("list attempts")?;
         let state = self.state();
-        let sandboxes = state.sandboxes.iter().filter(|(_, held)| held.runner == runner).map(|(key, _)| key.0);
+        let sandboxes =
+            state.sandboxes.iter().filter(|(_, held)| held.runner == runner).map(|(key, _)| key.0);
         let others = state.networks.values().chain(state.services.values());
         let others = others.filter(|(of, _)| of == runner).map(|(_, attempt)| *attempt);
         Ok(sandboxes.chain(others).collect::<BTreeSet<_>>().into_iter().collect())
