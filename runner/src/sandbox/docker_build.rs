@@ -9,11 +9,13 @@ use std::{
 };
 
 use bollard::{
+    auth::DockerCredentials,
     errors::Error,
     models::{BuildInfo, BuildInfoAux},
     query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion},
 };
 use futures_util::StreamExt as _;
+use tidegate_protocol::messages::RegistryLogin;
 use tokio_util::io::ReaderStream;
 
 use super::{BuildRequest, EngineError, docker::Docker, images::LogBytes};
@@ -57,8 +59,11 @@ impl Docker {
             .await
             .map_err(|error| EngineError::Refused { what: WHAT.to_owned(), reason: error.to_string() })?;
         let body = bollard::body_try_stream(ReaderStream::with_capacity(context, 256 << 10));
-        let mut answers =
-            std::pin::pin!(self.client.build_image(options(builder, request), None, Some(body)));
+        let mut answers = std::pin::pin!(self.client.build_image(
+            options(builder, request),
+            credentials(request),
+            Some(body)
+        ));
         let mut image = None;
         loop {
             let answer = tokio::time::timeout(SILENCE, answers.next())
@@ -96,7 +101,11 @@ fn options(builder: Builder, request: &BuildRequest) -> BuildImageOptions {
         .buildargs(&args)
         .labels(&labels)
         .rm(true)
-        .forcerm(true);
+        .forcerm(true)
+        .nocache(request.no_cache);
+    if request.pull {
+        options = options.pull("true");
+    }
     if let Some(target) = &request.target {
         options = options.target(target);
     }
@@ -107,6 +116,19 @@ fn options(builder: Builder, request: &BuildRequest) -> BuildImageOptions {
             .build(),
         Builder::Classic => options.version(BuilderVersion::BuilderV1).build(),
     }
+}
+
+fn credentials(request: &BuildRequest) -> Option<HashMap<String, DockerCredentials>> {
+    let login = |(host, login): (&String, &RegistryLogin)| {
+        let credentials = DockerCredentials {
+            username: Some(login.username.clone()),
+            password: Some(login.password.clone()),
+            serveraddress: Some(host.clone()),
+            ..DockerCredentials::default()
+        };
+        (host.clone(), credentials)
+    };
+    (!request.logins.is_empty()).then(|| request.logins.iter().map(login).collect())
 }
 
 /// What is known of a build so far.

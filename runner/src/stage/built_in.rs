@@ -84,6 +84,7 @@ impl Engine<'_> {
             post.state = left.state;
         }
         self.world.adopt(left.env, left.path);
+        self.world.log_in(left.logins);
         Ok(Came { outputs: left.outputs, failure, ..Came::default() })
     }
 
@@ -98,6 +99,7 @@ impl Engine<'_> {
         let state = post.state.clone();
         let (left, failure) = self.run_built_in(scope, builtin, &post.given, state, true, turn).await?;
         self.world.adopt(left.env, left.path);
+        self.world.log_in(left.logins);
         Ok(Came { failure, ..Came::default() })
     }
 
@@ -155,12 +157,14 @@ impl Engine<'_> {
         let mut env = self.world.facts.clone();
         env.extend(turn.env.clone());
         env.extend(given.env.clone());
+        let logins = self.world.logins.clone();
         let mut hands = Sandboxed { engine: self, scope, turn, env: given.env.clone() };
         let mut step = Use {
             ctx,
             paths: &paths,
             contexts: &scope.contexts,
             env: &env,
+            logins: &logins,
             inputs: given.inputs.clone(),
             before,
             page: turn.page,

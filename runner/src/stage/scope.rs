@@ -2,6 +2,7 @@
 //! The steps of a composite action have a scope of their own.
 
 use std::collections::BTreeMap;
+use tidegate_protocol::messages::RegistryLogin;
 
 use serde_json::{Map, Value, json};
 use tidegate_pipelines::lenient::Status;
@@ -19,6 +20,8 @@ pub(super) struct World {
     pub(super) env: BTreeMap<String, String>,
     /// Search paths that steps handed on, latest first.
     pub(super) path: Vec<String>,
+    /// Credentials for registries that built-in actions left, by host.
+    pub(super) logins: BTreeMap<String, RegistryLogin>,
 }
 
 impl World {
@@ -28,6 +31,16 @@ impl World {
         for entry in path {
             self.path.retain(|known| *known != entry);
             self.path.insert(0, entry);
+        }
+    }
+
+    /// Takes over or forgets credentials for registries.
+    pub(super) fn log_in(&mut self, logins: BTreeMap<String, Option<RegistryLogin>>) {
+        for (host, login) in logins {
+            match login {
+                Some(login) => self.logins.insert(host, login),
+                None => self.logins.remove(&host),
+            };
         }
     }
 }

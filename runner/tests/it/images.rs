@@ -30,6 +30,7 @@ fn context(folder: &Path, files: &[(&str, &str)]) -> BuildRequest {
         target: None,
         args: BTreeMap::new(),
         labels: BTreeMap::from([("tidegate.test".to_owned(), "images".to_owned())]),
+        ..BuildRequest::default()
     }
 }
 

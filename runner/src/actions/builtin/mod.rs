@@ -29,6 +29,7 @@
 mod artifacts;
 mod cache;
 mod checkout;
+mod docker;
 mod places;
 mod selected;
 mod setup;
@@ -83,6 +84,11 @@ pub fn all() -> Vec<Arc<dyn Builtin>> {
         Arc::new(setup::Setup::Python),
         Arc::new(setup::Setup::Java),
         Arc::new(setup::Setup::Go),
+        Arc::new(docker::BuildPush),
+        Arc::new(docker::Buildx),
+        Arc::new(docker::Login),
+        Arc::new(docker::Metadata),
+        Arc::new(docker::Qemu),
     ]
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_protocol::messages::AnnotationLevel;
+use tidegate_protocol::messages::{AnnotationLevel, RegistryLogin};
 
 use crate::{
     actions::inputs,
@@ -57,6 +57,9 @@ pub struct Left {
     pub path: Vec<String>,
     /// For its post step.
     pub state: BTreeMap<String, String>,
+    /// Credentials for registries that later built-in actions use, by host; none: they are forgotten.
+    #[serde(default)]
+    pub logins: BTreeMap<String, Option<RegistryLogin>>,
     /// Markdown for the run's page.
     pub summary: String,
     /// What was seen of it.
@@ -73,6 +76,8 @@ pub struct Use<'a> {
     pub contexts: &'a BTreeMap<String, Value>,
     /// The step's whole environment, without what the image has.
     pub env: &'a BTreeMap<String, String>,
+    /// Credentials for registries that steps before left, by host. The sandbox never sees them.
+    pub logins: &'a BTreeMap<String, RegistryLogin>,
     pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) before: BTreeMap<String, String>,
     pub(crate) page: u32,
@@ -143,6 +148,11 @@ impl Use<'_> {
         }
     }
 
+    /// Keeps what was written to the step's log already, so that a replay shows it too.
+    pub(crate) fn was_said(&mut self, text: String) {
+        self.left.parts.push(Part::Said(text));
+    }
+
     /// Warns, in the log and as an annotation.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.annotate(AnnotationLevel::Warning, text.into());
@@ -180,6 +190,16 @@ impl Use<'_> {
     /// Saves a value for the post part.
     pub fn save_state(&mut self, name: &str, value: impl Into<String>) {
         self.left.state.insert(name.to_owned(), value.into());
+    }
+
+    /// Keeps credentials for a registry's host until the stage ends or [`Use::log_out`].
+    pub fn log_in(&mut self, host: &str, login: RegistryLogin) {
+        self.left.logins.insert(host.to_owned(), Some(login));
+    }
+
+    /// Forgets the credentials for a registry's host.
+    pub fn log_out(&mut self, host: &str) {
+        self.left.logins.insert(host.to_owned(), None);
     }
 
     /// Hides a value in all logs from here on.
