@@ -28,6 +28,7 @@ printf '%s\n' "$AUTHORIZED_KEY" >/home/deploy/.ssh/authorized_keys
 umask 077
 printf '%s\n' "$HOST_KEY" >/etc/ssh/host_key
 umask 022
+git config --system safe.directory '*'
 rm -f /etc/nginx/sites-enabled/default
 exec /usr/sbin/sshd -D -e -p "$SSH_PORT" -h /etc/ssh/host_key"#;
 
@@ -45,6 +46,11 @@ pub struct Host {
 impl Host {
     /// Starts one and waits until its SSH server listens.
     pub fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// As [`Host::start`], with a folder of this machine at a path in it.
+    pub fn start_with(shared: Option<(&Path, &str)>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (key, public) = key_pair(folder.path(), "deploy")?;
         let (host_private, host_public) = key_pair(folder.path(), "host")?;
@@ -58,26 +64,13 @@ impl Host {
         let port = format!("SSH_PORT={}", host.ssh_port);
         let (authorized, host_private) =
             (format!("AUTHORIZED_KEY={public}"), format!("HOST_KEY={host_private}"));
-        docker(&[
-            "run",
-            "--detach",
-            "--name",
-            &host.name,
-            "--network",
-            "host",
-            "--volume",
-            "/var/run/docker.sock:/var/run/docker.sock",
-            "--env",
-            &port,
-            "--env",
-            &authorized,
-            "--env",
-            &host_private,
-            TOOLS,
-            "bash",
-            "-c",
-            START,
-        ])?;
+        let volume = shared.map(|(folder, path)| format!("{}:{path}", folder.display()));
+        let mut run = vec!["run", "--detach", "--name", &host.name, "--network", "host"];
+        run.extend(["--volume", "/var/run/docker.sock:/var/run/docker.sock"]);
+        run.extend(volume.iter().flat_map(|volume| ["--volume", volume]));
+        run.extend(["--env", &port, "--env", &authorized, "--env", &host_private]);
+        run.extend([TOOLS, "bash", "-c", START]);
+        docker(&run)?;
         let end = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(("127.0.0.1", host.ssh_port)).is_err() {
             if Instant::now() > end {

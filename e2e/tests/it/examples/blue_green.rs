@@ -1,14 +1,6 @@
 //! Blue and green: a good version goes live, one that never becomes well does not, and one that shows a broken page is
 //! put back at once, while somebody asks for the page all the time.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
-
 use serde_json::json;
 use tidegate_e2e::{
     example::Example,
@@ -18,40 +10,7 @@ use tidegate_e2e::{
     stack::Stack,
 };
 
-use super::{printed, run_of_push, secret, statuses, told};
-
-/// Asks for a page again and again, and keeps every answer that is not a page of the shop.
-struct Visitor {
-    stop: Arc<AtomicBool>,
-    visits: tokio::task::JoinHandle<(usize, Vec<String>)>,
-}
-
-impl Visitor {
-    fn of(url: String) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let visits = tokio::spawn(async move {
-            let (mut count, mut wrong) = (0, Vec::new());
-            while !stopped.load(Ordering::Relaxed) {
-                count += 1;
-                // A new connection each time: one that is kept would never meet the proxy's new processes.
-                match reqwest::Client::new().get(&url).send().await {
-                    Ok(answer) if answer.status().is_success() => {}
-                    Ok(answer) => wrong.push(answer.status().to_string()),
-                    Err(error) => wrong.push(format!("{error:?}")),
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            (count, wrong)
-        });
-        Self { stop, visits }
-    }
-
-    async fn ends(self) -> (usize, Vec<String>) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.visits.await.unwrap()
-    }
-}
+use super::{printed, run_of_push, secret, statuses, told, visitor::Visitor};
 
 /// Removes the containers that the script on the host started.
 struct Colours(String);

@@ -4,6 +4,8 @@
 mod blue_green;
 mod ecs_services;
 mod node_service;
+mod release;
+mod visitor;
 
 use std::time::Duration;
 
