@@ -3,6 +3,7 @@
 
 mod blue_green;
 mod ecs_services;
+mod gitops;
 mod node_service;
 mod release;
 mod visitor;
