@@ -1,6 +1,8 @@
 """Documents that outlive a sandbox, for the stand-ins: see e2e/src/world.rs."""
 
 import json
+import socket
+import struct
 import sys
 import urllib.error
 import urllib.request
@@ -30,6 +32,16 @@ class World:
 
     def post(self, path, data):
         self._ask("POST", path, data)
+
+
+def reach(host):
+    """Where a registry of this machine is for a sandbox: 127.0.0.1 is the sandbox itself, its gateway the machine."""
+    if not host.startswith("127.0.0.1:"):
+        return host
+    with open("/proc/net/route", encoding="ascii") as routes:
+        gateways = [fields[2] for fields in map(str.split, routes) if fields[1] == "00000000"]
+    address = socket.inet_ntoa(struct.pack("<L", int(gateways[0], 16)))
+    return host.replace("127.0.0.1", address)
 
 
 def fail(text, code=1):

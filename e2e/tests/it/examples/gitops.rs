@@ -76,7 +76,7 @@ async fn set_up(stack: &Stack, project: &Project, world: &World, registry: &Regi
 
 #[tokio::test]
 async fn a_commit_goes_step_by_step_and_a_bad_one_is_taken_back() {
-    let (registry, world) = (Registry::start().await.unwrap(), World::start().await.unwrap());
+    let (registry, world) = (Registry::start_open().await.unwrap(), World::start().await.unwrap());
     let (host, machine) = (Host::start().unwrap(), stand_ins::image().unwrap());
     let stack =
         Stack::start_in(Surroundings { machine: machine.clone(), ..Surroundings::default() }).await.unwrap();

@@ -61,7 +61,7 @@ async fn release(stack: &Stack, project: &Project, level: &str, tag: &str) -> Va
 
 #[tokio::test]
 async fn a_version_is_raised_and_released_and_a_wrong_one_goes_back() {
-    let (registry, world) = (Registry::start().await.unwrap(), World::start().await.unwrap());
+    let (registry, world) = (Registry::start_open().await.unwrap(), World::start().await.unwrap());
     let host = Host::start().unwrap();
     let programs = Some(host.ssh_folder("app-1.example.org").unwrap());
     let mut stack = Stack::start_in(Surroundings { programs, ..Surroundings::default() }).await.unwrap();
