@@ -108,14 +108,16 @@ impl Host {
         std::fs::write(
             at("config"),
             format!(
-                "Host {name}\n  HostName 127.0.0.1\n  Port {}\n  IdentityFile {}\n  UserKnownHostsFile {}\n  StrictHostKeyChecking yes\n",
-                self.ssh_port,
+                "Host {name}\n  HostName 127.0.0.1\n  IdentityFile {}\n  UserKnownHostsFile {}\n  StrictHostKeyChecking yes\n",
                 at("deploy"),
                 at("known_hosts")
             ),
         )?;
         let program = folder.join("ssh");
-        std::fs::write(&program, format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", at("config")))?;
+        // The older docker-compose asks for port 22 by name, so the first word must be this.
+        let text =
+            format!("#!/bin/sh\nexec /usr/bin/ssh -F {} -o Port={} \"$@\"\n", at("config"), self.ssh_port);
+        std::fs::write(&program, text)?;
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         Ok(folder)
     }

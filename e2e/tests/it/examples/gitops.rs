@@ -150,8 +150,9 @@ async fn a_commit_goes_step_by_step_and_a_bad_one_is_taken_back() {
     let lock = example
         .change("package-lock.json", "\"engines\": { \"node\": \">=18\" }\n    }", "\"engines\": { \"node\": \">=18\" },\n      \"dependencies\": { \"left\": \"file:vendor/left\" }\n    },\n    \"node_modules/left\": { \"resolved\": \"vendor/left\", \"link\": true },\n    \"vendor/left\": { \"version\": \"1.0.0\", \"license\": \"GPL-3.0-only\" }")
         .unwrap();
-    let dangerous =
-        example.change("services/web/main.js", "return path", "eval(path);\n  return path").unwrap();
+    let dangerous = example
+        .change("services/web/main.js", "function page", "const old = (path) => eval(path);\n\nfunction page")
+        .unwrap();
     let third = run_of_push(
         &stack,
         &project,
