@@ -7,6 +7,7 @@ mod builtins;
 mod conformance;
 mod contract;
 mod docker;
+mod docker_actions;
 mod faults;
 mod images;
 mod local;

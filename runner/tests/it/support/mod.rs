@@ -4,6 +4,7 @@ pub mod agent;
 pub mod fake;
 pub mod log;
 pub mod place;
+pub mod registry;
 pub mod server;
 
 /// The image of every test that needs one; it has a shell and little else.
