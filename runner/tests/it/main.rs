@@ -3,6 +3,7 @@
 
 mod actions;
 mod agent;
+mod aws_actions;
 mod builtins;
 mod conformance;
 mod contract;
@@ -11,6 +12,7 @@ mod docker_actions;
 mod faults;
 mod images;
 mod local;
+mod slack_and_releases;
 mod steps;
 mod support;
 mod verbs;

@@ -29,14 +29,18 @@
 //! [`Images`]: crate::sandbox::Images
 
 mod artifacts;
+mod aws;
 mod cache;
 mod checkout;
 mod docker;
 mod places;
+mod release;
 mod selected;
 mod setup;
+mod slack;
 mod step;
 mod versions;
+mod web;
 
 use std::sync::Arc;
 
@@ -98,11 +102,16 @@ pub fn all() -> Vec<Arc<dyn Builtin>> {
         Arc::new(setup::Setup::Python),
         Arc::new(setup::Setup::Java),
         Arc::new(setup::Setup::Go),
+        Arc::new(aws::Configure),
+        Arc::new(aws::EcrLogin),
         Arc::new(docker::BuildPush),
         Arc::new(docker::Buildx),
         Arc::new(docker::Login),
         Arc::new(docker::Metadata),
         Arc::new(docker::Qemu),
+        Arc::new(release::CreateRelease),
+        Arc::new(release::GhRelease),
+        Arc::new(slack::Slack),
     ]
 }
 

@@ -1,7 +1,9 @@
 //! What several areas need: a scripted engine, a model of the server, a place to keep a log.
 
 pub mod agent;
+pub mod aws;
 pub mod fake;
+pub mod forge;
 pub mod log;
 pub mod place;
 pub mod registry;
