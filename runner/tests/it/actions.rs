@@ -584,6 +584,7 @@ async fn a_setting_runs_the_original_of_a_built_in_action() {
         "action.yml",
         "runs: {using: composite, steps: [{run: 'echo the original', shell: sh}]}",
     )]);
+    let app = Origin::new(&[("a.txt", "one\n")]);
     let mapping = mapped("docker/metadata-action", &original);
     let runner = Runner::start_with(|config| {
         config.actions.sources = vec![mapping];
@@ -594,7 +595,7 @@ async fn a_setting_runs_the_original_of_a_built_in_action() {
         uses("docker/metadata-action@main", json!({})),
         uses("docker/setup-qemu-action@v3", json!({})),
     ]);
-    let ran = runner.run_lease(lease(lenient(steps))).await;
+    let ran = runner.run_lease(app.lease(steps)).await;
     ran.succeeded();
     assert_eq!(ran.text(1), "the original\n");
     assert!(ran.text(2).contains("no other platform is emulated"), "{}", ran.text(2));
