@@ -37,5 +37,6 @@ mod start;
 pub mod store;
 pub mod tasks;
 pub mod variables;
+pub mod webhook_secrets;
 
 pub use start::{Server, StartError, start};

@@ -190,6 +190,11 @@ pub(in crate::store) fn is_duplicate(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(inner) if inner.is_unique_violation())
 }
 
+/// Whether an error says that a row would belong to one that is not there.
+pub(in crate::store) fn is_orphan(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(inner) if inner.is_foreign_key_violation())
+}
+
 /// A column of JSON, unwrapped.
 pub(in crate::store) fn unwrap<T>(Json(value): Json<T>) -> T {
     value

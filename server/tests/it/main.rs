@@ -32,4 +32,5 @@ mod support;
 mod sweep;
 mod transitions;
 mod turmoil;
+mod upgrade;
 mod workflows;
