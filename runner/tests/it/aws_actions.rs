@@ -45,7 +45,8 @@ async fn keys_are_handed_on_as_they_are_or_as_those_of_a_role() {
              echo $AWS_REGION $AWS_DEFAULT_REGION; echo $AWS_SECRET_ACCESS_KEY"
         ))
     };
-    let role = json!({ "role-to-assume": "deploy", "role-duration-seconds": "900", "role-session-name": "one" });
+    let role =
+        json!({ "role-to-assume": "deploy", "role-duration-seconds": "900", "role-session-name": "one" });
     let steps = json!([
         with(configure(of_user()), json!({ "id": "one" })),
         show(&format!("{}/{}/", USER.0, USER.1)),
@@ -56,7 +57,9 @@ async fn keys_are_handed_on_as_they_are_or_as_those_of_a_role() {
         configure(json!({
             "role-to-assume": format!("arn:aws:iam::{ACCOUNT}:role/deploy"), "web-identity-token-file": "token",
         })),
-        configure(json!({ "role-chaining": "true", "role-to-assume": format!("arn:aws:iam::{ACCOUNT}:role/deploy"), "role-skip-session-tagging": "true" })),
+        configure(
+            json!({ "role-chaining": "true", "role-to-assume": format!("arn:aws:iam::{ACCOUNT}:role/deploy"), "role-skip-session-tagging": "true" })
+        ),
     ]);
     let ran = runner.run_lease(at(&aws, steps)).await;
     ran.succeeded();
@@ -69,7 +72,10 @@ async fn keys_are_handed_on_as_they_are_or_as_those_of_a_role() {
     assert_eq!(field("DurationSeconds"), Some("900"));
     assert_eq!(field("RoleSessionName"), Some("one"));
     assert_eq!((field("Tags.member.1.Key"), field("Tags.member.1.Value")), (Some("GitHub"), Some("Actions")));
-    assert_eq!((field("Tags.member.2.Key"), field("Tags.member.2.Value")), (Some("Repository"), Some("team/app")));
+    assert_eq!(
+        (field("Tags.member.2.Key"), field("Tags.member.2.Value")),
+        (Some("Repository"), Some("team/app"))
+    );
     assert!(assumed.len() == 2 && !assumed[1].contains_key("Tags.member.1.Key"), "{assumed:?}");
     assert_eq!(aws.calls("AssumeRoleWithWebIdentity").len(), 1);
     runner.stop().await;
@@ -146,12 +152,15 @@ async fn the_registry_of_an_account_is_pushed_to() {
     assert_eq!(pushed.repository, format!("{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/app"));
     assert_eq!((login.username.as_str(), login.password.as_str()), ("AWS", PASSWORD));
     let asked = aws.calls("GetAuthorizationToken");
-    assert_eq!(asked.iter().map(|form| form["body"].as_str()).collect::<Vec<_>>(), [
-        "{}",
-        "{}",
-        "{\"registryIds\":[\"1\",\"2\"]}"
-    ]);
+    assert_eq!(
+        asked.iter().map(|form| form["body"].as_str()).collect::<Vec<_>>(),
+        ["{}", "{}", "{\"registryIds\":[\"1\",\"2\"]}"]
+    );
     assert!(asked.iter().all(|form| form["caller"] == ROLE.0));
-    assert!(ran.text(5).contains("2.dkr.ecr.eu-central-1.amazonaws.com until the stage ends"), "{}", ran.text(5));
+    assert!(
+        ran.text(5).contains("2.dkr.ecr.eu-central-1.amazonaws.com until the stage ends"),
+        "{}",
+        ran.text(5)
+    );
     runner.stop().await;
 }

@@ -42,11 +42,19 @@ async fn releases_are_made_changed_and_get_their_files() {
         )
     };
     let steps = json!([
-        sh("mkdir -p dist; echo one > dist/a.txt; echo two > 'dist/b c.bin'; echo notes > NOTES.md; ln -s /etc/passwd dist/link"),
-        release(json!({ "body_path": "NOTES.md", "files": "dist/*.txt\ndist/*.bin\nnone/*", "prerelease": "true" })),
-        sh("echo '${{ steps.r.outputs.id }} ${{ steps.r.outputs.url }} ${{ steps.r.outputs.assets }}'; echo again > dist/a.txt"),
+        sh(
+            "mkdir -p dist; echo one > dist/a.txt; echo two > 'dist/b c.bin'; echo notes > NOTES.md; ln -s /etc/passwd dist/link"
+        ),
+        release(
+            json!({ "body_path": "NOTES.md", "files": "dist/*.txt\ndist/*.bin\nnone/*", "prerelease": "true" })
+        ),
+        sh(
+            "echo '${{ steps.r.outputs.id }} ${{ steps.r.outputs.url }} ${{ steps.r.outputs.assets }}'; echo again > dist/a.txt"
+        ),
         release(json!({ "body": "more", "append_body": "true", "files": "dist/a.txt", "name": "First" })),
-        create(json!({ "tag_name": "refs/tags/v2.0", "release_name": "Release refs/tags/v2.0", "body": "two", "draft": "true" })),
+        create(
+            json!({ "tag_name": "refs/tags/v2.0", "release_name": "Release refs/tags/v2.0", "body": "two", "draft": "true" })
+        ),
         sh("echo '${{ steps.c.outputs.id }} ${{ steps.c.outputs.upload_url }}'"),
         may_fail(create(json!({ "tag_name": "v1.0", "release_name": "no" }))),
         may_fail(release(json!({ "files": "none", "fail_on_unmatched_files": "true" }))),
@@ -67,7 +75,10 @@ async fn releases_are_made_changed_and_get_their_files() {
     assert_eq!(releases[1]["target_commitish"], "0".repeat(40));
     let files = forge.files();
     assert!(files.contains(&("a.txt".to_owned(), "text/plain".to_owned(), b"again\n".to_vec())), "{files:?}");
-    assert!(files.contains(&("b+c.bin".to_owned(), "application/octet-stream".to_owned(), b"two\n".to_vec())), "{files:?}");
+    assert!(
+        files.contains(&("b+c.bin".to_owned(), "application/octet-stream".to_owned(), b"two\n".to_vec())),
+        "{files:?}"
+    );
     assert_eq!(files.len(), 2);
     assert!(ran.text(3).starts_with(&format!("1 {}/team/app/releases/1 [{{", forge.url)), "{}", ran.text(3));
     assert!(ran.text(2).contains("no file is found at none/*"), "{}", ran.text(2));
@@ -92,21 +103,27 @@ async fn messages_go_to_slack_by_webhooks_and_methods() {
     let slack = |inputs: Value| with(uses("slackapi/slack-github-action@v2", inputs), json!({ "id": "s" }));
     let (hook, api) = (format!("{}/slack/hook", forge.url), format!("{}/slack/api/", forge.url));
     let post = |payload: &str| {
-        slack(json!({ "method": "chat.postMessage", "token": "${{ secrets.SLACK }}", "api": api, "payload": payload }))
+        slack(
+            json!({ "method": "chat.postMessage", "token": "${{ secrets.SLACK }}", "api": api, "payload": payload }),
+        )
     };
     let old = |kind: &str, inputs: Value| {
         let env = json!({ "SLACK_WEBHOOK_URL": format!("{hook}/{kind}"), "SLACK_WEBHOOK_TYPE": if kind == "incoming" { "INCOMING_WEBHOOK" } else { "" } });
         with(uses("slackapi/slack-github-action@v1", inputs), json!({ "env": env }))
     };
     let steps = json!([
-        slack(json!({ "webhook": format!("{hook}/incoming"), "webhook-type": "incoming-webhook", "payload": "text: \"from ${{ github.repository }}\"" })),
+        slack(
+            json!({ "webhook": format!("{hook}/incoming"), "webhook-type": "incoming-webhook", "payload": "text: \"from ${{ github.repository }}\"" })
+        ),
         old("incoming", json!({ "payload": "{\"blocks\": []}" })),
         old("workflow", json!({ "payload": "{\"a\": {\"b\": 1}}" })),
         post("channel: C1\ntext: hello"),
         sh("echo '${{ steps.s.outputs.ok }} ${{ steps.s.outputs.ts }} ${{ steps.s.outputs.channel_id }}'"),
         post("{\"channel\": \"C9\", \"text\": \"hello\"}"),
         sh("echo '${{ steps.s.outputs.ok }}'"),
-        may_fail(slack(json!({ "method": "chat.postMessage", "token": "${{ secrets.SLACK }}", "api": api, "errors": "true", "payload": "channel: C9" }))),
+        may_fail(slack(
+            json!({ "method": "chat.postMessage", "token": "${{ secrets.SLACK }}", "api": api, "errors": "true", "payload": "channel: C9" })
+        )),
         may_fail(old("incoming", json!({ "payload": "{\"none\": 1}" }))),
         may_fail(slack(json!({ "payload": "text: a" }))),
         may_fail(slack(json!({ "method": "files.uploadV2", "token": "x", "payload": "text: a" }))),
@@ -126,7 +143,9 @@ async fn messages_go_to_slack_by_webhooks_and_methods() {
     assert_eq!(ran.text(5), "true 1700000000.000100 C1\n");
     assert!(ran.text(6).contains("channel_not_found"), "{}", ran.text(6));
     assert_eq!((ran.status(6), ran.text(7)), (StepStatus::Succeeded, "false\n".to_owned()));
-    for (step, words) in [(8, "channel_not_found"), (9, "400"), (10, "where the message goes"), (11, "not carried out")] {
+    for (step, words) in
+        [(8, "channel_not_found"), (9, "400"), (10, "where the message goes"), (11, "not carried out")]
+    {
         assert_eq!(ran.status(step), StepStatus::Failed, "{step}");
         assert!(ran.text(step).contains(words), "{step}: {}", ran.text(step));
     }

@@ -108,7 +108,9 @@ fn answer(
                 id if id == USER.0 => format!("arn:aws:iam::{ACCOUNT}:user/dev"),
                 _ => format!("arn:aws:sts::{ACCOUNT}:assumed-role/deploy/{}", "session"),
             };
-            format!("<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{arn}</Arn><Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>")
+            format!(
+                "<GetCallerIdentityResponse><GetCallerIdentityResult><Arn>{arn}</Arn><Account>{ACCOUNT}</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+            )
         }
         action @ ("AssumeRole" | "AssumeRoleWithWebIdentity") => {
             if action == "AssumeRole" {
@@ -116,7 +118,9 @@ fn answer(
             } else if headers.contains_key("authorization") || field("WebIdentityToken") != IDENTITY {
                 return Err(("InvalidIdentityToken", "the token is not known".to_owned()));
             }
-            if field("RoleArn") != format!("arn:aws:iam::{ACCOUNT}:role/deploy") || field("RoleSessionName").is_empty() {
+            if field("RoleArn") != format!("arn:aws:iam::{ACCOUNT}:role/deploy")
+                || field("RoleSessionName").is_empty()
+            {
                 return Err(("AccessDenied", format!("not authorised to perform sts:{action}")));
             }
             format!(
@@ -140,7 +144,8 @@ fn verified(
 ) -> Result<String, Refusal> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let refuse = |why: &str| ("SignatureDoesNotMatch", why.to_owned());
-    let authorization = header("authorization").strip_prefix("AWS4-HMAC-SHA256 ").ok_or(refuse("not signed"))?;
+    let authorization =
+        header("authorization").strip_prefix("AWS4-HMAC-SHA256 ").ok_or(refuse("not signed"))?;
     let part = |name: &str| {
         let mut parts = authorization.split(',').map(str::trim);
         parts.find_map(|part| part.strip_prefix(name)?.strip_prefix('=')).ok_or(refuse("a part is missing"))
@@ -164,7 +169,9 @@ fn verified(
         return Err(refuse("the session's token is another"));
     }
     let signed: Vec<&str> = names.split(';').collect();
-    for needed in ["host", "x-amz-date"].iter().chain((!session.is_empty()).then_some(&"x-amz-security-token")) {
+    for needed in
+        ["host", "x-amz-date"].iter().chain((!session.is_empty()).then_some(&"x-amz-security-token"))
+    {
         if !signed.contains(needed) {
             return Err(refuse(&format!("{needed} is not signed")));
         }

@@ -36,7 +36,8 @@ impl Forge {
         let app = Router::new().fallback(move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let (state, own) = (state.clone(), own.clone());
             async move {
-                let (status, answer) = answer(&mut state.lock().unwrap(), &own, &method, &uri, &headers, &body);
+                let (status, answer) =
+                    answer(&mut state.lock().unwrap(), &own, &method, &uri, &headers, &body);
                 (StatusCode::from_u16(status).unwrap(), answer)
             }
         });
@@ -84,7 +85,9 @@ fn answer(
         }
         kept.next += 1;
         let asset = json!({ "id": kept.next, "name": name, "size": size });
-        let Some(release) = kept.releases.iter_mut().find(|release| release["id"] == id) else { return not_found };
+        let Some(release) = kept.releases.iter_mut().find(|release| release["id"] == id) else {
+            return not_found;
+        };
         release["assets"].as_array_mut().unwrap().push(asset.clone());
         kept.files.push((name, headers["content-type"].to_str().unwrap().to_owned(), body.to_vec()));
         return (201, asset.to_string());
@@ -118,12 +121,15 @@ fn answer(
         ("GET", "") => (200, Value::Array(kept.releases.clone()).to_string()),
         ("GET", rest) => {
             let tag = rest.strip_prefix("/tags/").unwrap_or_default().replace("%2F", "/");
-            let found = kept.releases.iter().find(|release| release["tag_name"] == tag && release["draft"] == false);
+            let found =
+                kept.releases.iter().find(|release| release["tag_name"] == tag && release["draft"] == false);
             found.map_or(not_found, |release| (200, release.to_string()))
         }
         ("PATCH", rest) => {
             let id: u64 = rest.trim_start_matches('/').parse().unwrap();
-            let Some(release) = kept.releases.iter_mut().find(|release| release["id"] == id) else { return not_found };
+            let Some(release) = kept.releases.iter_mut().find(|release| release["id"] == id) else {
+                return not_found;
+            };
             if !is_one(&asked) {
                 return (422, json!({ "message": "Invalid request" }).to_string());
             }
@@ -148,7 +154,9 @@ fn answer(
 
 fn slack(kept: &mut Kept, path: &str, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
     let is_json = headers.get("content-type").is_some_and(|value| value == "application/json");
-    let Ok(message) = serde_json::from_slice::<Value>(body) else { return (400, "invalid_payload".to_owned()) };
+    let Ok(message) = serde_json::from_slice::<Value>(body) else {
+        return (400, "invalid_payload".to_owned());
+    };
     let last = path.rsplit('/').next().unwrap_or_default().to_owned();
     if !is_json || !message.is_object() {
         return (400, "invalid_payload".to_owned());
