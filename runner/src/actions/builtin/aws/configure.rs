@@ -168,7 +168,7 @@ async fn assume(step: &mut Use<'_>, sts: &Sts<'_>, role: &str, given: Option<Key
     })
 }
 
-/// A token that says what this stage is, of the server's own.
+/// A token that says what this stage is: the one place to ask for it, once somebody gives such tokens.
 async fn identity_token(step: &Use<'_>) -> Result<String, Failure> {
     let audience = step.input("audience");
     Err(Failure::failed(format!(

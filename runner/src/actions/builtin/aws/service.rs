@@ -134,7 +134,7 @@ fn usual(host: &str, region: &str) -> String {
 mod tests {
     use super::*;
 
-    /// A request and its signature as Amazon's documentation of the protocol describes them, computed apart.
+    /// What is signed; the model of tests/it checks whole signatures with code of its own.
     #[test]
     fn a_request_is_signed_with_host_date_and_session() {
         let service = Service { name: "sts", region: "us-east-1".to_owned(), url: usual("sts", "us-east-1") };
