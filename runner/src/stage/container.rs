@@ -140,6 +140,7 @@ impl Engine<'_> {
             target: None,
             args: BTreeMap::new(),
             labels: BTreeMap::new(),
+            ..BuildRequest::default()
         };
         let mut log = |bytes: &[u8]| {
             if said.len() < MOST_SAID {

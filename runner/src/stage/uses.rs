@@ -86,6 +86,14 @@ impl Engine<'_> {
         for (name, template) in &uses.with {
             with.insert(name.clone(), self.text(scope, turn.page, template).await?);
         }
+        if let Target::Builtin(builtin) = &target {
+            for (_, value) in with
+                .iter()
+                .filter(|(name, _)| builtin.hidden().iter().any(|hidden| hidden.eq_ignore_ascii_case(name)))
+            {
+                self.ctx.log.hide(value.trim());
+            }
+        }
         let shown: Vec<String> = match with.is_empty() {
             true => Vec::new(),
             false => ["with:".to_owned()]

@@ -3,13 +3,16 @@
 
 mod actions;
 mod agent;
+mod aws_actions;
 mod builtins;
 mod conformance;
 mod contract;
 mod docker;
+mod docker_actions;
 mod faults;
 mod images;
 mod local;
+mod slack_and_releases;
 mod steps;
 mod support;
 mod verbs;
