@@ -4,5 +4,6 @@
 mod architecture;
 mod bad_input;
 mod faults;
+mod growing;
 mod road;
 mod workflow;

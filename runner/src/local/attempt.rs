@@ -11,7 +11,7 @@ use tidegate_protocol::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{LocalRun, LocalSink, LocalStage, Shared, lenient::Given, results::FolderResults};
+use super::{LocalRun, LocalSink, LocalStage, Shared, emitted, lenient::Given, results::FolderResults};
 use crate::{
     journal::Journal,
     logs::{LogStore, MaskedLog},
@@ -29,7 +29,7 @@ pub(super) async fn one_stage(shared: &Shared, stage: StagePlan, given: Option<G
     let finish = loop {
         number += 1;
         let finish = match lease(shared, &stage, given.as_ref(), number) {
-            Ok(lease) => one_attempt(shared, lease).await,
+            Ok(lease) => emitted::add(shared, &stage, one_attempt(shared, lease).await),
             Err(reason) => ended_early(Outcome::Failed, reason),
         };
         if !again(&stage, number, &finish) || shared.run.cancel.is_cancelled() {
@@ -60,7 +60,7 @@ pub(super) async fn one_stage(shared: &Shared, stage: StagePlan, given: Option<G
 }
 
 fn ended_early(outcome: Outcome, reason: String) -> Finish {
-    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new() }
+    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new(), emitted: None }
 }
 
 /// Whether another attempt follows; as on the server.
