@@ -6,6 +6,7 @@
 
 mod attempt;
 mod lenient;
+mod matrix;
 mod results;
 
 use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
@@ -20,7 +21,11 @@ use tidegate_protocol::{ids::RunId, messages::StepReport, status::StageStatus};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::{attempt::one_stage, lenient::Given};
+use self::{
+    attempt::one_stage,
+    lenient::Given,
+    matrix::{Matrices, Stop},
+};
 use crate::{
     actions::ActionSettings,
     error::RunnerError,
@@ -195,6 +200,7 @@ struct Shared {
 async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<StageKey, LocalStage> {
     let mut ended: BTreeMap<StageKey, LocalStage> = BTreeMap::new();
     let mut started: Vec<StageKey> = Vec::new();
+    let mut matrices = Matrices::new(&shared.run.cancel);
     let mut running = JoinSet::new();
     loop {
         let mut progress = false;
@@ -203,12 +209,20 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
             if !ready || started.contains(&stage.key) {
                 continue;
             }
+            let stop = matrices.of(stage);
+            let decided = match stop.reason() {
+                Some(reason) => Err((StageStatus::Cancelled, reason)),
+                None => decide(shared, stage, &ended),
+            };
+            if decided.is_ok() && !matrices.enter(stage) {
+                continue;
+            }
             progress = true;
             started.push(stage.key.clone());
-            match decide(shared, stage, &ended) {
+            match decided {
                 Ok((resolved, given)) => {
                     let shared = shared.clone();
-                    running.spawn(async move { one_stage(&shared, resolved, given).await });
+                    running.spawn(async move { one_stage(&shared, resolved, given, stop).await });
                 }
                 Err((status, reason)) => {
                     shared.run.sink.stage(&stage.key, status, Some(&reason));
@@ -224,6 +238,9 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
         }
         match running.join_next().await {
             Some(Ok(stage)) => {
+                if let Some(plan) = shared.run.plan.stage(&stage.key) {
+                    matrices.leave(plan, stage.status);
+                }
                 ended.insert(stage.key.clone(), stage);
             }
             Some(Err(error)) => tracing::error!(%error, "a stage broke off"),
@@ -264,22 +281,22 @@ fn decide(
         Expressions::Lenient => Some(lenient::given(shared, stage, &context.stages)?),
         Expressions::Strict => None,
     };
-    match &stage.condition {
-        _ if given.is_some() => {}
+    let unmet = || {
+        stage.needs.iter().find_map(|need| {
+            let status = ended.get(&need.stage)?.status;
+            (!accepted(need, status)).then(|| unmet_reason(need, status))
+        })
+    };
+    let skip = match &stage.condition {
+        _ if given.is_some() => None,
+        Some(expression) if condition(expression, stage, &context).map_err(failed)? => None,
         Some(expression) => {
-            if !condition(expression, stage, &context).map_err(failed)? {
-                return Err((StageStatus::Skipped, format!("its condition `{expression}` does not hold")));
-            }
+            Some(unmet().unwrap_or_else(|| format!("its condition `{expression}` does not hold")))
         }
-        None => {
-            let other = stage.needs.iter().find_map(|need| {
-                let status = ended.get(&need.stage)?.status;
-                (!accepted(need, status)).then_some((need, status))
-            });
-            if let Some((need, status)) = other {
-                return Err((StageStatus::Skipped, format!("`{}` is {status}", need.stage)));
-            }
-        }
+        None => unmet(),
+    };
+    if let Some(reason) = skip {
+        return Err((StageStatus::Skipped, reason));
     }
     if let Some(reason) = stage.unmet() {
         return Err((StageStatus::Failed, reason));
@@ -301,5 +318,20 @@ fn accepted(need: &Need, status: StageStatus) -> bool {
         NeedState::Succeeded => matches!(status, StageStatus::Succeeded | StageStatus::Warned),
         NeedState::Failed => matches!(status, StageStatus::Failed | StageStatus::Unknown),
         NeedState::Finished => true,
+    }
+}
+
+/// Why a need that is not met keeps a stage from running; a server says the same.
+fn unmet_reason(need: &Need, status: StageStatus) -> String {
+    let how = match status {
+        StageStatus::Succeeded => "succeeded",
+        StageStatus::Warned => "failed, which it was allowed to",
+        StageStatus::Skipped => "was skipped",
+        StageStatus::Cancelled => "was cancelled",
+        _ => "failed",
+    };
+    match need.accepts {
+        NeedState::Failed => format!("it runs only when `{0}` fails, and `{0}` {how}", need.stage),
+        _ => format!("`{}` {how}", need.stage),
     }
 }

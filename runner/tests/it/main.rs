@@ -10,6 +10,7 @@ mod docker;
 mod faults;
 mod images;
 mod local;
+mod scenarios;
 mod steps;
 mod support;
 mod verbs;
