@@ -78,9 +78,8 @@ async fn happen(stack: &Stack, scenario: &Scenario, project: &Project) -> Result
         scenario.files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
     let push = project.repo.push(&files, given.message())?;
     let mut body = project.repo.webhook(&push);
-    for commit in [&mut body["commits"][0], &mut body["head_commit"]] {
-        commit["message"] = given.message().into();
-    }
+    body["commits"][0]["message"] = given.message().into();
+    body["head_commit"]["message"] = given.message().into();
     let (mut body, event) = match given.event() {
         "push" => (body, "push"),
         "tag" => {
