@@ -29,7 +29,7 @@ pub struct Scenario {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Given {
-    /// `push` when absent, else `tag`, `pull_request`, `manual` or `repository_dispatch`.
+    /// `push` when absent, else `tag`, `pull_request`, `manual`, `release` or `repository_dispatch`.
     pub event: Option<String>,
     /// What is put into the event's payload, over what it has anyway.
     pub payload: Map<String, Value>,

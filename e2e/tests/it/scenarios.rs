@@ -92,6 +92,11 @@ async fn happen(stack: &Stack, scenario: &Scenario, project: &Project) -> Result
             git(&project.repo.work(), &["push", "-q", "origin", "HEAD:refs/pull/1/head", "HEAD:refs/pull/1/merge"])?;
             (pull_request(&body, &push), "pull_request")
         }
+        "release" => {
+            let tag = given.payload["release"]["tag_name"].as_str().context("a release's payload says its tag")?;
+            git(&project.repo.work(), &["push", "-q", "origin", &format!("HEAD:refs/tags/{tag}")])?;
+            (without_push(&body), "release")
+        }
         "repository_dispatch" => (without_push(&body), "repository_dispatch"),
         "manual" => {
             let start = json!({ "reference": "main", "inputs": given.inputs });

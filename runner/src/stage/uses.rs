@@ -34,6 +34,8 @@ use crate::{
 pub(super) struct Given {
     /// Its inputs, by names in lower case.
     pub(super) inputs: BTreeMap<String, String>,
+    /// Those of them that the step says itself, by the names that it uses.
+    pub(super) said: BTreeMap<String, String>,
     /// The step's own environment.
     pub(super) env: BTreeMap<String, String>,
 }
@@ -103,11 +105,11 @@ impl Engine<'_> {
                     let text = self.text(scope, turn.page, &Template((*template).to_owned())).await?;
                     defaults.push((*name, text));
                 }
-                let given = Given { inputs: inputs::complete(&with, defaults), env: own };
+                let given = Given { inputs: inputs::complete(&with, defaults), said: with, env: own };
                 self.built_in(scope, &builtin, given, turn).await
             }
             Target::Image(image) => {
-                let given = Given { inputs: inputs::complete(&with, []), env: own };
+                let given = Given { inputs: inputs::complete(&with, []), said: with, env: own };
                 self.image(scope, &image, given, turn).await
             }
             Target::Found(found) => {
@@ -144,7 +146,6 @@ impl Engine<'_> {
         page: u32,
     ) -> Result<Given, Failure> {
         self.unexpected(page, with, manifest.inputs.iter().map(|input| input.name.as_str()));
-        let mut defaults = Vec::new();
         for input in &manifest.inputs {
             if let Some(why) = &input.deprecation
                 && with.keys().any(|name| name.eq_ignore_ascii_case(&input.name))
@@ -156,10 +157,26 @@ impl Engine<'_> {
                     &format!("the input `{}` is deprecated: {why}", input.name),
                 );
             }
+        }
+        let given = Given { inputs: BTreeMap::new(), said: with.clone(), env: own };
+        self.given_now(scope, manifest, &given, page).await
+    }
+
+    /// The same with the manifest's defaults as they are now: one may say how the stage stands, which a part after the
+    /// last step is to know.
+    pub(super) async fn given_now(
+        &mut self,
+        scope: &Scope,
+        manifest: &Manifest,
+        given: &Given,
+        page: u32,
+    ) -> Result<Given, Failure> {
+        let mut defaults = Vec::new();
+        for input in &manifest.inputs {
             let template = input.default.clone().unwrap_or_default();
             defaults.push((input.name.as_str(), self.text(scope, page, &template).await?));
         }
-        Ok(Given { inputs: inputs::complete(with, defaults), env: own })
+        Ok(Given { inputs: inputs::complete(&given.said, defaults), ..given.clone() })
     }
 
     fn unexpected<'n>(

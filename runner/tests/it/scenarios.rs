@@ -7,7 +7,7 @@ use std::{
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Map, Value, json};
@@ -42,7 +42,7 @@ async fn scenarios_come_out_on_the_fake_as_on_containers() {
             left_out.push(format!("{}: {reason}", scenario.name));
             continue;
         }
-        let place = tempfile::tempdir().unwrap();
+        let (place, begun) = (tempfile::tempdir().unwrap(), Instant::now());
         let observed = carry_out(&scenario, place.path()).await;
         let found = match observed {
             Ok(observed) => {
@@ -54,6 +54,7 @@ async fn scenarios_come_out_on_the_fake_as_on_containers() {
             }
             Err(reason) => vec![reason],
         };
+        println!("{:>6} ms  {}", begun.elapsed().as_millis(), scenario.name);
         match found.is_empty() {
             true => passed += 1,
             false => failures.push(format!("{}\n    {}", scenario.name, found.join("\n    "))),
