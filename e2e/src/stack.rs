@@ -325,7 +325,10 @@ impl Drop for Stack {
             let key = std::fs::read(self.runner_folder(index).join("runner.key")).unwrap_or_default();
             let key: Value = serde_json::from_slice(&key).unwrap_or_default();
             if let Some(runner) = key["runner"].as_str() {
-                engine::remove_labelled(&format!("tidegate.runner={runner}"), self.setup.docker_host.as_deref());
+                engine::remove_labelled(
+                    &format!("tidegate.runner={runner}"),
+                    self.setup.docker_host.as_deref(),
+                );
             }
         }
     }

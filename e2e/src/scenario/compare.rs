@@ -45,7 +45,11 @@ fn look(at: &str, key: &str, expected: &Value, observed: &Value, found: &mut Vec
         }
         (_, Value::Array(wanted), Value::Array(there)) => {
             if wanted.len() != there.len() {
-                found.push(format!("{at}: expected {} of them, there are {}: {observed}", wanted.len(), there.len()));
+                found.push(format!(
+                    "{at}: expected {} of them, there are {}: {observed}",
+                    wanted.len(),
+                    there.len()
+                ));
             }
             for (index, (value, one)) in wanted.iter().zip(there).enumerate() {
                 look(&format!("{at}[{index}]"), "", value, one, found);

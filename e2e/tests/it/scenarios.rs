@@ -31,16 +31,26 @@ async fn scenarios_come_out_as_they_say() {
     };
     let stack = Arc::new(Stack::start_with(setup).await.unwrap());
     let count = scenarios.len();
-    let failures: Vec<String> = stream::iter(scenarios)
+    let ended: Vec<Option<String>> = stream::iter(scenarios)
         .map(|scenario| {
             let stack = stack.clone();
-            async move { carry_out(&stack, &scenario).await.err().map(|error| format!("{}\n    {error:#}", scenario.name)) }
+            async move {
+                carry_out(&stack, &scenario)
+                    .await
+                    .err()
+                    .map(|error| format!("{}\n    {error:#}", scenario.name))
+            }
         })
         .buffer_unordered(AT_ONCE)
-        .filter_map(async |failure| failure)
         .collect()
         .await;
-    assert!(failures.is_empty(), "{} of {count} scenarios came out otherwise:\n{}", failures.len(), failures.join("\n"));
+    let failures: Vec<String> = ended.into_iter().flatten().collect();
+    assert!(
+        failures.is_empty(),
+        "{} of {count} scenarios came out otherwise:\n{}",
+        failures.len(),
+        failures.join("\n")
+    );
 }
 
 /// Makes its repository, starts it, waits for what is expected, and compares.
@@ -83,17 +93,22 @@ async fn happen(stack: &Stack, scenario: &Scenario, project: &Project) -> Result
     let (mut body, event) = match given.event() {
         "push" => (body, "push"),
         "tag" => {
-            let name = given.payload.get("ref").and_then(Value::as_str).context("a tag's payload says `ref`")?;
+            let name =
+                given.payload.get("ref").and_then(Value::as_str).context("a tag's payload says `ref`")?;
             git(&project.repo.work(), &["push", "-q", "origin", &format!("HEAD:{name}")])?;
             body["before"] = "0".repeat(40).into();
             (body, "push")
         }
         "pull_request" => {
-            git(&project.repo.work(), &["push", "-q", "origin", "HEAD:refs/pull/1/head", "HEAD:refs/pull/1/merge"])?;
+            git(
+                &project.repo.work(),
+                &["push", "-q", "origin", "HEAD:refs/pull/1/head", "HEAD:refs/pull/1/merge"],
+            )?;
             (pull_request(&body, &push), "pull_request")
         }
         "release" => {
-            let tag = given.payload["release"]["tag_name"].as_str().context("a release's payload says its tag")?;
+            let tag =
+                given.payload["release"]["tag_name"].as_str().context("a release's payload says its tag")?;
             git(&project.repo.work(), &["push", "-q", "origin", &format!("HEAD:refs/tags/{tag}")])?;
             (without_push(&body), "release")
         }
@@ -114,7 +129,8 @@ async fn happen(stack: &Stack, scenario: &Scenario, project: &Project) -> Result
     let question = "select count(*) from deliveries where repository_id = $1::uuid and state = 'received'";
     let end = tokio::time::Instant::now() + LIMIT;
     loop {
-        let waiting: i64 = sqlx::query(question).bind(&project.id).fetch_one(&mut database).await?.try_get(0)?;
+        let waiting: i64 =
+            sqlx::query(question).bind(&project.id).fetch_one(&mut database).await?.try_get(0)?;
         if waiting == 0 {
             return Ok(());
         }
@@ -187,7 +203,8 @@ async fn runs_of(stack: &Stack, project: &Project) -> Result<Vec<String>> {
 /// Files that were not started on purpose, and why.
 async fn left_out(stack: &Stack, project: &Project) -> Result<Value> {
     let mut database = PgConnection::connect(stack.database_url()).await?;
-    let question = "select coalesce(string_agg(result, '; '), '') from deliveries where repository_id = $1::uuid";
+    let question =
+        "select coalesce(string_agg(result, '; '), '') from deliveries where repository_id = $1::uuid";
     let said: String = sqlx::query(question).bind(&project.id).fetch_one(&mut database).await?.try_get(0)?;
     let skipped = said.split("; ").filter_map(|one| one.split_once(": skipped: "));
     Ok(skipped.map(|(path, reason)| (path.to_owned(), reason.into())).collect::<Map<_, _>>().into())
@@ -214,7 +231,8 @@ async fn one_stage(stack: &Stack, run: &Value, stage: &Value) -> Result<Value> {
         steps = stage_steps(&stack.admin, last).await?;
         let id = last["id"].as_str().context("an attempt has an id")?;
         let notes = stack.admin.get(&format!("/attempts/{id}/notes")).await?;
-        summaries = notes["notes"].as_array().into_iter().flatten().map(|note| note["text"].clone()).collect();
+        summaries =
+            notes["notes"].as_array().into_iter().flatten().map(|note| note["text"].clone()).collect();
     }
     let (remarks, reports): (Vec<&Value>, Vec<&Value>) =
         stage["reports"].as_array().into_iter().flatten().partition(|report| report["kind"] == "annotations");
@@ -227,7 +245,8 @@ async fn one_stage(stack: &Stack, run: &Value, stage: &Value) -> Result<Value> {
     let mut kinds: Vec<&str> = reports.iter().filter_map(|report| report["kind"].as_str()).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    let summary = |report: &&Value| (report["path"].as_str().unwrap_or_default().to_owned(), report["summary"].clone());
+    let summary =
+        |report: &&Value| (report["path"].as_str().unwrap_or_default().to_owned(), report["summary"].clone());
     Ok(json!({
         "status": stage["status"], "reason": stage["reason"], "outputs": stage["outputs"], "title": stage["title"],
         "environment": stage["environment"], "attempts": attempts.len(), "exit_code": exit_code, "steps": steps,

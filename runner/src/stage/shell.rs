@@ -57,9 +57,7 @@ impl Shell {
 /// The same under the name that the program has where it has not the usual one: Debian's Python is `python3`.
 fn other_name(argv: &[String]) -> Vec<String> {
     match argv.split_first() {
-        Some((program, rest)) if program == "python" => {
-            [&["python3".to_owned()], rest].concat()
-        }
+        Some((program, rest)) if program == "python" => [&["python3".to_owned()], rest].concat(),
         _ => Vec::new(),
     }
 }

@@ -206,14 +206,16 @@ impl Engine<'_> {
         turn: &Turn,
     ) -> Result<Came, Failure> {
         scope.set_action(&found.folder, &found.repository, &found.reference);
+        // What its earlier part saved.
+        let early = if scope.is_top() { self.states.get(&turn.page).cloned() } else { None };
+        let mut saved = early.unwrap_or_default();
         if !scope.is_top() || found.repository.is_empty() {
-            self.late_pre(scope, found, &given, turn).await?;
+            saved.extend(self.late_pre(scope, found, &given, turn).await?);
         }
         match &found.manifest.runs {
             Runs::Composite(steps) => self.composite(scope, found, steps, given, turn).await,
             Runs::Node(node) => {
-                let post = self.add_post(scope, found, &given, turn);
-                let saved = post.map(|_| ()).and(self.states.get(&turn.page).cloned()).unwrap_or_default();
+                let post = self.add_post(scope, found, &given, &saved, turn);
                 let finished = self.node(scope, found, node, &node.main, &given, &saved, turn).await?;
                 self.keep_state(post, &finished.state);
                 let came = self.judge(turn, &finished);
@@ -221,7 +223,8 @@ impl Engine<'_> {
                 Ok(came)
             }
             Runs::Docker(docker) => {
-                let post = self.add_post(scope, found, &given, turn);
+                let post = self.add_post(scope, found, &given, &saved, turn);
+                let given = Given { env: given.variables(&saved), ..given };
                 let finished = self.docker_action(scope, found, docker, None, &given, turn).await?;
                 self.keep_state(post, &finished.state);
                 let came = self.judge(turn, &finished);
@@ -314,33 +317,40 @@ impl Engine<'_> {
     }
 
     /// Adds what the action does after the stage's last step; once for each step.
-    fn add_post(&mut self, scope: &Scope, found: &Arc<Found>, given: &Given, turn: &Turn) -> Option<usize> {
+    fn add_post(
+        &mut self,
+        scope: &Scope,
+        found: &Arc<Found>,
+        given: &Given,
+        saved: &BTreeMap<String, String>,
+        turn: &Turn,
+    ) -> Option<usize> {
         let hook = found.manifest.post()?;
         let condition = hook.condition.clone();
-        let state = if scope.is_top() { self.states.get(&turn.page).cloned() } else { None };
         self.posts.push(Post {
             name: turn.name.clone(),
             of: PostOf::Found(found.clone()),
             given: given.clone(),
             scope_env: scope.env.clone(),
             action: scope.action(),
-            state: state.unwrap_or_default(),
+            state: saved.clone(),
             condition,
         });
         Some(self.posts.len() - 1)
     }
 
-    /// What an action does before its main part, when it could not be done before the stage's first step.
+    /// What an action does before its main part, when it could not be done before the stage's first step; gives what it
+    /// saved.
     async fn late_pre(
         &mut self,
         scope: &Scope,
         found: &Arc<Found>,
         given: &Given,
         turn: &Turn,
-    ) -> Result<(), Failure> {
-        let Some(hook) = found.manifest.pre() else { return Ok(()) };
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let Some(hook) = found.manifest.pre() else { return Ok(BTreeMap::new()) };
         if !self.holds(scope, turn.page, &hook.condition).await? {
-            return Ok(());
+            return Ok(BTreeMap::new());
         }
         let finished = match &found.manifest.runs {
             Runs::Node(node) => {
@@ -349,11 +359,11 @@ impl Engine<'_> {
             Runs::Docker(docker) => {
                 self.docker_action(scope, found, docker, Some(&hook.run), given, turn).await?
             }
-            Runs::Composite(_) => return Ok(()),
+            Runs::Composite(_) => return Ok(BTreeMap::new()),
         };
         let came = self.judge(turn, &finished);
         self.world.adopt(finished.env, finished.path);
-        came.failure.map_or(Ok(()), Err)
+        came.failure.map_or(Ok(finished.state), Err)
     }
 
     /// What the action of one of the stage's own steps does before the first step. `of` is that step's page.

@@ -157,7 +157,9 @@ async fn run(
             (stage.key.0.clone(), observed)
         })
         .collect();
-    Ok(json!({ "pipeline": name, "status": status(&outcome), "stages": stages, "untold": ["reason", "title"] }))
+    Ok(
+        json!({ "pipeline": name, "status": status(&outcome), "stages": stages, "untold": ["reason", "title"] }),
+    )
 }
 
 /// How a server would say that the run ended.
@@ -185,7 +187,8 @@ fn kept(outcome: &LocalOutcome, stage: &StageKey, what: &str) -> Vec<String> {
 fn annotations(outcome: &LocalOutcome, stage: &StageKey) -> Annotations {
     let folder = folder_of(outcome, stage, "reports").join("annotations");
     let file = entries(&folder).pop();
-    file.map(|file| serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap()).unwrap_or_default()
+    file.map(|file| serde_json::from_slice(&std::fs::read(folder.join(file)).unwrap()).unwrap())
+        .unwrap_or_default()
 }
 
 /// A stage's folder: its key, or what is plain in it and a hash.
