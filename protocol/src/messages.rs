@@ -256,6 +256,10 @@ pub struct Finish {
     pub exit_code: Option<i32>,
     /// The stage's outputs.
     pub outputs: BTreeMap<String, String>,
+    /// The file with further stages that it wrote, where it succeeded and may add some
+    /// ([`Emits`](tidegate_pipelines::plan::Emits)); secrets in it are masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitted: Option<String>,
 }
 
 /// The body of a 409.

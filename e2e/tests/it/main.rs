@@ -4,6 +4,7 @@
 mod architecture;
 mod bad_input;
 mod faults;
+mod growing;
 mod road;
 mod scenarios;
 mod workflow;

@@ -171,6 +171,11 @@ pub struct Emits {
     pub runner_labels: Vec<String>,
 }
 
+impl Emits {
+    /// The largest file that is read, in bytes.
+    pub const MOST_BYTES: usize = crate::yaml::Dialect::NATIVE.max_bytes;
+}
+
 /// What a sandbox can reach.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -201,5 +201,5 @@ impl Agent {
 }
 
 fn ended_early(outcome: Outcome, reason: String) -> Finish {
-    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new() }
+    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new(), emitted: None }
 }

@@ -11,7 +11,9 @@ use tidegate_protocol::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{LocalRun, LocalSink, LocalStage, Shared, Stop, lenient::Given, results::FolderResults};
+use super::{
+    LocalRun, LocalSink, LocalStage, Shared, Stop, emitted, lenient::Given, results::FolderResults,
+};
 use crate::{
     journal::Journal,
     logs::{LogStore, MaskedLog},
@@ -34,7 +36,7 @@ pub(super) async fn one_stage(
     let mut finish = loop {
         number += 1;
         let finish = match lease(shared, &stage, given.as_ref(), number) {
-            Ok(lease) => one_attempt(shared, lease, &stop.cancel).await,
+            Ok(lease) => emitted::add(shared, &stage, one_attempt(shared, lease, &stop.cancel).await),
             Err(reason) => ended_early(Outcome::Failed, reason),
         };
         if !again(&stage, number, &finish) || stop.cancel.is_cancelled() {
@@ -68,7 +70,7 @@ pub(super) async fn one_stage(
 }
 
 fn ended_early(outcome: Outcome, reason: String) -> Finish {
-    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new() }
+    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new(), emitted: None }
 }
 
 /// Whether another attempt follows; as on the server.

@@ -28,10 +28,11 @@ pub(super) struct Given {
 /// What a stage is given whose needs have ended; else how it ends, and why.
 pub(super) fn given(
     shared: &Shared,
+    plan: &Plan,
     stage: &StagePlan,
     ended: &Ended,
 ) -> Result<Given, (StageStatus, String)> {
-    let LocalRun { plan, event, .. } = &shared.run;
+    let LocalRun { event, .. } = &shared.run;
     let id = shared.id.to_string();
     let facts = facts(&id, &shared.run.variables);
     let failed = |error: ResolveError| (StageStatus::Failed, error.to_string());

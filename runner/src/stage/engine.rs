@@ -198,7 +198,7 @@ impl<'a> Engine<'a> {
         let outputs = self.stage_outputs(&mut scope).await;
         self.hand_in_annotations().await;
         self.talk.end();
-        VerbResult { outputs, failure: self.failure }
+        VerbResult { outputs, failure: self.failure, emitted: None }
     }
 
     pub(super) fn fail(&mut self, failure: Failure) {

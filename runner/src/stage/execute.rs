@@ -117,7 +117,8 @@ async fn attempt(ctx: &StageContext, resumed: bool) -> VerbResult {
             (by_runner(ctx, verb, resumed).await, caches)
         }
     };
-    VerbResult { failure: keep::results(ctx, result.failure, &caches).await, ..result }
+    let (failure, emitted) = keep::results(ctx, result.failure, &caches).await;
+    VerbResult { outputs: result.outputs, failure, emitted }
 }
 
 async fn by_runner(ctx: &StageContext, verb: &Verb, resumed: bool) -> VerbResult {
@@ -184,14 +185,19 @@ fn failed_set_up(ctx: &StageContext, failure: Failure) -> VerbResult {
 
 fn finish(ctx: &StageContext, result: VerbResult) -> Finish {
     match result.failure {
-        None => {
-            Finish { outcome: Outcome::Succeeded, reason: None, exit_code: None, outputs: result.outputs }
-        }
+        None => Finish {
+            outcome: Outcome::Succeeded,
+            reason: None,
+            exit_code: None,
+            outputs: result.outputs,
+            emitted: result.emitted,
+        },
         Some(failure) => Finish {
             outcome: failure.outcome,
             reason: Some(ctx.log.mask(&failure.reason)),
             exit_code: failure.exit_code,
             outputs: result.outputs,
+            emitted: None,
         },
     }
 }

@@ -78,15 +78,15 @@ async fn carry_out(scenario: &Scenario, place: &Path) -> Result<Value, String> {
     let machines = [("ubuntu-latest", IMAGE), ("debian", DEBIAN)]
         .map(|(label, image)| (label.to_owned(), Machine { image: image.to_owned(), labels: Vec::new() }))
         .into();
-    let files = Tree(&scenario.files);
+    let files = Arc::new(Tree(scenario.files.clone()));
     let variables = &scenario.given.variables;
-    let setting = Setting { files: &files, machines: &machines, variables, any_machine: false };
+    let setting = Setting { files: &*files, machines: &machines, variables, any_machine: false };
     let (mut runs, mut left_out) = (Vec::new(), Map::new());
     for (path, text) in scenario.files.iter().filter(|(path, _)| is_pipeline(path)) {
         let compilation = compile(&SourceFile { path, text }, &event, setting);
         match compilation.result {
             Some(Compiled::Plan(plan)) => {
-                runs.push(run(scenario, plan, &event, place, &tree).await?);
+                runs.push(run(scenario, plan, &event, place, files.clone()).await?);
             }
             Some(Compiled::NotTriggered { reason, filtered }) => {
                 if filtered {
@@ -104,7 +104,7 @@ async fn run(
     plan: Plan,
     event: &Event,
     place: &Path,
-    tree: &Path,
+    files: Arc<Tree>,
 ) -> Result<Value, String> {
     let engine = Fake::new();
     engine.add_image(DEBIAN, &[]);
@@ -113,7 +113,8 @@ async fn run(
     let environments = scenario.given.environments.iter();
     let local = LocalRun {
         plan,
-        workspace: tree.to_owned(),
+        workspace: place.join("tree"),
+        files,
         variables: scenario.given.variables.clone(),
         only: None,
         event: event.clone(),
@@ -269,9 +270,9 @@ fn is_pipeline(path: &str) -> bool {
 }
 
 /// Files of the scenario, for those that name others.
-struct Tree<'a>(&'a BTreeMap<String, String>);
+struct Tree(BTreeMap<String, String>);
 
-impl Files for Tree<'_> {
+impl Files for Tree {
     fn read(&self, file: &FileRef) -> Result<String, String> {
         match file {
             FileRef::Same(path) => self.0.get(path).cloned().ok_or_else(|| format!("there is no {path}")),

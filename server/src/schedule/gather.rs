@@ -51,6 +51,7 @@ pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Fa
         behind,
         base: base_context(tx, run).await?,
         lenient,
+        machines: plan_of(run)?.machines.clone(),
         stages,
         environments: environments.into_iter().map(surroundings).collect(),
         deployments: deployments.into_iter().map(deployment_facts).collect(),

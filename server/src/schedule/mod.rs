@@ -11,6 +11,7 @@ mod action;
 mod apply;
 mod decide;
 mod deployments;
+mod expand;
 mod facts;
 mod gather;
 mod lenient;
@@ -23,6 +24,7 @@ mod tell;
 
 pub(crate) use apply::end_stage;
 pub(crate) use decide::{not_from_here, overtaken, subject};
+pub(crate) use expand::add as add_stages;
 pub(crate) use facts::goes_first;
 pub use gather::plan_of;
 pub use lenient::{Ended, Lenient, name_run};

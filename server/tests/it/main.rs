@@ -8,6 +8,7 @@ mod deployments;
 mod edge;
 mod edge_openapi;
 mod environments;
+mod expanded;
 mod files;
 mod forge;
 mod gates;
