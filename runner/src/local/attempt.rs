@@ -188,6 +188,7 @@ async fn one_attempt(shared: &Shared, lease: Lease) -> Finish {
         cancel: shared.run.cancel.child_token(),
         fence: CancellationToken::new(),
         lease_ends,
+        toolkit: None,
     };
     let executed = stage::execute(&ctx).await;
     stage::clean(&ctx).await;

@@ -12,6 +12,7 @@ mod images;
 mod local;
 mod steps;
 mod support;
+mod toolkit;
 mod verbs;
 
 /// The shim is built by a cargo of its own, which nobody asks to test it; what is pure in it is tested with the runner.
