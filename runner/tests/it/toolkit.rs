@@ -75,7 +75,7 @@ fn stage(steps: Value) -> StagePlan {
     let mut all = vec![sh("mkdir clients
 echo 'runs: {using: node20, main: main.mjs}' > clients/action.yml
 echo 'import \"/opt/clients/run.mjs\";' > clients/main.mjs
-head -c 20000000 /dev/urandom > large; sha256sum large | cut -c1-16 > large.sum
+head -c 9000000 /dev/urandom > large; sha256sum large | cut -c1-16 > large.sum
 mkdir -p tree/deep; echo one > tree/deep/one; echo two > tree/two")];
     all.extend(steps.as_array().unwrap().clone());
     let mut stage = lenient(all.into());
