@@ -198,6 +198,7 @@ async fn one_attempt(shared: &Shared, lease: Lease, cancel: &CancellationToken) 
         cancel: cancel.child_token(),
         fence: CancellationToken::new(),
         lease_ends,
+        toolkit: None,
     };
     let executed = stage::execute(&ctx).await;
     stage::clean(&ctx).await;

@@ -26,6 +26,10 @@ impl FolderResults {
         Self { results: results.to_owned(), caches: caches.to_owned(), stage }
     }
 
+    fn cache(&self, key: &str) -> PathBuf {
+        self.caches.join(format!("{}.zst", hex::encode(Sha256::digest(key))))
+    }
+
     fn artifact(&self, stage: &StageKey, name: &str) -> PathBuf {
         self.results.join("artifacts").join(readable(&stage.0)).join(format!("{}.tar.zst", readable(name)))
     }
@@ -138,8 +142,7 @@ impl Results for FolderResults {
     }
 
     async fn put_cache(&self, key: &str, archive: &Path) -> Result<Stored, ResultsError> {
-        let name = hex::encode(Sha256::digest(key));
-        let place = self.caches.join(format!("{name}.zst"));
+        let place = self.cache(key);
         let fail = |source| ResultsError::Io { what: place.display().to_string(), source };
         if place.exists() {
             return stored(&place).map_err(fail);
@@ -147,6 +150,28 @@ impl Results for FolderResults {
         let kept = put(archive, &place)?;
         fs::write(place.with_extension("key"), key).map_err(fail)?;
         Ok(kept)
+    }
+
+    async fn has_cache(&self, key: &str) -> Result<bool, ResultsError> {
+        Ok(self.cache(key).exists())
+    }
+
+    async fn delete_artifact(&self, name: &str) -> Result<(), ResultsError> {
+        let path = self.artifact(&self.stage, name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(ResultsError::Io { what: path.display().to_string(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn id_token(&self, _audience: Option<&str>) -> Result<String, ResultsError> {
+        Err(ResultsError::Invalid(
+            "a local run has no identity tokens, since no server vouches for it: run this job on a server, or give \
+             it a secret"
+                .to_owned(),
+        ))
     }
 
     async fn put_report(&self, kind: ReportKind, path: &str, bytes: Vec<u8>) -> Result<(), ResultsError> {

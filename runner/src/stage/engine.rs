@@ -594,6 +594,7 @@ impl<'a> Engine<'a> {
         step_env.extend(command.env);
         if self.is_lenient() {
             step_env.extend(surroundings::variables(&scope.contexts));
+            step_env.extend(self.ctx.toolkit.iter().flat_map(|toolkit| toolkit.variables()));
         }
         if let Some(spoken) = &self.spoken {
             let is_on = |name: &str| {

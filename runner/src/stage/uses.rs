@@ -287,11 +287,13 @@ impl Engine<'_> {
         let file = format!("{}/{}", found.folder, file.trim_start_matches("./"));
         let lent = self.ctx.runner.actions.node.is_some();
         let argv = |program: &str| vec![program.to_owned(), file.clone()];
+        let mut env = given.variables(saved);
+        env.extend(self.toolkit_variables());
         let command = Command {
             argv: argv("node"),
             fallback: if lent { argv(&format!("{LENT_NODE}/bin/node")) } else { Vec::new() },
             reads: Reads::Arguments,
-            env: given.variables(saved),
+            env,
             cwd: WORKSPACE.to_owned(),
         };
         let mut finished = self.command(scope, turn, command).await?;
@@ -308,6 +310,11 @@ impl Engine<'_> {
             ));
         }
         Ok(finished)
+    }
+
+    /// Where libraries of actions find their services; scripts are not told.
+    pub(super) fn toolkit_variables(&self) -> BTreeMap<String, String> {
+        self.ctx.toolkit.as_ref().map(|toolkit| toolkit.variables_of_actions()).unwrap_or_default()
     }
 
     fn keep_state(&mut self, post: Option<usize>, state: &BTreeMap<String, String>) {

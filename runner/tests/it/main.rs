@@ -13,6 +13,7 @@ mod local;
 mod scenarios;
 mod steps;
 mod support;
+mod toolkit;
 mod verbs;
 
 /// The shim is built by a cargo of its own, which nobody asks to test it; what is pure in it is tested with the runner.
