@@ -5,6 +5,7 @@
 
 mod compare;
 mod read;
+pub mod web;
 
 pub use compare::differences;
-pub use read::{Scenario, all};
+pub use read::{Scenario, all, asked};

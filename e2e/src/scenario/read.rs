@@ -41,7 +41,7 @@ pub struct Given {
     pub secrets: BTreeMap<String, String>,
     /// Variables of the repository.
     pub variables: BTreeMap<String, String>,
-    /// Environments and their rules, as the server's API takes them.
+    /// Environments and their rules, as the server's API takes them; a `url` of `{web}` is that of [`super::web`].
     pub environments: BTreeMap<String, Value>,
     /// How often it is pushed; once when absent. Each push comes when the run of the one before is there.
     pub pushes: Option<usize>,
@@ -53,24 +53,41 @@ impl Given {
         self.event.as_deref().unwrap_or("push")
     }
 
+    /// The environments, with the URL of the web server where they ask for it.
+    pub fn environments(&self, web: &str) -> BTreeMap<String, Value> {
+        let mut environments = self.environments.clone();
+        for rules in environments.values_mut().filter(|rules| rules["url"] == "{web}") {
+            rules["url"] = web.into();
+        }
+        environments
+    }
+
     /// The commit's message.
     pub fn message(&self) -> &str {
         self.message.as_deref().unwrap_or("a change")
     }
 }
 
-/// All scenarios of the project, by name; where `TIDEGATE_SCENARIO` is set, those whose name begins with it.
+/// The scenarios to run, by name: those whose name begins with `TIDEGATE_SCENARIO`, where that is set, else all.
+pub fn asked() -> Result<Vec<Scenario>> {
+    let wanted = std::env::var("TIDEGATE_SCENARIO").unwrap_or_default();
+    let mut found = all()?;
+    found.retain(|scenario| scenario.name.starts_with(&wanted));
+    if found.is_empty() {
+        bail!("there is no scenario whose name begins with `{wanted}`");
+    }
+    Ok(found)
+}
+
+/// All scenarios of the project, by name.
 pub fn all() -> Result<Vec<Scenario>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../e2e/scenarios");
-    let wanted = std::env::var("TIDEGATE_SCENARIO").unwrap_or_default();
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
         if root.join(&folder).join("expected.json").is_file() {
             let name = folder.to_string_lossy().into_owned();
-            if name.starts_with(&wanted) {
-                found.push(read(&root, name.clone()).with_context(|| format!("the scenario {name}"))?);
-            }
+            found.push(read(&root, name.clone()).with_context(|| format!("the scenario {name}"))?);
             continue;
         }
         let before = folders.len();
@@ -84,9 +101,6 @@ pub fn all() -> Result<Vec<Scenario>> {
         if folders.len() == before {
             bail!("{} holds no expected.json", root.join(&folder).display());
         }
-    }
-    if found.is_empty() {
-        bail!("there is no scenario `{wanted}` in {}", root.display());
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)

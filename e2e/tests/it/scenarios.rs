@@ -12,7 +12,7 @@ use tidegate_e2e::{
     api::{describe, stage_steps},
     engine::IMAGE,
     repo::{Push, deliver, git},
-    scenario::{Scenario, all, differences},
+    scenario::{Scenario, asked, differences, web},
     stack::{Project, Setup, Stack},
 };
 
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 6;
 
 #[tokio::test]
 async fn scenarios_come_out_as_they_say() {
-    let scenarios = all().unwrap();
+    let scenarios = asked().unwrap();
     let setup = Setup {
         machines: vec![("ubuntu-latest", IMAGE), ("debian", "tidegate-demo/python:1")],
         slots: 6,
@@ -30,12 +30,12 @@ async fn scenarios_come_out_as_they_say() {
         ..Setup::default()
     };
     let stack = Arc::new(Stack::start_with(setup).await.unwrap());
-    let count = scenarios.len();
+    let (count, web) = (scenarios.len(), web::start().await.unwrap());
     let ended: Vec<Option<String>> = stream::iter(scenarios)
         .map(|scenario| {
             let stack = stack.clone();
             async move {
-                carry_out(&stack, &scenario)
+                carry_out(&stack, &scenario, &web)
                     .await
                     .err()
                     .map(|error| format!("{}\n    {error:#}", scenario.name))
@@ -54,7 +54,7 @@ async fn scenarios_come_out_as_they_say() {
 }
 
 /// Makes its repository, starts it, waits for what is expected, and compares.
-async fn carry_out(stack: &Stack, scenario: &Scenario) -> Result<()> {
+async fn carry_out(stack: &Stack, scenario: &Scenario, web: &str) -> Result<()> {
     let name = scenario.name.replace('/', "-");
     let project = stack.project(&name).await?;
     let path = format!("/repositories/{}", project.id);
@@ -64,8 +64,8 @@ async fn carry_out(stack: &Stack, scenario: &Scenario) -> Result<()> {
     for (name, value) in &scenario.given.variables {
         stack.admin.put(&format!("{path}/variables/{name}"), json!({ "value": value })).await?;
     }
-    for (name, rules) in &scenario.given.environments {
-        project.environment(&stack.admin, name, rules.clone()).await?;
+    for (name, rules) in scenario.given.environments(web) {
+        project.environment(&stack.admin, &name, rules).await?;
     }
     for _ in 0..scenario.given.pushes.unwrap_or(1) {
         happen(stack, scenario, &project).await?;

@@ -11,9 +11,7 @@ use tidegate_protocol::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    LocalRun, LocalSink, LocalStage, Shared, Stop, emitted, lenient::Given, results::FolderResults,
-};
+use super::{LocalRun, LocalSink, LocalStage, Shared, Stop, emitted, lenient::Given, results::FolderResults};
 use crate::{
     journal::Journal,
     logs::{LogStore, MaskedLog},
@@ -193,7 +191,12 @@ async fn one_attempt(shared: &Shared, lease: Lease, cancel: &CancellationToken) 
         engine: shared.engine.clone(),
         log: Arc::new(MaskedLog::new(&secrets, told.clone())),
         steps: Arc::new(StepBook::new(told)),
-        results: Arc::new(FolderResults::new(&shared.results, &shared.caches, shared_stage(&journal))),
+        results: Arc::new(FolderResults::new(
+            &shared.results,
+            &shared.caches,
+            shared_stage(&journal),
+            shared.kept.clone(),
+        )),
         journal,
         cancel: cancel.child_token(),
         fence: CancellationToken::new(),

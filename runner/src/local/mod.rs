@@ -34,6 +34,7 @@ use self::{
     attempt::one_stage,
     lenient::Given,
     matrix::{Matrices, Stop},
+    results::Kept,
 };
 use crate::{
     actions::ActionSettings,
@@ -149,6 +150,7 @@ pub async fn run_on(mut run: LocalRun, engine: Arc<dyn Engine>) -> Result<LocalO
         stages: root.join("stages"),
         results: results.clone(),
         caches: data_dir.join("caches"),
+        kept: Kept::default(),
         facts: Arc::new(RunnerFacts {
             id: format!("local-{id}"),
             name: "local".to_owned(),
@@ -204,6 +206,7 @@ struct Shared {
     stages: PathBuf,
     results: PathBuf,
     caches: PathBuf,
+    kept: Kept,
     facts: Arc<RunnerFacts>,
     engine: Arc<dyn Engine>,
     slots: Semaphore,

@@ -3,13 +3,14 @@
 //! through server and runner.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value, json};
 use tidegate_pipelines::{
     Compiled, FileRef, Files, Machine, Setting, SourceFile, compile,
@@ -34,34 +35,38 @@ mod scenario;
 const DEBIAN: &str = "tidegate-demo/python:1";
 const REPOSITORY: &str = "e2e/scenario";
 
+/// So many at once: most of the time is spent waiting for processes.
+const AT_ONCE: usize = 8;
+
 #[tokio::test]
 async fn scenarios_come_out_on_the_fake_as_on_containers() {
-    let (mut failures, mut left_out, mut passed) = (Vec::new(), Vec::new(), 0);
-    for scenario in scenario::all().unwrap() {
-        if let Some(reason) = &scenario.not_faked {
-            left_out.push(format!("{}: {reason}", scenario.name));
-            continue;
-        }
-        let (place, begun) = (tempfile::tempdir().unwrap(), Instant::now());
-        let observed = carry_out(&scenario, place.path()).await;
-        let found = match observed {
-            Ok(observed) => {
-                let found = differences(&scenario.expected, &observed);
-                if !found.is_empty() && std::env::var_os("TIDEGATE_SCENARIO").is_some() {
-                    println!("{observed:#}");
+    let (faked, not): (Vec<Scenario>, Vec<Scenario>) =
+        scenario::asked().unwrap().into_iter().partition(|scenario| scenario.not_faked.is_none());
+    let count = faked.len();
+    let ended: Vec<Option<String>> = stream::iter(faked)
+        .map(|scenario| async move {
+            let (place, begun) = (tempfile::tempdir().unwrap(), Instant::now());
+            let found = match carry_out(&scenario, place.path()).await {
+                Ok(observed) => {
+                    let found = differences(&scenario.expected, &observed);
+                    if !found.is_empty() && std::env::var_os("TIDEGATE_SCENARIO").is_some() {
+                        println!("{observed:#}");
+                    }
+                    found
                 }
-                found
-            }
-            Err(reason) => vec![reason],
-        };
-        println!("{:>6} ms  {}", begun.elapsed().as_millis(), scenario.name);
-        match found.is_empty() {
-            true => passed += 1,
-            false => failures.push(format!("{}\n    {}", scenario.name, found.join("\n    "))),
-        }
+                Err(reason) => vec![reason],
+            };
+            println!("{:>6} ms  {}", begun.elapsed().as_millis(), scenario.name);
+            (!found.is_empty()).then(|| format!("{}\n    {}", scenario.name, found.join("\n    ")))
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let failures: Vec<String> = ended.into_iter().flatten().collect();
+    println!("{} scenarios as expected, {} not for the fake:", count - failures.len(), not.len());
+    for scenario in not {
+        println!("  {}: {}", scenario.name, scenario.not_faked.unwrap_or_default());
     }
-    println!("{passed} scenarios as expected, {} not for the fake:", left_out.len());
-    left_out.iter().for_each(|one| println!("  {one}"));
     assert!(failures.is_empty(), "{} scenarios came out otherwise:\n{}", failures.len(), failures.join("\n"));
 }
 
@@ -110,7 +115,8 @@ async fn run(
     engine.add_image(DEBIAN, &[]);
     let told = Arc::new(Told::default());
     let name = plan.name.clone();
-    let environments = scenario.given.environments.iter();
+    let web = scenario::web::start().await.map_err(|error| error.to_string())?;
+    let environments = scenario.given.environments(&web);
     let local = LocalRun {
         plan,
         workspace: place.join("tree"),
@@ -120,7 +126,8 @@ async fn run(
         event: event.clone(),
         secrets: scenario.given.secrets.clone(),
         environments: environments
-            .filter_map(|(name, rules)| Some((name.clone(), rules["url"].as_str()?.to_owned())))
+            .into_iter()
+            .filter_map(|(name, rules)| Some((name, rules["url"].as_str()?.to_owned())))
             .collect(),
         data_dir: place.join("data"),
         docker_host: None,
@@ -339,4 +346,127 @@ impl LocalSink for Told {
         let logs = &mut stages.entry(stage.0.clone()).or_default().logs;
         logs.entry(step).or_default().extend_from_slice(bytes);
     }
+}
+
+/// Keys of the native language without a scenario, and why.
+const NATIVE_ELSEWHERE: &[(&str, &str)] = &[
+    ("compose", "needs a registry and an application: e2e/tests/it/road.rs"),
+    ("credentials", "needs a registry: e2e/tests/it/road.rs, runner/tests/it/verbs.rs"),
+    ("cron", "the server's clock: server/src/tasks/schedules.rs"),
+    ("description", "people read it"),
+    ("from", "needs a registry: runner/tests/it/verbs.rs"),
+    ("host", "needs another machine: runner/tests/it/verbs.rs"),
+    ("new_findings", "not carried out yet: pipelines/src/plan/unmet.rs"),
+    ("project", "e2e/tests/it/road.rs"),
+    ("repository", "needs a registry: e2e/tests/it/road.rs"),
+    ("schedule", "the server's clock: server/src/tasks/schedules.rs"),
+    ("scope", "not carried out yet: pipelines/src/plan/unmet.rs"),
+    ("tags", "needs a registry: e2e/tests/it/road.rs"),
+    ("time_zone", "the server's clock: server/src/tasks/schedules.rs"),
+];
+
+/// Keys of workflows and actions that change what is executed.
+const WORKFLOW_KEYS: &[&str] = &[
+    "args",
+    "branches",
+    "cancel-in-progress",
+    "concurrency",
+    "container",
+    "continue-on-error",
+    "default",
+    "defaults",
+    "entrypoint",
+    "env",
+    "environment",
+    "exclude",
+    "fail-fast",
+    "group",
+    "id",
+    "if",
+    "image",
+    "include",
+    "inputs",
+    "main",
+    "matrix",
+    "max-parallel",
+    "name",
+    "needs",
+    "options",
+    "outputs",
+    "paths",
+    "paths-ignore",
+    "post",
+    "post-if",
+    "pre",
+    "release",
+    "repository_dispatch",
+    "required",
+    "run",
+    "run-name",
+    "runs-on",
+    "secrets",
+    "services",
+    "shell",
+    "steps",
+    "strategy",
+    "tags",
+    "timeout-minutes",
+    "types",
+    "url",
+    "uses",
+    "using",
+    "value",
+    "with",
+    "workflow_call",
+    "workflow_dispatch",
+    "workflow_run",
+    "working-directory",
+];
+
+#[test]
+fn every_key_that_changes_what_is_executed_has_a_scenario() {
+    let scenarios = scenario::all().unwrap();
+    let text = |folder: &str| {
+        let mine = scenarios.iter().filter(|scenario| scenario.name.starts_with(folder));
+        let files = mine.flat_map(|scenario| &scenario.files).filter(|(path, _)| path.ends_with(".yml"));
+        files.map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")
+    };
+    let (native, workflows) = (text("native/"), text("workflows/"));
+    let mut keys = BTreeSet::new();
+    properties(&tidegate_pipelines::json_schema(), &mut keys);
+    assert!(keys.contains("needs") && keys.contains("fail_on"), "the schema has other keys: {keys:?}");
+    for key in keys {
+        let elsewhere = NATIVE_ELSEWHERE.iter().find(|(name, _)| *name == key);
+        match (names(&native, &key), elsewhere) {
+            (true, None) | (false, Some(_)) => {}
+            (true, Some(_)) => panic!("`{key}` has a scenario now: take it off the list of those without"),
+            (false, None) => panic!("no scenario in e2e/scenarios/native has the key `{key}`"),
+        }
+    }
+    for key in WORKFLOW_KEYS {
+        assert!(names(&workflows, key), "no scenario in e2e/scenarios/workflows has the key `{key}`");
+    }
+}
+
+/// The keys that a JSON Schema knows, at whatever depth.
+fn properties(schema: &Value, keys: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(Value::Object(own)) = map.get("properties") {
+                keys.extend(own.keys().cloned());
+            }
+            map.values().for_each(|inner| properties(inner, keys));
+        }
+        Value::Array(items) => items.iter().for_each(|inner| properties(inner, keys)),
+        _ => {}
+    }
+}
+
+/// Whether YAML has this key.
+fn names(yaml: &str, key: &str) -> bool {
+    yaml.match_indices(key).any(|(at, _)| {
+        let before = yaml[..at].chars().next_back();
+        let apart = before.is_none_or(|char| char.is_whitespace() || "{,[\"'".contains(char));
+        apart && yaml[at + key.len()..].trim_start_matches('"').starts_with(':')
+    })
 }
