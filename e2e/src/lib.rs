@@ -7,4 +7,5 @@ pub mod engine;
 pub mod process;
 pub mod registry;
 pub mod repo;
+pub mod scenario;
 pub mod stack;

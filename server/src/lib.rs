@@ -23,6 +23,7 @@ pub mod gates;
 pub mod git;
 pub mod http;
 pub mod hub;
+pub mod identity;
 pub mod intake;
 pub mod leases;
 pub mod logs;

@@ -6,4 +6,5 @@ mod bad_input;
 mod faults;
 mod growing;
 mod road;
+mod scenarios;
 mod workflow;

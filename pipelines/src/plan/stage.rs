@@ -113,6 +113,9 @@ pub struct StagePlan {
     /// What its sandbox can reach.
     #[serde(default, skip_serializing_if = "Network::is_default")]
     pub network: Network,
+    /// It may ask for identity tokens: its job's permissions say `id-token: write`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub id_token: bool,
     /// Whether the repository is checked out into the workspace.
     pub checkout: bool,
     /// What the stage does.

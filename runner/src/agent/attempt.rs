@@ -113,6 +113,7 @@ impl Agent {
             fence: fence.clone(),
             lease_ends,
             deadline,
+            toolkit: None,
         };
         let executed = tokio::select! {
             biased;

@@ -39,7 +39,9 @@ pub(super) fn given(
     if let Decision::Skip(reason) = actions::decide(plan, stage, event, &facts, ended).map_err(failed)? {
         return Err((StageStatus::Skipped, reason));
     }
-    let asked = |name: &str| stage.all_secrets || stage.secrets.iter().any(|secret| secret.name == name);
+    // Their names are the same in whatever case.
+    let is_named = |name: &str| stage.secrets.iter().any(|secret| secret.name.eq_ignore_ascii_case(name));
+    let asked = |name: &str| stage.all_secrets || is_named(name);
     let known = shared.run.secrets.iter().filter(|(name, _)| asked(name));
     let known = known.map(|(name, value)| (name.clone(), value.clone())).collect();
     let secrets =

@@ -8,6 +8,7 @@
 mod attempt;
 mod emitted;
 mod lenient;
+mod matrix;
 mod results;
 
 use std::{
@@ -29,7 +30,12 @@ use tidegate_protocol::{ids::RunId, messages::StepReport, status::StageStatus};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::{attempt::one_stage, lenient::Given};
+use self::{
+    attempt::one_stage,
+    lenient::Given,
+    matrix::{Matrices, Stop},
+    results::Kept,
+};
 use crate::{
     actions::ActionSettings,
     error::RunnerError,
@@ -144,6 +150,7 @@ pub async fn run_on(mut run: LocalRun, engine: Arc<dyn Engine>) -> Result<LocalO
         stages: root.join("stages"),
         results: results.clone(),
         caches: data_dir.join("caches"),
+        kept: Kept::default(),
         facts: Arc::new(RunnerFacts {
             id: format!("local-{id}"),
             name: "local".to_owned(),
@@ -199,6 +206,7 @@ struct Shared {
     stages: PathBuf,
     results: PathBuf,
     caches: PathBuf,
+    kept: Kept,
     facts: Arc<RunnerFacts>,
     engine: Arc<dyn Engine>,
     slots: Semaphore,
@@ -214,6 +222,7 @@ async fn all_stages(
 ) -> BTreeMap<StageKey, LocalStage> {
     let mut ended: BTreeMap<StageKey, LocalStage> = BTreeMap::new();
     let mut started: BTreeSet<StageKey> = BTreeSet::new();
+    let mut matrices = Matrices::new(&shared.run.cancel);
     let mut running = JoinSet::new();
     loop {
         let plan = lock(&shared.plan).clone();
@@ -224,12 +233,20 @@ async fn all_stages(
             if !asked || !ready || started.contains(&stage.key) {
                 continue;
             }
+            let stop = matrices.of(stage);
+            let decided = match stop.reason() {
+                Some(reason) => Err((StageStatus::Cancelled, reason)),
+                None => decide(shared, &plan, stage, &ended),
+            };
+            if matches!(decided, Ok(Turn::Run(..))) && !matrices.enter(stage) {
+                continue;
+            }
             progress = true;
-            match decide(shared, &plan, stage, &ended) {
+            match decided {
                 Ok(Turn::Run(resolved, given)) => {
                     started.insert(stage.key.clone());
                     let shared = shared.clone();
-                    running.spawn(async move { one_stage(&shared, *resolved, given).await });
+                    running.spawn(async move { one_stage(&shared, *resolved, given, stop).await });
                 }
                 Ok(Turn::Stands(made)) => {
                     if let Some(wanted) = &mut wanted {
@@ -254,6 +271,9 @@ async fn all_stages(
         }
         match running.join_next().await {
             Some(Ok(stage)) => {
+                if let Some(plan) = plan.stage(&stage.key) {
+                    matrices.leave(plan, stage.status);
+                }
                 ended.insert(stage.key.clone(), stage);
             }
             Some(Err(error)) => tracing::error!(%error, "a stage broke off"),
@@ -303,22 +323,22 @@ fn decide(
         Expressions::Lenient => Some(lenient::given(shared, plan, stage, &context.stages)?),
         Expressions::Strict => None,
     };
-    match &stage.condition {
-        _ if given.is_some() => {}
+    let unmet = || {
+        stage.needs.iter().find_map(|need| {
+            let status = ended.get(&need.stage)?.status;
+            (!accepted(need, status)).then(|| unmet_reason(need, status))
+        })
+    };
+    let skip = match &stage.condition {
+        _ if given.is_some() => None,
+        Some(expression) if condition(expression, stage, &context).map_err(failed)? => None,
         Some(expression) => {
-            if !condition(expression, stage, &context).map_err(failed)? {
-                return Err((StageStatus::Skipped, format!("its condition `{expression}` does not hold")));
-            }
+            Some(unmet().unwrap_or_else(|| format!("its condition `{expression}` does not hold")))
         }
-        None => {
-            let other = stage.needs.iter().find_map(|need| {
-                let status = ended.get(&need.stage)?.status;
-                (!accepted(need, status)).then_some((need, status))
-            });
-            if let Some((need, status)) = other {
-                return Err((StageStatus::Skipped, format!("`{}` is {status}", need.stage)));
-            }
-        }
+        None => unmet(),
+    };
+    if let Some(reason) = skip {
+        return Err((StageStatus::Skipped, reason));
     }
     if let Some(reason) = stage.unmet() {
         return Err((StageStatus::Failed, reason));
@@ -358,5 +378,20 @@ fn accepted(need: &Need, status: StageStatus) -> bool {
         NeedState::Succeeded => matches!(status, StageStatus::Succeeded | StageStatus::Warned),
         NeedState::Failed => matches!(status, StageStatus::Failed | StageStatus::Unknown),
         NeedState::Finished => true,
+    }
+}
+
+/// Why a need that is not met keeps a stage from running; a server says the same.
+fn unmet_reason(need: &Need, status: StageStatus) -> String {
+    let how = match status {
+        StageStatus::Succeeded => "succeeded",
+        StageStatus::Warned => "failed, which it was allowed to",
+        StageStatus::Skipped => "was skipped",
+        StageStatus::Cancelled => "was cancelled",
+        _ => "failed",
+    };
+    match need.accepts {
+        NeedState::Failed => format!("it runs only when `{0}` fails, and `{0}` {how}", need.stage),
+        _ => format!("`{}` {how}", need.stage),
     }
 }

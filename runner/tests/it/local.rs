@@ -244,7 +244,7 @@ async fn what_follows_a_failure_is_skipped_and_says_so() {
     );
     assert!(!outcome.succeeded());
     assert_eq!(outcome.stages[0].reason.as_deref(), Some("step `exit 4` ended with exit code 4"));
-    assert_eq!(outcome.stages[1].reason.as_deref(), Some("`bad` is failed"));
+    assert_eq!(outcome.stages[1].reason.as_deref(), Some("`bad` failed"));
     assert_eq!(tree.told.text("after", 1), "");
     // Only one stage, with what it needs.
     let outcome = tree.run(stages, Some("other")).await;

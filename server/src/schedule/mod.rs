@@ -104,7 +104,7 @@ pub async fn context(
     stages: &[StageRow],
     stage: &StageRow,
 ) -> Result<Context, Error> {
-    let mut context = gather::base_context(run)?;
+    let mut context = gather::base_context(tx, run).await?;
     context.stages = ended(stages);
     if let Some(name) = &stage.environment {
         let environments = tx.environments_of(run.repository_id).await?;

@@ -47,6 +47,7 @@ mod runs;
 mod schedules;
 mod secrets;
 mod sessions;
+mod signing_keys;
 mod stages;
 mod tokens;
 mod users;
@@ -69,6 +70,7 @@ pub use runners::{Waiting, WaitingStage};
 pub use runs::{InsertRun, RunRow};
 pub use schedules::{DueSchedule, FileSchedule};
 pub use secrets::SealedSecret;
+pub use signing_keys::SigningKey;
 pub use stages::{GroupMember, StageRow, Superseded};
 
 /// The channel that hints are sent on.

@@ -14,6 +14,7 @@ mod forge;
 mod gates;
 mod github_model;
 mod github_rules;
+mod identity;
 mod intake;
 mod leased;
 mod leases;

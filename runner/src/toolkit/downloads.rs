@@ -1,0 +1,90 @@
+//! Files on their way there: offered at a URL, and read as a whole or in ranges, often side by side.
+//!
+//! A file keeps its place while others are fetched after it, but not for ever: of more than [`MOST`] the oldest goes.
+//! Whoever is reading it then reads on.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::trouble::Trouble;
+
+/// Files that are offered at a time.
+const MOST: usize = 40;
+
+/// The files that are offered.
+pub(super) struct Downloads {
+    folder: PathBuf,
+}
+
+impl Downloads {
+    /// Opens the folder, with what an earlier process left in it.
+    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// A number for a new file, and the path that its content is written to before it is offered.
+    pub(super) fn begin(&self) -> (u64, PathBuf) {
+        let id = u64::from(rand::random::<u32>()) << 16 | u64::from(rand::random::<u16>());
+        (id, self.folder.join(format!("{id}.new")))
+    }
+
+    /// Offers a file that is written.
+    pub(super) fn offer(&self, id: u64) -> Result<(), Trouble> {
+        let to = self.folder.join(id.to_string());
+        fs::rename(to.with_extension("new"), to)?;
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            if path.extension().is_none() {
+                all.push((fs::metadata(&path)?.modified()?, path));
+            }
+        }
+        all.sort();
+        for (_, path) in all.iter().take(all.len().saturating_sub(MOST)) {
+            fs::remove_file(path)?;
+        }
+        Ok(())
+    }
+
+    /// Opens a file that is offered, and tells its size.
+    pub(super) fn read(&self, id: u64) -> Result<(File, u64), Trouble> {
+        match File::open(self.folder.join(id.to_string())) {
+            Ok(file) => {
+                let size = file.metadata()?.len();
+                Ok((file, size))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Trouble::not_found("this file is not offered any more; ask for it again"))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_file_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let downloads = Downloads::open(folder.path()).unwrap();
+        let ids: Vec<u64> = (0..=MOST)
+            .map(|at| {
+                let (id, path) = downloads.begin();
+                fs::write(&path, at.to_string()).unwrap();
+                let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(at as u64);
+                File::options().append(true).open(&path).unwrap().set_modified(old).unwrap();
+                assert_eq!(downloads.read(id).unwrap_err().status, 404, "not before it is whole");
+                downloads.offer(id).unwrap();
+                id
+            })
+            .collect();
+        assert_eq!(downloads.read(ids[0]).unwrap_err().status, 404);
+        assert_eq!(downloads.read(ids[1]).unwrap().1, 1);
+    }
+}
