@@ -39,16 +39,24 @@ pub struct Setup {
     /// The engine of the runners; none: the machine's own.
     pub docker_host: Option<String>,
     /// What stages run in that ask for a machine by its label.
-    pub machines: Vec<(&'static str, &'static str)>,
+    pub machines: Vec<(&'static str, String)>,
     /// Stages that a runner executes at once.
     pub slots: usize,
     /// Whether runners lend this machine's Node.js to actions.
     pub node: bool,
+    /// A folder of programs that runners find before the machine's own.
+    pub programs: Option<PathBuf>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { docker_host: None, machines: vec![("ubuntu-latest", engine::IMAGE)], slots: 4, node: false }
+        Self {
+            docker_host: None,
+            machines: vec![("ubuntu-latest", engine::IMAGE.to_owned())],
+            slots: 4,
+            node: false,
+            programs: None,
+        }
     }
 }
 
@@ -192,20 +200,25 @@ impl Stack {
 
     /// Enrols and starts one more runner; gives its index.
     pub async fn add_runner(&mut self) -> Result<usize> {
+        self.add_runner_with("").await
+    }
+
+    /// As [`Stack::add_runner`], with labels (`a,b`).
+    pub async fn add_runner_with(&mut self, labels: &str) -> Result<usize> {
         let made = self.admin.post("/runners/enrolment-tokens", json!({})).await?;
         let token = made["token"].as_str().context("the answer holds the token")?.to_owned();
         let index = self.runners.len();
         self.runners.push(None);
-        self.start_runner_with(index, Some(token))?;
+        self.start_runner_with(index, Some(token), labels)?;
         Ok(index)
     }
 
     /// Starts an enrolled runner again, from its data folder.
     pub fn start_runner(&mut self, index: usize) -> Result<()> {
-        self.start_runner_with(index, None)
+        self.start_runner_with(index, None, "")
     }
 
-    fn start_runner_with(&mut self, index: usize, token: Option<String>) -> Result<()> {
+    fn start_runner_with(&mut self, index: usize, token: Option<String>, labels: &str) -> Result<()> {
         let mut command = self.command("runner")?;
         command
             .env("TIDEGATE_SERVER_URL", self.url())
@@ -215,6 +228,14 @@ impl Stack {
             .env("TIDEGATE_ALLOW_FILE_CLONE", "true");
         if let Some(host) = &self.setup.docker_host {
             command.env("DOCKER_HOST", host);
+        }
+        if let Some(folder) = &self.setup.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(folders)?);
+        }
+        if !labels.is_empty() {
+            command.env("TIDEGATE_LABELS", labels);
         }
         if let Some(token) = token {
             command.env("TIDEGATE_ENROLMENT_TOKEN", token);

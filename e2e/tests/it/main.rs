@@ -3,6 +3,7 @@
 
 mod architecture;
 mod bad_input;
+mod examples;
 mod faults;
 mod growing;
 mod road;

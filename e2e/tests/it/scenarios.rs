@@ -24,7 +24,7 @@ const AT_ONCE: usize = 6;
 async fn scenarios_come_out_as_they_say() {
     let scenarios = asked().unwrap();
     let setup = Setup {
-        machines: vec![("ubuntu-latest", IMAGE), ("debian", "tidegate-demo/python:1")],
+        machines: vec![("ubuntu-latest", IMAGE.to_owned()), ("debian", "tidegate-demo/python:1".to_owned())],
         slots: 6,
         node: true,
         ..Setup::default()

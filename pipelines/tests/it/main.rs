@@ -4,6 +4,7 @@
 mod conformance;
 mod documentation;
 mod events;
+mod examples;
 mod expressions;
 mod files;
 mod formatting;
