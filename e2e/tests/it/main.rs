@@ -5,4 +5,5 @@ mod architecture;
 mod bad_input;
 mod faults;
 mod road;
+mod toolkit;
 mod workflow;
