@@ -11,7 +11,7 @@ const LONGEST: usize = 1024;
 
 /// A token that says which job this is, for an audience; none: the one that is usual on the server. For built-in actions
 /// too. Logs hide it from now on.
-pub(crate) async fn id_token(ctx: &StageContext, audience: Option<&str>) -> Result<String, ResultsError> {
+pub async fn id_token(ctx: &StageContext, audience: Option<&str>) -> Result<String, ResultsError> {
     if !ctx.lease.stage.id_token || !ctx.lease.trusted {
         return Err(ResultsError::Invalid(
             "this job may not have identity tokens: it needs `permissions: id-token: write`, and no run of a fork has any"
