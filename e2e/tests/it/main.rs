@@ -8,4 +8,5 @@ mod faults;
 mod growing;
 mod road;
 mod scenarios;
+mod toolkit;
 mod workflow;

@@ -165,7 +165,7 @@ async fn carry_out(shared: &Shared, request: Request<Incoming>) -> Result<Respon
             empty(StatusCode::CREATED)
         }
         Call::Fetch(id) => fetch(shared, id, &head.method, header(header::RANGE)).await?,
-        Call::IdToken(audience) => found(identity::token(shared, audience.as_deref()).await?),
+        Call::IdToken(audience) => found(identity::answer(shared, audience.as_deref()).await?),
     })
 }
 

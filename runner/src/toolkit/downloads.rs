@@ -1,7 +1,7 @@
 //! Files on their way there: offered at a URL, and read as a whole or in ranges, often side by side.
 //!
-//! A file keeps its place while others are fetched after it, but not for ever: of more than [`MOST`] the oldest goes.
-//! Whoever is reading it then reads on.
+//! A file keeps its place while others are fetched after it, but not for ever: of more than [`MOST`], or of more bytes than
+//! [`MOST_BYTES`], the oldest go. Whoever is reading one then reads on.
 
 use std::{
     fs::{self, File},
@@ -13,6 +13,8 @@ use super::trouble::Trouble;
 
 /// Files that are offered at a time.
 const MOST: usize = 40;
+/// Their bytes together, unless one alone has more.
+const MOST_BYTES: u64 = 20 << 30;
 
 /// The files that are offered.
 pub(super) struct Downloads {
@@ -36,16 +38,26 @@ impl Downloads {
     pub(super) fn offer(&self, id: u64) -> Result<(), Trouble> {
         let to = self.folder.join(id.to_string());
         fs::rename(to.with_extension("new"), to)?;
+        self.make_room(MOST_BYTES)
+    }
+
+    fn make_room(&self, most_bytes: u64) -> Result<(), Trouble> {
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();
             if path.extension().is_none() {
-                all.push((fs::metadata(&path)?.modified()?, path));
+                let data = fs::metadata(&path)?;
+                all.push((data.modified()?, data.len(), path));
             }
         }
-        all.sort();
-        for (_, path) in all.iter().take(all.len().saturating_sub(MOST)) {
-            fs::remove_file(path)?;
+        // The newest first: it is the one that is about to be read.
+        all.sort_by(|one, other| other.cmp(one));
+        let mut bytes = 0;
+        for (at, (_, size, path)) in all.iter().enumerate() {
+            bytes += size;
+            if at > 0 && (at >= MOST || bytes > most_bytes) {
+                fs::remove_file(path)?;
+            }
         }
         Ok(())
     }
@@ -86,5 +98,11 @@ mod tests {
             .collect();
         assert_eq!(downloads.read(ids[0]).unwrap_err().status, 404);
         assert_eq!(downloads.read(ids[1]).unwrap().1, 1);
+        // The last three have two bytes each.
+        downloads.make_room(5).unwrap();
+        let left: Vec<u64> = ids.into_iter().filter(|id| downloads.read(*id).is_ok()).collect();
+        assert_eq!(left.len(), 2);
+        downloads.make_room(0).unwrap();
+        assert!(downloads.read(left[1]).is_ok() && downloads.read(left[0]).is_err());
     }
 }

@@ -42,6 +42,7 @@ mod trouble;
 mod uploads;
 mod zip;
 
+pub use identity::id_token;
 use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::PathBuf, sync::Arc};
 
 use tidegate_pipelines::plan::{Does, Run};

@@ -26,6 +26,8 @@ use super::{messages::MOST_BLOCKS, trouble::Trouble};
 const MOST_BYTES: u64 = 20 << 30;
 /// Unfinished uploads at a time.
 const MOST_OPEN: usize = 100;
+/// Uploads of an attempt in all.
+const MOST_EVER: usize = 10_000;
 
 /// What an upload is to become.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +101,11 @@ impl Uploads {
 
     /// Begins one, and gives its number.
     pub(super) fn begin(&self, goal: Goal) -> Result<u64, Trouble> {
-        let open = self.all()?.into_iter().filter(|upload| !upload.stored).count();
+        let all = self.all()?;
+        if all.len() >= MOST_EVER {
+            return Err(Trouble::too_much(format!("a stage has at most {MOST_EVER} uploads")));
+        }
+        let open = all.into_iter().filter(|upload| !upload.stored).count();
         if open >= MOST_OPEN {
             return Err(Trouble::too_much(format!(
                 "{MOST_OPEN} uploads are not finished yet; finish some first"

@@ -1,12 +1,22 @@
 //! The services that libraries of actions talk to, with GitHub's own libraries of several generations in real containers
 //! (`tidegate-test/clients:1`, by `scripts/images clients`), on stages whose network leads nowhere.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
-use tidegate_pipelines::plan::{Network, StagePlan, Verb};
-use tidegate_protocol::messages::{Lease, Outcome};
-use tidegate_runner::sandbox::docker::Docker;
+use tidegate_pipelines::{
+    Compiled, Machine, Setting, SourceFile, compile,
+    event::Event,
+    plan::{Network, StageKey, StagePlan, Verb},
+};
+use tidegate_protocol::{
+    messages::{Lease, Outcome, StepReport},
+    status::StageStatus,
+};
+use tidegate_runner::{
+    local::{LocalRun, LocalSink, run_pipeline},
+    sandbox::docker::Docker,
+};
 
 use crate::support::{
     agent::{Agent, lease, lenient, sh},
@@ -113,6 +123,12 @@ async fn libraries_of_several_generations_keep_and_find_caches() {
             clients("save", client, json!({ "paths": paths, "key": key })),
         ]);
     }
+    // A container action has a container of its own.
+    let image = format!("docker://{IMAGE}");
+    let with = json!({
+        "entrypoint": "node", "args": "/opt/clients/run.mjs", "do": "save", "client": "cache4", "paths": "tree", "key": "k",
+    });
+    steps.push(json!({ "uses": { "action": image, "with": with } }));
     let ran = runner.run(lease(stage(steps.into()))).await;
     let mut first = 2;
     for client in ["cache3", "cache4", "cache6"] {
@@ -126,6 +142,7 @@ async fn libraries_of_several_generations_keep_and_find_caches() {
         assert!(again.contains("nable to reserve cache with key"), "an entry never changes:\n{again}");
         first += 7;
     }
+    ran.says(first, "saved by cache4");
     runner.stop().await;
 }
 
@@ -173,7 +190,7 @@ async fn artifacts_go_between_libraries_built_in_actions_and_stages() {
     other.stage.upstream = Vec::new();
     let seen = runner.run(other).await;
     seen.says(2, "listed by artifact6: ");
-    next.upstream = vec![tidegate_pipelines::plan::StageKey("made".to_owned())];
+    next.upstream = vec![StageKey("made".to_owned())];
     let seen = runner.run(lease(next)).await;
     seen.says(2, "listed by artifact6: ours two");
     seen.says(3, "downloaded by artifact6: ours");
@@ -248,14 +265,19 @@ await ask('caches', '/_apis/artifactcache/cache?keys=a&version=v', { headers: { 
     ran.says(2, "token: ***");
     ran.says(3, r#"claims: {"aud":"usual"}"#);
     let by_hand = ran.after(4, "by hand: ");
-    assert!(by_hand.starts_with(r#"200 {"value":"***""#), "{by_hand}");
+    assert!(by_hand.starts_with("200 {") && by_hand.contains(r#""value":"***""#), "{by_hand}");
     assert!(ran.after(4, "caches: ").starts_with("401 "), "{}", ran.all);
 
-    let mut fork = lease(stage(json!([clients("token", "", json!({}))])));
+    let mut fork = lease(stage(json!([
+        clients("token", "", json!({})),
+        clients("save", "cache4", json!({ "paths": "tree", "key": "forked" })),
+    ])));
     fork.stage.id_token = true;
     fork.trusted = false;
     let ran = runner.run(fork).await;
     assert!(ran.after(2, "error: ").contains("ACTIONS_ID_TOKEN_REQUEST_URL"), "{}", ran.all);
+    // All else is there, though its sandbox has no rights at all and its network leads nowhere.
+    ran.says(3, "saved by cache4");
     runner.stop().await;
 }
 
@@ -311,4 +333,86 @@ END"),
         assert!(text.lines().any(|found| found == line), "no line `{line}` in\n{text}");
     }
     runner.stop().await;
+}
+
+/// Keeps the lines of all steps.
+#[derive(Default)]
+struct Told(std::sync::Mutex<Vec<u8>>);
+
+impl LocalSink for Told {
+    fn stage(&self, _stage: &StageKey, _status: StageStatus, _reason: Option<&str>) {}
+
+    fn step(&self, _stage: &StageKey, _report: &StepReport) {}
+
+    fn log(&self, _stage: &StageKey, _step: u32, bytes: &[u8]) {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+    }
+}
+
+#[tokio::test]
+async fn a_local_run_has_caches_and_artifacts_and_says_why_it_has_no_token() {
+    const WORKFLOW: &str = "
+on: push
+permissions: {id-token: write}
+jobs:
+  one:
+    runs-on: ubuntu-latest
+    steps:
+      - uses: actions/checkout@v4
+      - {uses: ./clients, with: {do: restore, client: cache6, paths: kept, key: k, sums: kept/word}}
+      - run: mkdir -p kept; echo word > kept/word
+      - {uses: ./clients, with: {do: save, client: cache6, paths: kept, key: k}}
+      - {uses: ./clients, with: {do: upload, client: artifact6, name: words, paths: /workspace/kept/word}}
+      - {uses: ./clients, with: {do: token}}
+";
+    let (tree, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    assert!(Command::new("git").args(["init", "-q"]).current_dir(tree.path()).status().unwrap().success());
+    std::fs::create_dir(tree.path().join("clients")).unwrap();
+    for (path, text) in [
+        ("clients/action.yml", "runs: {using: node20, main: main.mjs}"),
+        ("clients/main.mjs", "import '/opt/clients/run.mjs';"),
+    ] {
+        std::fs::write(tree.path().join(path), text).unwrap();
+    }
+    let event: Event = serde_json::from_value(json!({
+        "kind": "push", "repository": "team/app", "default_branch": "main", "actor": "dev", "trusted": true,
+        "git": { "sha": "1".repeat(40), "reference": "refs/heads/main", "branch": "main", "message": "" },
+    }))
+    .unwrap();
+    let machines = BTreeMap::from([(
+        "ubuntu-latest".to_owned(),
+        Machine { image: IMAGE.to_owned(), labels: Vec::new() },
+    )]);
+    let setting = Setting { machines: &machines, ..Setting::default() };
+    let source = SourceFile { path: ".github/workflows/ci.yml", text: WORKFLOW };
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let compilation = compile(&source, &event, setting);
+        let Some(Compiled::Plan(plan)) = compilation.result else { panic!("{:?}", compilation.diagnostics) };
+        let told = Arc::new(Told::default());
+        let outcome = run_pipeline(LocalRun {
+            plan,
+            workspace: tree.path().to_owned(),
+            variables: BTreeMap::new(),
+            only: None,
+            event: event.clone(),
+            secrets: BTreeMap::new(),
+            environments: BTreeMap::new(),
+            data_dir: data.path().to_owned(),
+            docker_host: None,
+            actions: Default::default(),
+            parallel: 1,
+            grace: Duration::from_secs(5),
+            sink: told.clone(),
+            cancel: Default::default(),
+        })
+        .await
+        .unwrap();
+        let text = String::from_utf8(told.0.lock().unwrap().clone()).unwrap();
+        assert!(outcome.succeeded(), "{text}");
+        assert!(outcome.results.join("artifacts/one/words.tar.zst").exists(), "{text}");
+        assert!(text.contains("a local run has no identity tokens"), "{text}");
+        found.push(text.lines().find_map(|line| line.strip_prefix("found by cache6: ")).unwrap().to_owned());
+    }
+    assert_eq!(found, ["nothing", "k"]);
 }
