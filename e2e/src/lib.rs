@@ -9,6 +9,7 @@ pub mod host;
 pub mod process;
 pub mod registry;
 pub mod repo;
+pub mod scenario;
 pub mod stack;
 pub mod stand_ins;
 pub mod world;

@@ -8,7 +8,7 @@ use tidegate_e2e::{
     api::{Api, stage},
     cluster::Cluster,
     engine::Engine,
-    stack::{Stack, Surroundings},
+    stack::{Setup, Stack},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -106,7 +106,7 @@ async fn the_runner_is_killed_for_good_and_another_takes_over() {
 #[tokio::test]
 async fn postgres_is_killed_in_mid_run() {
     let mut cluster = Cluster::start().unwrap();
-    let stack = Stack::start_on(&cluster.url(), Surroundings::default()).await.unwrap();
+    let stack = Stack::start_on(&cluster.url(), None).await.unwrap();
     let project = stack.project("postgres-killed").await.unwrap();
     let id = project.run(&stack.admin, COUNTING, &[]).await.unwrap();
     let attempt = counting_attempt(&stack.admin, &id).await;
@@ -128,8 +128,8 @@ async fn postgres_is_killed_in_mid_run() {
 #[tokio::test]
 async fn the_engine_is_stopped_in_mid_run() {
     let mut engine = Engine::start().unwrap();
-    let surroundings = Surroundings { docker_host: Some(engine.host()), ..Surroundings::default() };
-    let stack = Stack::start_in(surroundings).await.unwrap();
+    let setup = Setup { docker_host: Some(engine.host()), ..Setup::default() };
+    let stack = Stack::start_with(setup).await.unwrap();
     let project = stack.project("engine-stopped").await.unwrap();
     let id = project.run(&stack.admin, COUNTING, &[]).await.unwrap();
     let attempt = counting_attempt(&stack.admin, &id).await;

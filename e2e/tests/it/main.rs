@@ -5,5 +5,8 @@ mod architecture;
 mod bad_input;
 mod examples;
 mod faults;
+mod growing;
 mod road;
+mod scenarios;
+mod toolkit;
 mod workflow;

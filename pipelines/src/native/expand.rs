@@ -16,7 +16,7 @@ use crate::{
 /// The most stages of one matrix.
 pub(crate) const MAX_MATRIX: usize = 256;
 /// The most stages of a pipeline.
-pub(crate) const MAX_STAGES: usize = 1000;
+pub(crate) const MAX_STAGES: usize = crate::plan::MOST_STAGES;
 
 /// One stage of a matrix, or the stage itself.
 #[derive(Debug, Clone)]

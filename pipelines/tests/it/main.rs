@@ -13,6 +13,7 @@ mod hostile;
 mod import;
 mod properties;
 mod running;
+mod stored;
 mod triggers;
 mod workflow_runs;
 mod workflows;

@@ -15,7 +15,6 @@ use bollard::{
     query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion},
 };
 use futures_util::StreamExt as _;
-use tidegate_protocol::messages::RegistryLogin;
 use tokio_util::io::ReaderStream;
 
 use super::{BuildRequest, EngineError, docker::Docker, images::LogBytes};
@@ -119,16 +118,27 @@ fn options(builder: Builder, request: &BuildRequest) -> BuildImageOptions {
 }
 
 fn credentials(request: &BuildRequest) -> Option<HashMap<String, DockerCredentials>> {
-    let login = |(host, login): (&String, &RegistryLogin)| {
-        let credentials = DockerCredentials {
-            username: Some(login.username.clone()),
-            password: Some(login.password.clone()),
-            serveraddress: Some(host.clone()),
-            ..DockerCredentials::default()
-        };
-        (host.clone(), credentials)
-    };
-    (!request.logins.is_empty()).then(|| request.logins.iter().map(login).collect())
+    let mut all = HashMap::new();
+    for (host, login) in &request.logins {
+        for name in asked_as(host) {
+            let credentials = DockerCredentials {
+                username: Some(login.username.clone()),
+                password: Some(login.password.clone()),
+                serveraddress: Some(name.to_owned()),
+                ..DockerCredentials::default()
+            };
+            all.insert(name.to_owned(), credentials);
+        }
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+/// The names by which engines ask for a registry's credentials. Docker's own has one for each builder.
+fn asked_as(host: &str) -> Vec<&str> {
+    match host {
+        "docker.io" => vec![host, "registry-1.docker.io", "https://index.docker.io/v1/"],
+        other => vec![other],
+    }
 }
 
 /// What is known of a build so far.
@@ -216,5 +226,23 @@ impl Progress {
         };
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         EngineError::Refused { what: WHAT.to_owned(), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::messages::RegistryLogin;
+
+    use super::*;
+
+    #[test]
+    fn a_login_is_found_by_every_name_that_engines_ask_for() {
+        let login = RegistryLogin { username: "me".to_owned(), password: "word".to_owned() };
+        let logins = ["docker.io", "ghcr.io"].map(|host| (host.to_owned(), login.clone())).into();
+        let all = credentials(&BuildRequest { logins, ..BuildRequest::default() }).unwrap();
+        let mut names: Vec<&str> = all.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["docker.io", "ghcr.io", "https://index.docker.io/v1/", "registry-1.docker.io"]);
+        assert!(credentials(&BuildRequest::default()).is_none());
     }
 }

@@ -62,6 +62,9 @@ pub trait Images: Send + Sync {
     /// What an image that is present runs.
     async fn entry(&self, image: &str) -> Result<Entry, EngineError>;
 
+    /// Gives an image a name that this engine knows it by.
+    async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineError>;
+
     /// Sends an image under every tag and gives its digest in the registry, `sha256:…`.
     async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError>;
 }

@@ -1,11 +1,11 @@
 //! What the steps of a stage read of each other: contexts and environment, as they are when a step's turn has come.
 //! The steps of a composite action have a scope of their own.
 
-use std::collections::BTreeMap;
-use tidegate_protocol::messages::RegistryLogin;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use tidegate_pipelines::lenient::Status;
+use tidegate_protocol::messages::RegistryLogin;
 use tokio::time::Instant;
 
 /// How deep composite actions may use each other.
@@ -20,7 +20,7 @@ pub(super) struct World {
     pub(super) env: BTreeMap<String, String>,
     /// Search paths that steps handed on, latest first.
     pub(super) path: Vec<String>,
-    /// Credentials for registries that built-in actions left, by host.
+    /// Credentials for registries that built-in actions left, by host. In memory only.
     pub(super) logins: BTreeMap<String, RegistryLogin>,
 }
 
@@ -35,13 +35,9 @@ impl World {
     }
 
     /// Takes over or forgets credentials for registries.
-    pub(super) fn log_in(&mut self, logins: BTreeMap<String, Option<RegistryLogin>>) {
-        for (host, login) in logins {
-            match login {
-                Some(login) => self.logins.insert(host, login),
-                None => self.logins.remove(&host),
-            };
-        }
+    pub(super) fn log_in(&mut self, logins: BTreeMap<String, RegistryLogin>, logouts: &BTreeSet<String>) {
+        self.logins.retain(|host, _| !logouts.contains(host));
+        self.logins.extend(logins);
     }
 }
 

@@ -579,57 +579,25 @@ async fn without_node_the_reason_is_told_and_a_lent_one_is_used() {
 }
 
 #[tokio::test]
-async fn the_built_in_docker_actions_name_build_and_push_an_image() {
-    let runner = Runner::start().await;
-    let metadata =
-        json!({ "images": "localhost:5000/team/app", "tags": "type=raw,value=one\ntype=raw,value=two" });
-    let image = json!({
-        "push": "true",
-        "context": "app",
-        "tags": "${{ steps.meta.outputs.tags }}",
-        "labels": "${{ steps.meta.outputs.labels }}",
-        "cache-from": "type=gha",
-    });
+async fn a_setting_runs_the_original_of_a_built_in_action() {
+    let original = Origin::new(&[(
+        "action.yml",
+        "runs: {using: composite, steps: [{run: 'echo the original', shell: sh}]}",
+    )]);
+    let app = Origin::new(&[("a.txt", "one\n")]);
+    let mapping = mapped("docker/metadata-action", &original);
+    let runner = Runner::start_with(|config| {
+        config.actions.sources = vec![mapping];
+        config.actions.originals = vec!["Docker/Metadata-Action".to_owned()];
+    })
+    .await;
     let steps = json!([
-        files(&[("app/Dockerfile", "FROM scratch")]),
+        uses("docker/metadata-action@main", json!({})),
         uses("docker/setup-qemu-action@v3", json!({})),
-        uses("docker/setup-buildx-action@v3", json!({})),
-        uses(
-            "docker/login-action@v3",
-            json!({ "registry": "localhost:5000", "username": "me", "password": "pass-word-1" })
-        ),
-        with(uses("docker/metadata-action@v5", metadata), json!({ "id": "meta" })),
-        with(uses("docker/build-push-action@v6", image), json!({ "id": "image" })),
-        sh(
-            "echo '${{ steps.image.outputs.digest }} ${{ steps.image.outputs.imageid }}'; echo $DOCKER_METADATA_OUTPUT_VERSION pass-word-1"
-        ),
-        with(
-            uses("docker/build-push-action@v6", json!({ "context": "app", "platforms": "linux/s390x" })),
-            json!({ "continue_on_error": true })
-        ),
-        sh("ln -s /etc link"),
-        with(
-            uses("docker/build-push-action@v6", json!({ "context": "link", "file": "link/passwd" })),
-            json!({ "continue_on_error": true })
-        ),
     ]);
-    let ran = runner.run_lease(lease(lenient(steps))).await;
+    let ran = runner.run_lease(app.lease(steps)).await;
     ran.succeeded();
-    assert!(
-        ran.text(5).contains("tags: localhost:5000/team/app:one\nlocalhost:5000/team/app:two\n"),
-        "{}",
-        ran.text(5)
-    );
-    assert!(ran.text(6).contains("`cache-from` is left out of account\n"), "{}", ran.text(6));
-    assert!(ran.text(6).contains("#1 built by nobody\npushing localhost:5000/team/app\n"), "{}", ran.text(6));
-    let (digest, image) = ("d".repeat(64), "b".repeat(64));
-    assert_eq!(ran.text(7), format!("sha256:{digest} sha256:{image}\none ***\n"));
-    assert!(
-        ran.text(8).contains("builds for linux/") && ran.text(8).contains("linux/s390x"),
-        "{}",
-        ran.text(8)
-    );
-    assert!(ran.text(10).contains("cannot be used"), "{}", ran.text(10));
-    assert_eq!([8, 10].map(|step| ran.status(step)), [StepStatus::Failed, StepStatus::Failed]);
+    assert_eq!(ran.text(1), "the original\n");
+    assert!(ran.text(2).contains("no other platform is emulated"), "{}", ran.text(2));
     runner.stop().await;
 }

@@ -8,7 +8,7 @@ use tidegate_e2e::{
     example::Example,
     host::{Host, machine_address},
     registry::Registry,
-    stack::{Project, Stack, Surroundings},
+    stack::{Project, Setup, Stack},
     stand_ins,
     world::World,
 };
@@ -79,7 +79,9 @@ async fn a_commit_goes_step_by_step_and_a_bad_one_is_taken_back() {
     let (registry, world) = (Registry::start_open().await.unwrap(), World::start().await.unwrap());
     let (host, machine) = (Host::start().unwrap(), stand_ins::image().unwrap());
     let stack =
-        Stack::start_in(Surroundings { machine: machine.clone(), ..Surroundings::default() }).await.unwrap();
+        Stack::start_with(Setup { machines: vec![("ubuntu-latest", machine.clone())], ..Setup::default() })
+            .await
+            .unwrap();
     let project = stack.project("gitops").await.unwrap();
     let example = Example::load("gitops")
         .and_then(|one| one.replace("node:22-slim", IMAGE))

@@ -7,7 +7,7 @@ use tidegate_e2e::{
     example::Example,
     host::TOOLS,
     registry::Registry,
-    stack::{Stack, Surroundings},
+    stack::{Setup, Stack},
     stand_ins,
     world::World,
 };
@@ -18,7 +18,9 @@ use super::{printed, run_of_push, secret, statuses, told, variable};
 async fn a_push_reaches_the_cluster_and_a_bad_rollout_is_undone() {
     let (registry, world) = (Registry::start().await.unwrap(), World::start().await.unwrap());
     let machine = stand_ins::image().unwrap();
-    let stack = Stack::start_in(Surroundings { machine, ..Surroundings::default() }).await.unwrap();
+    let stack = Stack::start_with(Setup { machines: vec![("ubuntu-latest", machine)], ..Setup::default() })
+        .await
+        .unwrap();
     let project = stack.project("node-service").await.unwrap();
     let example = Example::load("node-service")
         .and_then(|one| one.replace("node:22-slim", IMAGE))

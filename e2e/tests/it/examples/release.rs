@@ -10,7 +10,7 @@ use tidegate_e2e::{
     process::free_port,
     registry::Registry,
     repo::{Push, deliver, git},
-    stack::{Project, Stack, Surroundings},
+    stack::{Project, Setup, Stack},
     stand_ins,
     world::World,
 };
@@ -64,7 +64,7 @@ async fn a_version_is_raised_and_released_and_a_wrong_one_goes_back() {
     let (registry, world) = (Registry::start_open().await.unwrap(), World::start().await.unwrap());
     let host = Host::start().unwrap();
     let programs = Some(host.ssh_folder("app-1.example.org").unwrap());
-    let mut stack = Stack::start_in(Surroundings { programs, ..Surroundings::default() }).await.unwrap();
+    let mut stack = Stack::start_with(Setup { programs, ..Setup::default() }).await.unwrap();
     for platform in ["amd64", "arm64"] {
         stack.add_runner_with(platform).await.unwrap();
     }

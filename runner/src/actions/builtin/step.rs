@@ -1,6 +1,9 @@
 //! What a built-in action is given, and what it leaves behind.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -57,9 +60,13 @@ pub struct Left {
     pub path: Vec<String>,
     /// For its post step.
     pub state: BTreeMap<String, String>,
-    /// Credentials for registries that later built-in actions use, by host; none: they are forgotten.
-    #[serde(default)]
-    pub logins: BTreeMap<String, Option<RegistryLogin>>,
+    /// Credentials for registries that later built-in actions use, by host. They are in this process's memory only
+    /// and never written down: [`super::Builtin::recall`] makes them anew.
+    #[serde(skip)]
+    pub logins: BTreeMap<String, RegistryLogin>,
+    /// Hosts whose credentials are forgotten.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub logouts: BTreeSet<String>,
     /// Markdown for the run's page.
     pub summary: String,
     /// What was seen of it.
@@ -149,8 +156,8 @@ impl Use<'_> {
     }
 
     /// Keeps what was written to the step's log already, so that a replay shows it too.
-    pub(crate) fn was_said(&mut self, text: String) {
-        self.left.parts.push(Part::Said(text));
+    pub(crate) fn was_said(&mut self, text: &str) {
+        self.left.parts.push(Part::Said(self.ctx.log.mask(text)));
     }
 
     /// Warns, in the log and as an annotation.
@@ -192,14 +199,18 @@ impl Use<'_> {
         self.left.state.insert(name.to_owned(), value.into());
     }
 
-    /// Keeps credentials for a registry's host until the stage ends or [`Use::log_out`].
+    /// Keeps credentials for a registry's host until the stage ends or [`Use::log_out`], and hides the password. They
+    /// are not written down, so whoever calls this in [`super::Builtin::main`] also does in [`super::Builtin::recall`].
     pub fn log_in(&mut self, host: &str, login: RegistryLogin) {
-        self.left.logins.insert(host.to_owned(), Some(login));
+        self.ctx.log.hide(&login.password);
+        self.left.logouts.remove(host);
+        self.left.logins.insert(host.to_owned(), login);
     }
 
     /// Forgets the credentials for a registry's host.
     pub fn log_out(&mut self, host: &str) {
-        self.left.logins.insert(host.to_owned(), None);
+        self.left.logins.remove(host);
+        self.left.logouts.insert(host.to_owned());
     }
 
     /// Hides a value in all logs from here on.

@@ -23,8 +23,7 @@ use crate::{
 const KEPT: usize = 1 << 20;
 
 /// What changes the image, and is not done here.
-const REFUSED: [&str; 7] =
-    ["secrets", "secret-envs", "secret-files", "ssh", "build-contexts", "outputs", "call"];
+const REFUSED: [&str; 6] = ["secrets", "secret-envs", "secret-files", "ssh", "build-contexts", "call"];
 /// What is left out with a note.
 const NOTED: [&str; 10] = [
     "cache-from",
@@ -101,9 +100,11 @@ impl Builtin for BuildPush {
         let (folder, dockerfile) =
             place(step.input("context"), step.input("file")).map_err(Failure::failed)?;
         let tags = tags(&step.lines("tags")).map_err(Failure::failed)?;
-        let push = step.flag("push")?;
-        if push && tags.is_empty() {
-            return Err(Failure::failed("there is no tag to push: give the input `tags`"));
+        let goal = Goal { push: step.flag("push")?, load: step.flag("load")?, tags };
+        let goal = goal.with_outputs(&step.lines("outputs")).map_err(Failure::failed)?;
+        goal.check(step.ctx.lease.trusted).map_err(Failure::failed)?;
+        if !goal.push && !goal.load {
+            step.say("neither `push` nor `load` is set: the image gets no name, and is known by its id only");
         }
         let env = step.env;
         let request = BuildRequest {
@@ -122,22 +123,24 @@ impl Builtin for BuildPush {
         }
         let (page, mut kept) = (step.page, Vec::new());
         let mut log = |bytes: &[u8]| {
-            ctx.log.write(page, bytes);
+            // What a replay could not show again is not shown at all.
             if kept.len() < KEPT {
+                ctx.log.write(page, bytes);
                 kept.extend_from_slice(bytes);
             }
         };
-        let made =
-            build_and_push(ctx, &request, if push { tags.as_slice() } else { &[] }, step.logins, &mut log)
-                .await;
-        step.was_said(String::from_utf8_lossy(&kept).into_owned());
+        let made = build_and_name(ctx, &request, &goal, step.logins, &mut log).await;
+        step.was_said(&String::from_utf8_lossy(&kept));
         let (image, digest) = made?;
-        let names: Vec<String> = tags.iter().map(|(repository, tag)| format!("{repository}:{tag}")).collect();
-        let metadata = json!({
-            "containerimage.config.digest": image,
-            "containerimage.digest": digest,
-            "image.name": names.join(","),
-        });
+        let names: Vec<String> =
+            goal.tags.iter().map(|(repository, tag)| format!("{repository}:{tag}")).collect();
+        let mut metadata = json!({ "containerimage.config.digest": image });
+        if !names.is_empty() {
+            metadata["image.name"] = names.join(",").into();
+        }
+        if !digest.is_empty() {
+            metadata["containerimage.digest"] = digest.clone().into();
+        }
         step.say(format!("built {image}"));
         step.set_output("imageid", image);
         step.set_output("digest", digest);
@@ -146,17 +149,84 @@ impl Builtin for BuildPush {
     }
 }
 
+/// What becomes of the image.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Goal {
+    /// It goes to the registries of its tags.
+    push: bool,
+    /// It gets its tags in the engine.
+    load: bool,
+    /// Repositories and tags.
+    tags: Vec<(String, String)>,
+}
+
+impl Goal {
+    /// Takes over what the input `outputs` says.
+    fn with_outputs(mut self, lines: &[String]) -> Result<Self, String> {
+        for line in lines {
+            let (mut kind, mut push) = (String::new(), false);
+            for (key, value) in csv::pairs(line)? {
+                match (key.as_str(), value.as_str()) {
+                    ("type", _) => kind = value,
+                    ("push", _) => push = value == "true",
+                    ("name", _) => self.tags.extend(tags(&[value])?),
+                    ("push-by-digest", "true") => {
+                        return Err(format!(
+                            "`{line}`: the engine pushes images by tags only: leave out `push-by-digest`, give a tag, \
+                             and take the output `digest`"
+                        ));
+                    }
+                    ("dest", _) => return Err(format!("`{line}`: images are not written to files here")),
+                    _ => {}
+                }
+            }
+            match kind.as_str() {
+                "docker" => self.load = true,
+                "registry" => self.push = true,
+                "image" => self.push |= push,
+                _ => {
+                    return Err(format!(
+                        "`{line}`: of `outputs` the types docker, image and registry are known here"
+                    ));
+                }
+            }
+        }
+        Ok(self)
+    }
+
+    /// Names that an engine knows are shared by all who use it, so stages of strangers give none.
+    fn check(&self, trusted: bool) -> Result<(), String> {
+        if self.push && self.tags.is_empty() {
+            return Err("there is no tag to push: give the input `tags`".to_owned());
+        }
+        if (self.push || self.load) && !trusted {
+            return Err("this run is of a change by somebody who may not write to the repository: it builds images, and \
+                        neither pushes nor loads them: make `push` and `load` depend on `github.event_name`"
+                .to_owned());
+        }
+        Ok(())
+    }
+}
+
 /// The image's id, and its digest if it was pushed.
-async fn build_and_push(
+async fn build_and_name(
     ctx: &crate::stage::StageContext,
     request: &BuildRequest,
-    tags: &[(String, String)],
+    goal: &Goal,
     logins: &BTreeMap<String, tidegate_protocol::messages::RegistryLogin>,
     log: &mut LogBytes<'_>,
 ) -> Result<(String, String), Failure> {
     let image = ctx.engine.images().build(request, log).await.map_err(engine_failure)?;
+    if goal.load {
+        for (repository, tag) in &goal.tags {
+            ctx.engine.images().tag(&image, repository, tag).await.map_err(engine_failure)?;
+        }
+    }
+    if !goal.push {
+        return Ok((image, String::new()));
+    }
     let mut repositories: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (repository, tag) in tags {
+    for (repository, tag) in &goal.tags {
         repositories.entry(repository).or_default().push(tag.clone());
     }
     let mut digest = String::new();
@@ -259,6 +329,25 @@ mod tests {
         assert!(
             place("../x", "").is_err() && place("https://x/y.git", "").is_err() && place("app", "D").is_err()
         );
+    }
+
+    #[test]
+    fn outputs_say_what_becomes_of_the_image() {
+        let goal = |line: &str| Goal::default().with_outputs(&[line.to_owned()]);
+        let named = vec![("x/y".to_owned(), "1".to_owned())];
+        assert_eq!(
+            goal("type=image,name=x/y:1,push=true"),
+            Ok(Goal { push: true, load: false, tags: named.clone() })
+        );
+        assert_eq!(goal("type=docker"), Ok(Goal { load: true, ..Goal::default() }));
+        assert_eq!(goal("type=image,\"name=x/y:1,x/z\"").unwrap().tags.len(), 2);
+        for refused in ["type=local,dest=out", "type=oci", "type=image,push-by-digest=true,push=true", "out"]
+        {
+            assert!(goal(refused).is_err(), "{refused}");
+        }
+        let goal = Goal { push: true, load: false, tags: named };
+        assert!(goal.check(true).is_ok() && goal.check(false).unwrap_err().contains("neither pushes"));
+        assert!(Goal { push: true, ..Goal::default() }.check(true).unwrap_err().contains("`tags`"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! `docker/login-action`: credentials for a registry, kept by the runner for later built-in steps of this stage. The
-//! registry itself is asked by the first push, not here.
+//! `docker/login-action`: credentials for a registry, kept in the runner's memory for later built-in steps of this
+//! stage. The registry itself is asked by the first pull or push, not here.
 
 use async_trait::async_trait;
 use tidegate_protocol::messages::RegistryLogin;
@@ -28,24 +28,24 @@ impl Builtin for Login {
         ]
     }
 
+    fn hidden(&self) -> &'static [&'static str] {
+        &["password"]
+    }
+
     async fn main(&self, step: &mut Use<'_>) -> Result<(), Failure> {
-        if !step.input("registry-auth").is_empty() {
-            return Err(Failure::failed(
-                "the input `registry-auth` is not supported: use one step with docker/login-action for each registry",
-            ));
-        }
-        let registry = host(step.input("registry"));
-        let login = RegistryLogin {
-            username: step.required("username")?.to_owned(),
-            password: step.required("password")?.to_owned(),
-        };
-        step.hide(&login.password);
+        let (registry, login) = given(step)?;
         step.say(format!(
             "the runner keeps the credentials of {} for {registry} until the stage ends",
             login.username
         ));
         step.log_in(&registry, login);
         step.save_state("registry", registry);
+        Ok(())
+    }
+
+    async fn recall(&self, step: &mut Use<'_>) -> Result<(), Failure> {
+        let (registry, login) = given(step)?;
+        step.log_in(&registry, login);
         Ok(())
     }
 
@@ -63,8 +63,22 @@ impl Builtin for Login {
     }
 }
 
+/// The host and its credentials, as the inputs say.
+fn given(step: &Use<'_>) -> Result<(String, RegistryLogin), Failure> {
+    if !step.input("registry-auth").is_empty() {
+        return Err(Failure::failed(
+            "the input `registry-auth` is not supported: use one step with docker/login-action for each registry",
+        ));
+    }
+    let login = RegistryLogin {
+        username: step.required("username")?.to_owned(),
+        password: step.required("password")?.to_owned(),
+    };
+    Ok((host(step.input("registry")), login))
+}
+
 /// The host that credentials are kept under.
-fn host(registry: &str) -> String {
+pub(in super::super) fn host(registry: &str) -> String {
     let host = registry.trim_start_matches("https://").trim_start_matches("http://").split('/').next();
     match host.unwrap_or_default().to_lowercase().as_str() {
         "" | "docker.io" | "index.docker.io" | "registry-1.docker.io" => "docker.io".to_owned(),

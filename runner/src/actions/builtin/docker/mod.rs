@@ -12,6 +12,7 @@ mod versions;
 
 pub use build_push::BuildPush;
 pub use login::Login;
+pub(super) use login::host;
 pub use metadata_action::Metadata;
 pub use setup::{Buildx, Qemu};
 
