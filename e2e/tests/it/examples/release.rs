@@ -139,8 +139,9 @@ async fn a_version_is_raised_and_released_and_a_wrong_one_goes_back() {
     };
     assert_eq!(health(&url).await, json!({"version": "1.1.0"}));
     let cleaned = printed(&stack.admin, &first, "clean-up").await;
-    assert!(cleaned.contains(&format!("removed {app}:old-1")), "{cleaned}");
-    assert!(!cleaned.contains("old-3"), "the newest three stay: {cleaned}");
+    // Which of the old ones is the oldest the engine knows only to the second.
+    let removed: Vec<_> = cleaned.lines().filter(|line| line.starts_with("removed ")).collect();
+    assert!(removed.len() == 1 && removed[0].starts_with(&format!("removed {app}:old-")), "{cleaned}");
     let told_slack = || world.all("/slack").pop().unwrap();
     assert!(told_slack().contains("v1.1.0") && told_slack().contains("is in production"), "{}", told_slack());
 
