@@ -26,7 +26,10 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_pipelines::plan::{Resources, Service};
-use tidegate_protocol::ids::{AttemptId, RunId};
+use tidegate_protocol::{
+    ids::{AttemptId, RunId},
+    messages::RegistryLogin,
+};
 
 pub use images::{BuildRequest, Entry, Images, PushRequest};
 
@@ -120,6 +123,25 @@ pub struct SandboxSpec {
     pub resources: Resources,
     /// A fork's run: the stricter sandbox.
     pub untrusted: bool,
+    /// Environment values of the container itself; those of its image and of its steps' commands are apart.
+    pub env: BTreeMap<String, String>,
+    /// The user inside it, `name`, `id` or with a group behind a colon; absent: root.
+    pub user: Option<String>,
+    /// Ports of the attempt's services that are reached at `localhost` inside. The services were started.
+    pub forwards: Vec<Forward>,
+}
+
+/// A port of a service at `localhost` of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// The port at `localhost`.
+    pub local: u16,
+    /// The service's name.
+    pub service: String,
+    /// The service's own port.
+    pub port: u16,
+    /// For datagrams; else for connections.
+    pub udp: bool,
 }
 
 /// A network of an engine.
@@ -165,10 +187,11 @@ pub trait Engine: Send + Sync {
     async fn retire(&self);
 
     /// Makes the image present. `progress` gets lines for the set-up log. A tag that is present counts: it is
-    /// not looked up again.
+    /// not looked up again. `login` is for its registry, and for nobody else.
     async fn ensure_image(
         &self,
         image: &str,
+        login: Option<&RegistryLogin>,
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError>;
 
@@ -214,6 +237,17 @@ pub trait Engine: Send + Sync {
         image: &str,
         shim: &Path,
         folder: &Path,
+    ) -> Result<(), EngineError>;
+
+    /// Gives all in a host folder that is not a user's of the image to it, with the help of that image, which is
+    /// present. `user` is as in [`SandboxSpec::user`].
+    async fn own_folder(
+        &self,
+        owner: &Owner,
+        image: &str,
+        shim: &Path,
+        folder: &Path,
+        user: &str,
     ) -> Result<(), EngineError>;
 
     /// The engine's images, for the verbs `build` and `push`.

@@ -259,6 +259,7 @@ impl Follower {
         }
         if frame.kind == Kind::Alive {
             return match serde_json::from_slice::<Alive>(frame.payload) {
+                Ok(Alive { trouble: Some(trouble), .. }) => Some(trouble),
                 Ok(alive) if alive.version == VERSION => {
                     let _ = self.events.send(Event::Alive);
                     None

@@ -37,7 +37,7 @@ pub(super) fn folders(ctx: &StageContext) -> Result<(), Failure> {
 /// What the runner and actions share: folders, and the event as a file.
 fn shared(ctx: &StageContext) -> io::Result<()> {
     let shared = ctx.dirs.shared();
-    for folder in ["actions", "temp", "tools"] {
+    for folder in ["actions", "home", "temp", "tools"] {
         fs::create_dir_all(shared.join(folder))?;
     }
     let event = ctx.lease.contexts.get("github").and_then(|github| github.get("event"));

@@ -63,6 +63,9 @@ impl Place {
             read_only: Vec::new(),
             resources: Resources::default(),
             untrusted,
+            env: Default::default(),
+            user: None,
+            forwards: Vec::new(),
         };
         change(&mut spec);
         let sandbox = engine.start(&spec).await.unwrap();
