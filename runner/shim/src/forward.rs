@@ -63,7 +63,8 @@ pub fn start(rules: &[Rule]) -> Result<(), String> {
     }
     let mut all = Forwards::default();
     for rule in rules {
-        all.listen(rule).map_err(|error| format!("port {} at localhost cannot be had: {error}", rule.local))?;
+        all.listen(rule)
+            .map_err(|error| format!("port {} at localhost cannot be had: {error}", rule.local))?;
     }
     let says = |error: std::io::Error| format!("ports at localhost: {error}");
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned()).stack_size(256 << 10);
@@ -362,8 +363,11 @@ impl Datagrams {
         let at = match known {
             Some(at) => at,
             None => {
-                let any: IpAddr =
-                    if self.to.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+                let any: IpAddr = if self.to.is_ipv4() {
+                    Ipv4Addr::UNSPECIFIED.into()
+                } else {
+                    Ipv6Addr::UNSPECIFIED.into()
+                };
                 let socket = UdpSocket::bind(SocketAddr::new(any, 0)).ok()?;
                 socket.set_nonblocking(true).ok()?;
                 socket.connect(self.to).ok()?;
@@ -391,7 +395,9 @@ mod tests {
     fn rules_are_read() {
         let rule = Rule::parse("udp:53=10.0.0.2:5353").unwrap();
         assert_eq!(rule, Rule { udp: true, local: 53, to: "10.0.0.2:5353".parse().unwrap() });
-        for bad in ["", "tcp:1", "sctp:1=10.0.0.2:1", "tcp:x=10.0.0.2:1", "tcp:1=host:1", "tcp:70000=10.0.0.2:1"] {
+        for bad in
+            ["", "tcp:1", "sctp:1=10.0.0.2:1", "tcp:x=10.0.0.2:1", "tcp:1=host:1", "tcp:70000=10.0.0.2:1"]
+        {
             assert!(Rule::parse(bad).is_err(), "{bad}");
         }
     }

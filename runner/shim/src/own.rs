@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\nbroken\n7:x:8:9::/:\n";
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nnode:x:1000:1001::/home/node:/bin/sh\nbroken\n7:x:8:9::/:\n";
         let group = "root:x:0:\nnode:x:1001:\ndocker:x:99:node\n";
         let of = |user: &str| resolve(user, passwd, group);
         assert_eq!(of("node"), Ok((1000, 1001)));

@@ -202,14 +202,14 @@ impl Engine for Docker {
         self.pull_if_missing(image, login, progress).await
     }
 
-    async fn network(&self, owner: &Owner, untrusted: bool) -> Result<NetworkId, EngineError> {
-        self.take_network(owner, untrusted).await
+    async fn network(&self, owner: &Owner, closed: bool) -> Result<NetworkId, EngineError> {
+        self.take_network(owner, closed).await
     }
 
     async fn start_service(
         &self,
         owner: &Owner,
-        network: &NetworkId,
+        network: (&NetworkId, bool),
         shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError> {
@@ -252,7 +252,14 @@ impl Engine for Docker {
         shim: &Path,
         folder: &Path,
     ) -> Result<(), EngineError> {
-        self.help_with_shim("empty a workspace", owner, image, (shim, folder), &["empty", docker_spec::FOLDER]).await
+        self.help_with_shim(
+            "empty a workspace",
+            owner,
+            image,
+            (shim, folder),
+            &["empty", docker_spec::FOLDER],
+        )
+        .await
     }
 
     async fn own_folder(
@@ -264,7 +271,8 @@ impl Engine for Docker {
         user: &str,
     ) -> Result<(), EngineError> {
         let words = ["own", docker_spec::FOLDER, user];
-        self.help_with_shim("hand the workspace to the stage's user", owner, image, (shim, folder), &words).await
+        self.help_with_shim("hand the workspace to the stage's user", owner, image, (shim, folder), &words)
+            .await
     }
 
     fn images(&self) -> &dyn Images {

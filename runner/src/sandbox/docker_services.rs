@@ -39,7 +39,7 @@ impl Docker {
     pub(super) async fn create_service(
         &self,
         owner: &Owner,
-        network: &NetworkId,
+        network: (&NetworkId, bool),
         shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError> {

@@ -59,7 +59,11 @@ pub(super) fn sandbox(spec: &SandboxSpec, ports: Vec<String>, machine: (f64, u64
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         stop_signal: Some("SIGTERM".to_owned()),
         labels: Some(label_map(spec.owner.labels())),
-        host_config: Some(HostConfig { network_mode: Some(spec.network.0.clone()), ..host }),
+        host_config: Some(HostConfig {
+            network_mode: Some(spec.network.0.clone()),
+            dns: name_servers(spec.closed),
+            ..host
+        }),
         ..ContainerCreateBody::default()
     }
 }
@@ -67,7 +71,7 @@ pub(super) fn sandbox(spec: &SandboxSpec, ports: Vec<String>, machine: (f64, u64
 /// The container of a service. The shim is there for its probes.
 pub(super) fn service(
     owner: &Owner,
-    network: &NetworkId,
+    (network, closed): (&NetworkId, bool),
     shim: &Path,
     service: &Service,
     machine: (f64, u64),
@@ -94,6 +98,7 @@ pub(super) fn service(
             mounts: Some(vec![bind(shim, &format!("{CHANNEL}/shim"), true)]),
             log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(log) }),
             network_mode: Some(network.0.clone()),
+            dns: name_servers(closed),
             ..limits(&Resources::default(), false, machine)
         }),
         networking_config: Some(NetworkingConfig {
@@ -125,6 +130,12 @@ pub(super) fn helper(
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+/// Who is asked for names that are not on the network. The engine would ask for a closed one too, and a name is a
+/// message; nobody listens there, so the answer is a quick no.
+fn name_servers(closed: bool) -> Option<Vec<String>> {
+    closed.then(|| vec!["127.0.0.1".to_owned()])
 }
 
 fn limits(resources: &Resources, untrusted: bool, (cpus, memory): (f64, u64)) -> HostConfig {

@@ -49,9 +49,9 @@ impl Docker {
         let start = self.client.start_container(&created.id, None::<StartContainerOptions>);
         match self.call(what, SLOW, start).await {
             Ok(()) => Ok(created.id),
-            Err(EngineError::Refused { reason, .. }) if lacks_user(&reason) => Err(EngineError::Image(format!(
-                "the image `{image}` cannot be run as the user that is asked for: {reason}"
-            ))),
+            Err(EngineError::Refused { reason, .. }) if lacks_user(&reason) => Err(EngineError::Image(
+                format!("the image `{image}` cannot be run as the user that is asked for: {reason}"),
+            )),
             Err(error) => Err(error),
         }
     }

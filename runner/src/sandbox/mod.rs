@@ -109,6 +109,8 @@ pub struct SandboxSpec {
     pub image: String,
     /// The stage's network, from [`Engine::network`].
     pub network: NetworkId,
+    /// As that was asked for: it leads nowhere else, so no name is asked of anybody outside.
+    pub closed: bool,
     /// Host folder, seen read-only at [`CHANNEL`]: `shim`, `commands`, `scripts/`.
     pub channel: PathBuf,
     /// Host file, seen writable at `CHANNEL/spool`.
@@ -195,14 +197,16 @@ pub trait Engine: Send + Sync {
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError>;
 
-    /// A network of this attempt's own, with name resolution. Nobody else is on it. A closed one leads nowhere else.
+    /// A network of this attempt's own, with name resolution. Nobody else is on it. A closed one leads nowhere else, the
+    /// engine's own machine included.
     async fn network(&self, owner: &Owner, closed: bool) -> Result<NetworkId, EngineError>;
 
-    /// Starts a service on the network under its name. Its image is present. `shim` is the program's file.
+    /// Starts a service on the network under its name, and says whether that is closed. Its image is present. `shim` is
+    /// the program's file.
     async fn start_service(
         &self,
         owner: &Owner,
-        network: &NetworkId,
+        network: (&NetworkId, bool),
         shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError>;

@@ -243,6 +243,7 @@ impl Engine<'_> {
             part: Some(part),
             image: image.to_owned(),
             network: network.ok_or_else(|| Failure::infrastructure("the stage has no network"))?,
+            closed: ctx.is_closed(),
             channel: dirs.channel.clone(),
             spool: dirs.spool.clone(),
             workspace: ctx.dirs.workspace(),

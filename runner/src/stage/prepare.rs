@@ -65,7 +65,7 @@ pub(super) async fn workspace(ctx: &StageContext) -> Result<Vec<String>, Failure
         let restore: Vec<String> = cache.restore_keys.iter().map(|key| key.as_str().to_owned()).collect();
         let archive = ctx.dirs.scratch().join("cache.tar.zst");
         // A cache is for speed: without it the stage is slower, not wrong.
-        match ctx.results.find_cache(cache.key.as_str(), &restore, &archive).await {
+        match ctx.results.find_cache(cache.scope, cache.key.as_str(), &restore, &archive).await {
             Ok(Some(found)) => match unpack(ctx, archive, ctx.dirs.files(), "cache").await {
                 Ok(()) => {
                     line(&*ctx.log, 0, format!("restored cache {}", found.key));

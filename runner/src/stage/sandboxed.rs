@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tidegate_pipelines::plan::{Container, Credentials, Network, Run};
+use tidegate_pipelines::plan::{Container, Credentials, Run};
 use tidegate_protocol::messages::RegistryLogin;
 use tokio::{sync::watch, time::Instant};
 
@@ -24,8 +24,7 @@ pub(super) async fn start(ctx: &StageContext, run: &Run) -> Result<Option<Arc<dy
     session::create_channel(&ctx.dirs.channel(), &ctx.dirs.spool(), &ctx.runner.shim)
         .map_err(|error| Failure::infrastructure(format!("{}: {error}", ctx.dirs.root.display())))?;
     let owner = ctx.owner();
-    // Services are on it, so `none` and `services` differ only in whether there are any.
-    let closed = !ctx.lease.trusted || ctx.lease.stage.network != Network::Internet;
+    let closed = ctx.is_closed();
     let mut progress = |text: String| line(&*ctx.log, 0, text);
     let login = login(&run.container);
     let (image_there, network) = tokio::join!(
@@ -43,6 +42,7 @@ pub(super) async fn start(ctx: &StageContext, run: &Run) -> Result<Option<Arc<dy
         part: None,
         image: image.to_owned(),
         network,
+        closed,
         channel: ctx.dirs.channel(),
         spool: ctx.dirs.spool(),
         workspace: ctx.dirs.workspace(),

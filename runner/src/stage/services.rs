@@ -28,7 +28,8 @@ async fn start_one(ctx: &StageContext, network: &NetworkId, service: &Service) -
     let mut progress = |text: String| line(&*ctx.log, 0, text);
     let login = sandboxed::login(&service.container);
     ctx.engine.ensure_image(service.image.as_str(), login.as_ref(), &mut progress).await?;
-    let id = ctx.engine.start_service(&ctx.owner(), network, &ctx.runner.shim, service).await?;
+    let id =
+        ctx.engine.start_service(&ctx.owner(), (network, ctx.is_closed()), &ctx.runner.shim, service).await?;
     let (interval, limit) = service.ready.as_ref().map_or((DEFAULT_INTERVAL, DEFAULT_TIMEOUT), |ready| {
         (Duration::from_millis(ready.interval_ms), Duration::from_millis(ready.timeout_ms))
     });

@@ -67,9 +67,10 @@ pub(super) fn contexts(lease: &Lease, runner: &RunnerFacts) -> BTreeMap<String, 
     contexts.insert("runner".to_owned(), self::runner(runner, debug));
     // Before their templates are filled in nobody knows the ports, and nobody asks for them.
     let mapped = ports::mapped(&lease.stage.services).unwrap_or_default();
-    let services = lease.stage.services.iter().map(|service| {
-        (service.name.clone(), json!({ "ports": ports::context(&service.name, &mapped) }))
-    });
+    let services =
+        lease.stage.services.iter().map(|service| {
+            (service.name.clone(), json!({ "ports": ports::context(&service.name, &mapped) }))
+        });
     let services: Map<String, Value> = services.collect();
     contexts.insert("job".to_owned(), json!({ "status": "success", "container": {}, "services": services }));
     contexts.insert("steps".to_owned(), json!({}));

@@ -5,6 +5,7 @@ mod actions;
 mod agent;
 mod builtins;
 mod conformance;
+mod containers;
 mod contract;
 mod docker;
 mod faults;
@@ -18,3 +19,8 @@ mod verbs;
 #[expect(dead_code, reason = "its tests use a part of it")]
 #[path = "../../shim/src/files.rs"]
 mod shim_files;
+#[path = "../../shim/src/forward.rs"]
+mod shim_forward;
+#[expect(dead_code, reason = "its tests use a part of it")]
+#[path = "../../shim/src/own.rs"]
+mod shim_own;

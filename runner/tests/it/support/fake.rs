@@ -303,7 +303,7 @@ impl Engine for Fake {
     async fn start_service(
         &self,
         owner: &Owner,
-        _network: &NetworkId,
+        _network: (&NetworkId, bool),
         _shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError> {

@@ -56,6 +56,7 @@ impl Place {
             part: None,
             image: IMAGE.to_owned(),
             network,
+            closed: untrusted,
             channel: at("channel"),
             spool: at("spool"),
             workspace: at("workspace"),
