@@ -208,7 +208,7 @@ impl Report {
         let message = found.message.text.or(found.message.id).unwrap_or_default();
         if self.known[place].len() < MOST {
             let given = [&found.partial_fingerprints, &found.fingerprints];
-            let given = given.into_iter().flatten().filter_map(|given| given.as_object());
+            let mut given = given.into_iter().flatten().filter_map(|given| given.as_object());
             let given = given.find(|given| !given.is_empty()).into_iter().flatten();
             let given = given.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
             let by_level = match level {
