@@ -82,6 +82,21 @@ async fn keys_are_handed_on_as_they_are_or_as_those_of_a_role() {
 }
 
 #[tokio::test]
+async fn a_job_that_may_have_identity_tokens_takes_a_role_without_keys() {
+    let (runner, aws) = (Runner::start().await, Aws::start().await);
+    let role = json!({ "role-to-assume": format!("arn:aws:iam::{ACCOUNT}:role/deploy") });
+    let steps = json!([configure(role), sh(&format!("test \"$AWS_ACCESS_KEY_ID\" = {}", ROLE.0))]);
+    let mut lease = at(&aws, steps);
+    lease.stage.id_token = true;
+    let ran = runner.run_lease(lease).await;
+    ran.succeeded();
+    let asked = aws.calls("AssumeRoleWithWebIdentity");
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(!ran.all().contains(&asked[0]["WebIdentityToken"]), "{}", ran.all());
+    runner.stop().await;
+}
+
+#[tokio::test]
 async fn what_aws_refuses_or_nobody_can_give_fails_in_a_sentence() {
     let (runner, aws) = (Runner::start().await, Aws::start().await);
     let wrong = json!({ "aws-access-key-id": USER.0, "aws-secret-access-key": "not-the-secret" });

@@ -11,7 +11,10 @@ use super::{
     service::{Keys, Service, variable},
     sts::{Caller, Parameters, Sts},
 };
-use crate::stage::Failure;
+use crate::{
+    stage::{Failure, ResultsError},
+    toolkit,
+};
 
 /// What has no effect here.
 const NOTED: [&str; 5] = [
@@ -168,13 +171,19 @@ async fn assume(step: &mut Use<'_>, sts: &Sts<'_>, role: &str, given: Option<Key
     })
 }
 
-/// A token that says what this stage is: the one place to ask for it, once somebody gives such tokens.
+/// A token that says what this stage is.
 async fn identity_token(step: &Use<'_>) -> Result<String, Failure> {
     let audience = step.input("audience");
-    Err(Failure::failed(format!(
-        "`role-to-assume` without keys needs an identity token for {audience}, and this runner has no token service: give \
-         `aws-access-key-id` and `aws-secret-access-key`, or a token in `web-identity-token-file`"
-    )))
+    toolkit::id_token(step.ctx, Some(audience)).await.map_err(|error| {
+        let reason = format!(
+            "`role-to-assume` without keys needs an identity token for {audience}: {error}. Or give `aws-access-key-id` \
+             and `aws-secret-access-key`, or a token in `web-identity-token-file`"
+        );
+        match error {
+            ResultsError::Invalid(_) => Failure::failed(reason),
+            _ => Failure::infrastructure(reason),
+        }
+    })
 }
 
 /// A role's name as AWS wants it. Without an account it is of the one of the keys.
