@@ -141,7 +141,11 @@ async fn assume(step: &mut Use<'_>, sts: &Sts<'_>, role: &str, given: Option<Key
         ));
     }
     let token = match (&file, &source) {
-        (file, _) if !file.is_empty() => Some(step.read_file(file, LONGEST_TOKEN)?.trim().to_owned()),
+        (file, _) if !file.is_empty() => {
+            let token = step.read_file(file, LONGEST_TOKEN)?.trim().to_owned();
+            step.hide(&token);
+            Some(token)
+        }
         (_, None) => Some(identity_token(step).await?),
         _ => None,
     };
@@ -150,7 +154,6 @@ async fn assume(step: &mut Use<'_>, sts: &Sts<'_>, role: &str, given: Option<Key
     step.say(format!("asking {} for {role}", sts.service.url));
     let keys = match token {
         Some(token) => {
-            step.hide(&token);
             parameters.push(("WebIdentityToken".to_owned(), token));
             sts.assume("AssumeRoleWithWebIdentity", None, &parameters).await
         }
