@@ -13,8 +13,8 @@ use crate::{
     machine::machine,
     matrix::{self, Lists},
     plan::{
-        Does, Expand, Expressions, Late, MatrixPlan, Pairs, RunsOn, StageKey, StagePlan, Strategy, Template,
-        Verb,
+        Does, Expand, Expressions, Late, MAX_PLAN, MatrixPlan, Pairs, RunsOn, StageKey, StagePlan, Strategy,
+        Template, Verb, too_heavy, weight,
     },
     shell,
     yaml::number_text,
@@ -52,8 +52,12 @@ pub fn expand(
     let max_parallel =
         known_number(open.max_parallel.as_ref(), contexts)?.and_then(whole).filter(|most| *most > 0);
     let total = u32::try_from(made.len()).unwrap_or(u32::MAX);
+    if weight(stage).saturating_mul(made.len()) > MAX_PLAN {
+        return Err(error("strategy.matrix", format!("the matrix has {}", too_heavy())));
+    }
     let mut taken = HashSet::new();
     let mut stages = Vec::new();
+    let mut contexts = contexts.clone();
     for (index, made) in (0_u32..).zip(made) {
         let mut one = stage.clone();
         one.expand = None;
@@ -61,7 +65,6 @@ pub fn expand(
         one.title = Some(titled(stage.title.as_deref().unwrap_or(&stage.name), &made.shown));
         one.matrix = made.values.into_iter().collect();
         one.strategy = Some(Strategy { index, total, fail_fast, max_parallel });
-        let mut contexts = contexts.clone();
         contexts.insert(
             "matrix".to_owned(),
             one.matrix.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),

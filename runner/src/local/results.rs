@@ -91,7 +91,8 @@ impl Results for FolderResults {
         let mut listed = Vec::new();
         for stage in fs::read_dir(self.results.join("artifacts")).into_iter().flatten().flatten() {
             for file in fs::read_dir(stage.path()).into_iter().flatten().flatten() {
-                let (Ok(key), Ok(name)) = (stage.file_name().into_string(), file.file_name().into_string()) else {
+                let (Ok(key), Ok(name)) = (stage.file_name().into_string(), file.file_name().into_string())
+                else {
                     continue;
                 };
                 let Some(name) = name.strip_suffix(".tar.zst") else { continue };

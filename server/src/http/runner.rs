@@ -13,8 +13,8 @@ use tidegate_pipelines::plan::{ReportKind, StageKey};
 use tidegate_protocol::{
     ids::AttemptId,
     messages::{
-        Claim, Enrol, Enrolled, Finish, ListedArtifact, LogAccepted, MAX_LOG_CHUNK, PREFIX, PROTOCOL_VERSION, Renew, Renewed,
-        StepReport, Stored,
+        Claim, Enrol, Enrolled, Finish, ListedArtifact, LogAccepted, MAX_LOG_CHUNK, PREFIX, PROTOCOL_VERSION,
+        Renew, Renewed, StepReport, Stored,
     },
 };
 

@@ -130,7 +130,8 @@ async fn an_artifact_comes_back_to_the_stages_after_it(pool: PgPool) {
     // Not from a stage beside, which may not even have begun.
     put(&world, runner, &first, "mine", b"x").await.unwrap();
     let listed = results::list_artifacts(&world.app, runner, second.attempt, second.epoch).await.unwrap();
-    let names: Vec<_> = listed.iter().map(|artifact| (artifact.stage.0.as_str(), artifact.name.as_str())).collect();
+    let names: Vec<_> =
+        listed.iter().map(|artifact| (artifact.stage.0.as_str(), artifact.name.as_str())).collect();
     assert_eq!(names, [("bundle", "dist"), ("bundle", "log"), ("bundle", "nothing")]);
     assert_eq!(listed.first().map(|artifact| artifact.size), Some(bytes.len() as u64));
     let beside = get(&world, runner, &second, &first.stage.key.0, "mine").await;

@@ -11,7 +11,7 @@ use crate::{
     codes,
     diagnostic::{Place, Problems, Spanned},
     expand::{self, expand},
-    plan::{Call, Need, NeedState, StageKey, StagePlan, Template, Verb},
+    plan::{Call, Need, NeedState, StageKey, StagePlan, Template, Verb, weight},
     yaml::{Entry, Node},
 };
 
@@ -84,6 +84,10 @@ impl Lowering<'_> {
         let jobs = scope.root.get("jobs").map_or(&[][..], Node::entries);
         let mut groups: HashMap<String, Group> = HashMap::new();
         for Entry { key, value } in in_order(jobs) {
+            // What is too much was reported, and nothing comes of the rest.
+            if self.too_much().is_some() {
+                break;
+            }
             let group = self.job(scope, key, value, &groups, problems);
             groups.insert(key.value.to_ascii_lowercase(), group);
         }
@@ -173,6 +177,7 @@ impl Lowering<'_> {
             if let Verb::Run(run) = &stage.verb {
                 self.steps += run.steps.len();
             }
+            self.weight = self.weight.saturating_add(weight(stage));
         }
         if before.is_none()
             && let Some(message) = self.too_much()

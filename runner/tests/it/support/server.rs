@@ -410,7 +410,8 @@ async fn get_artifact(State(state): State<Shared>, Path(path): PathParts) -> Res
 async fn list_artifacts(State(state): State<Shared>) -> Response {
     let state = state.lock().unwrap();
     let names = state.attempts.values().flat_map(|attempt| attempt.artifacts.iter());
-    let listed: Vec<_> = names.map(|name| serde_json::json!({ "stage": "made", "name": name, "size": 1 })).collect();
+    let listed: Vec<_> =
+        names.map(|name| serde_json::json!({ "stage": "made", "name": name, "size": 1 })).collect();
     Json(listed).into_response()
 }
 
