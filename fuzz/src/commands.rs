@@ -34,7 +34,9 @@ pub fn run(bytes: &[u8]) {
     assert!(whole.log.len() <= 4096 + 40 * output.len(), "{} bytes of {}", whole.log.len(), output.len());
     for line in String::from_utf8_lossy(output).lines() {
         if let Some(command) = parse(line, &|_| true) {
-            assert!(command.data.len() <= line.len() && command.properties.values().all(|one| !one.is_empty()));
+            assert!(
+                command.data.len() <= line.len() && command.properties.values().all(|one| !one.is_empty())
+            );
         }
     }
 }

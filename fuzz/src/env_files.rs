@@ -41,8 +41,9 @@ fn written(bytes: &[u8]) {
     while !choices.bytes.is_empty() && meant.len() < 20 {
         let name = format!("{}{}", choices.of(&["a", "B", "_x", "long-name"]), meant.len());
         let length = choices.below(12);
-        let value: String =
-            (0..length).map(|_| choices.of(&["\n", "\n", "<<", "=", " ", "x", "ü", "END", "#", "\t"])).collect();
+        let value: String = (0..length)
+            .map(|_| choices.of(&["\n", "\n", "<<", "=", " ", "x", "ü", "END", "#", "\t"]))
+            .collect();
         meant.push((name, value));
     }
     let mut text = String::new();

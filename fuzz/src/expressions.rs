@@ -11,7 +11,7 @@ use tidegate_pipelines::{
 };
 
 use crate::{
-    Choices, events,
+    Choices, events, quoted,
     reference::{NUMBERS, PATHS, TEXTS, Tree, inputs, simple_lenient, simple_strict, written},
 };
 
@@ -74,7 +74,7 @@ fn checked(text: &str, unreadable: bool) {
     if text.contains("${{") || text.trim().is_empty() {
         return;
     }
-    let condition = json!(text);
+    let condition = quoted(text);
     for file in [
         SourceFile {
             path: ".github/workflows/p.yml",
@@ -130,7 +130,7 @@ fn numbers(value: Value) -> Value {
 }
 
 fn tree(choices: &mut Choices<'_>, depth: usize, strict: bool) -> Tree {
-    let mut inner = |choices: &mut Choices<'_>| tree(choices, depth + 1, strict);
+    let inner = |choices: &mut Choices<'_>| tree(choices, depth + 1, strict);
     let kind = if depth >= DEEPEST { choices.below(5) } else { choices.below(14) };
     match kind {
         0 => Tree::Null,

@@ -2,10 +2,9 @@
 //! they say of themselves.
 
 use regex::Regex;
-use serde_json::json;
 use tidegate_pipelines::{Compiled, Patterns, Setting, SourceFile, check_pattern, compile};
 
-use crate::events;
+use crate::{events, quoted};
 
 /// The most patterns and texts of one input.
 const MOST: usize = 4;
@@ -41,7 +40,11 @@ fn workflow(patterns: &[&str], texts: &[&str]) {
             continue;
         };
         let last = list.iter().rev().find(|(_, regex)| regex.is_match(text));
-        assert_eq!(wanted, Some(last.is_some_and(|(takes_away, _)| !takes_away)), "{patterns:?} and {text:?}");
+        assert_eq!(
+            wanted,
+            Some(last.is_some_and(|(takes_away, _)| !takes_away)),
+            "{patterns:?} and {text:?}"
+        );
         let any = list.iter().any(|(takes_away, regex)| regex.is_match(text) != *takes_away);
         assert_eq!(ignored, Some(!any), "{patterns:?} ignoring {text:?}");
     }
@@ -49,9 +52,9 @@ fn workflow(patterns: &[&str], texts: &[&str]) {
 
 /// Whether a push to this branch starts a workflow with the filter; None: the file has mistakes.
 fn starts(filter: &str, patterns: &[&str], branch: &str) -> Option<bool> {
-    let patterns = json!(patterns);
+    let patterns = patterns.iter().map(|pattern| quoted(pattern)).collect::<Vec<_>>().join(", ");
     let text = format!(
-        "on: {{push: {{{filter}: {patterns}}}}}\njobs: {{a: {{runs-on: x, container: \"x:1\", steps: [{{run: x}}]}}}}\n"
+        "on: {{push: {{{filter}: [{patterns}]}}}}\njobs: {{a: {{runs-on: x, container: \"x:1\", steps: [{{run: x}}]}}}}\n"
     );
     let file = SourceFile { path: ".github/workflows/p.yml", text: &text };
     match compile(&file, &events::push(branch), Setting::default()).result {

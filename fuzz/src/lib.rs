@@ -21,7 +21,7 @@ mod events;
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 mod reference;
 #[path = "../../runner/src/commands/mod.rs"]
-#[allow(dead_code, missing_docs, reason = "part of the runner, which uses all of it")]
+#[allow(dead_code, unused_imports, reason = "part of the runner, which uses all of it")]
 mod runner_commands;
 #[path = "../../runner/shim/src/files.rs"]
 #[allow(dead_code, reason = "part of the shim, which uses all of it")]
@@ -51,4 +51,14 @@ impl Choices<'_> {
     fn of<T: Copy>(&mut self, list: &[T]) -> T {
         list[self.below(list.len())]
     }
+}
+
+/// Text as YAML has it in double quotes, whatever signs it has.
+fn quoted(text: &str) -> String {
+    let sign = |c: char| match c {
+        '"' | '\\' => format!("\\{c}"),
+        ' '..='~' => c.to_string(),
+        c => format!("\\U{:08X}", u32::from(c)),
+    };
+    format!("\"{}\"", text.chars().map(sign).collect::<String>())
 }

@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tidegate_pipelines::{
-    Compilation, Compiled, Files, Setting, SourceFile, compile, compile_emitted, condition, event::Event,
+    Compilation, Compiled, Files, Setting, SourceFile, compile, compile_emitted, condition,
+    event::Event,
     expand_native,
     graph::Graph,
-    outline::outline, plan::{Plan, StageKey, StagePlan, Verb}, resolve, triggers,
+    outline::outline,
+    plan::{Plan, StageKey, StagePlan, Verb},
+    resolve, triggers,
 };
 
 use crate::{events, files::Folder, yaml};

@@ -1,6 +1,8 @@
 //! Reading, checking, showing and formatting a file, whatever it holds, in both languages; and what an editor asks of it.
 
-use tidegate_pipelines::{Diagnostic, SourceFile, check, editor::Document, findings, format, render, triggers};
+use tidegate_pipelines::{
+    Diagnostic, SourceFile, check, editor::Document, findings, format, render, triggers,
+};
 
 /// The most diagnostics of a file.
 const MOST: usize = 100;

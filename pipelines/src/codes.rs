@@ -46,7 +46,7 @@ codes! {
     BAD_SIZE Error "TG0206" "A size is a number with a unit: `512MiB`, `2GiB`, `500MB`."
     BAD_NAME Error "TG0207" "Names of stages, inputs, services and artifacts begin with a letter and go on with letters, digits, `-` and `_`; names of environment values and secrets have no `-`."
     UNSAFE_PATH Error "TG0208" "Paths lie below the workspace: not absolute, and without `..`."
-    BAD_GLOB Error "TG0209" "A pattern that cannot be read. `*` matches within one path segment, `**` across them, `?` one character, `[ab]` a set, `{a,b}` either; `!` in front takes away."
+    BAD_GLOB Error "TG0209" "A pattern that cannot be read. `*` matches within one path segment, `**` across them, `?` one character, `[ab]` a set, `{a,b}` either; `!` in front takes away. A pipeline may have 1,000 patterns."
     REPEATED Error "TG0210" "The same name is given twice in a list whose names must differ."
     BAD_REGEX Error "TG0211" "A regular expression that cannot be read, or is too large. Look-around and back-references do not exist: matching takes linear time."
 

@@ -118,6 +118,13 @@ pub fn files() -> Vec<(&'static str, String)> {
                     + &format!("V{n}: \"${{{{ steps.a{n}.outputs.b }}}} ${{{{ needs.c{n}.result }}}}\", "),)
             ),
         ),
+        (
+            "many patterns",
+            format!(
+                "on: {{push: {{branches: [{}]}}}}\njobs: {{a: 1}}\n",
+                (0..3000).map(|n| format!("\"a*{{b,c}}{n}\", ")).collect::<String>()
+            ),
+        ),
         ("a key of a hundred thousand letters", format!("{}: 1\n", "k".repeat(100_000))),
         ("2,000 stages in a line", format!("on: push\nstages: {{{}}}\n", "x-: {rnu: 1}, ".repeat(2000))),
     ]
