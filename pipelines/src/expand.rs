@@ -11,7 +11,7 @@ use crate::{
     ResolveError, Setting,
     lenient::{self, Status, Values},
     machine::machine,
-    matrix::{self, Lists},
+    matrix::{self, Lists, Refused},
     plan::{
         Does, Expand, Expressions, Late, MAX_PLAN, MatrixPlan, Pairs, RunsOn, StageKey, StagePlan, Strategy,
         Template, Verb, too_heavy, weight,
@@ -22,6 +22,8 @@ use crate::{
 
 /// Seconds of the longest time a stage may ask for: 35 days.
 const MAX_SECONDS: f64 = 3_024_000.0;
+/// What an error is about that says there would be too many or too large stages.
+pub(crate) const TOO_LARGE: &str = "strategy";
 /// The longest name that pages show.
 const MAX_TITLE: usize = 100;
 
@@ -37,7 +39,10 @@ pub fn expand(
         None => None,
         Some(matrix) => {
             let lists = lists(matrix, contexts)?;
-            Some(matrix::build(&lists).map_err(|message| error("strategy.matrix", message))?)
+            Some(matrix::build(&lists).map_err(|refused| match refused {
+                Refused::Wrong(message) => error("strategy.matrix", message),
+                Refused::Large(message) => error(TOO_LARGE, message),
+            })?)
         }
     };
     let Some(made) = made else {
@@ -53,7 +58,7 @@ pub fn expand(
         known_number(open.max_parallel.as_ref(), contexts)?.and_then(whole).filter(|most| *most > 0);
     let total = u32::try_from(made.len()).unwrap_or(u32::MAX);
     if weight(stage).saturating_mul(made.len()) > MAX_PLAN {
-        return Err(error("strategy.matrix", format!("the matrix has {}", too_heavy())));
+        return Err(error(TOO_LARGE, format!("the matrix has {}", too_heavy())));
     }
     let mut taken = HashSet::new();
     let mut stages = Vec::new();

@@ -52,17 +52,26 @@ pub(crate) struct Made {
     pub shown: Vec<String>,
 }
 
+/// Why a matrix makes no stages.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It says something that makes no sense.
+    Wrong(String),
+    /// There would be too much of it.
+    Large(String),
+}
+
 /// All stages of a matrix, in order, or why there are none.
-pub(crate) fn build(lists: &Lists) -> Result<Vec<Made>, String> {
+pub(crate) fn build(lists: &Lists) -> Result<Vec<Made>, Refused> {
     if let Some((name, _)) = lists.axes.iter().find(|(_, values)| values.is_empty()) {
-        return Err(format!("the list `{name}` of the matrix has no values"));
+        return Err(Refused::Wrong(format!("the list `{name}` of the matrix has no values")));
     }
     if lists.axes.is_empty() && lists.include.is_empty() {
-        return Err("the matrix has no list with values".to_owned());
+        return Err(Refused::Wrong("the matrix has no list with values".to_owned()));
     }
     for (name, _) in lists.exclude.iter().flatten() {
         if find(&lists.axes, name).is_none() {
-            return Err(format!("`exclude` names `{name}`, and the matrix has no such list"));
+            return Err(Refused::Wrong(format!("`exclude` names `{name}`, and the matrix has no such list")));
         }
     }
     let size = lists.axes.iter().try_fold(1_usize, |size, (_, values)| size.checked_mul(values.len()));
@@ -71,12 +80,12 @@ pub(crate) fn build(lists: &Lists) -> Result<Vec<Made>, String> {
     let filters = || lists.include.iter().chain(&lists.exclude);
     let parts = filters().flatten().map(|(_, value)| 1 + nodes(value)).sum();
     let names = filters().flatten().map(|(name, _)| name).chain(lists.axes.iter().map(|(name, _)| name));
-    comparable(product + lists.include.len(), parts, names)?;
+    comparable(product + lists.include.len(), parts, names).map_err(Refused::Large)?;
     // Each combination has a copy of its values, and of what `include` adds.
     let largest = lists.axes.iter().filter_map(|(_, values)| values.iter().map(weight).max()).sum::<usize>();
     let added = lists.include.iter().map(weight).sum::<usize>();
     if product.saturating_mul(largest.saturating_add(added)) > MAX_PLAN {
-        return Err(format!("the matrix has {}", too_heavy()));
+        return Err(Refused::Large(format!("the matrix has {}", too_heavy())));
     }
     let mut used = vec![false; lists.include.len()];
     let mut made = Vec::new();
@@ -126,8 +135,8 @@ fn nodes(value: &Value) -> usize {
     }
 }
 
-fn too_many() -> String {
-    format!("the matrix makes more than {MAX_MATRIX} stages")
+fn too_many() -> Refused {
+    Refused::Large(format!("the matrix makes more than {MAX_MATRIX} stages"))
 }
 
 /// The first list varies slowest.
