@@ -189,3 +189,26 @@ pub fn stage<'a>(run: &'a Value, key: &str) -> Result<&'a Value> {
         .find(|stage| stage["key"] == key)
         .with_context(|| format!("no stage `{key}` in\n{}", describe(run)))
 }
+
+/// The steps of an attempt by their names, with their logs; a name that was there already is counted.
+pub async fn stage_steps(api: &Api, attempt: &Value) -> Result<serde_json::Map<String, Value>> {
+    let id = attempt["id"].as_str().context("an attempt has an id")?;
+    let mut steps = serde_json::Map::new();
+    for step in attempt["steps"].as_array().into_iter().flatten() {
+        let index = step["index"].as_u64().context("a step has an index")?;
+        let log = match step["log_bytes"].as_u64() {
+            Some(0) => Vec::new(),
+            _ => api.log(id, index).await?,
+        };
+        let given = step["name"].as_str().unwrap_or_default();
+        let mut name = given.to_owned();
+        let mut count = 1;
+        while steps.contains_key(&name) {
+            count += 1;
+            name = format!("{given} #{count}");
+        }
+        let log = String::from_utf8_lossy(&log);
+        steps.insert(name, json!({"status": step["status"], "exit_code": step["exit_code"], "log": log}));
+    }
+    Ok(steps)
+}

@@ -4,7 +4,12 @@
 pub mod api;
 pub mod cluster;
 pub mod engine;
+pub mod example;
+pub mod host;
 pub mod process;
 pub mod registry;
 pub mod repo;
+pub mod scenario;
 pub mod stack;
+pub mod stand_ins;
+pub mod world;

@@ -20,14 +20,25 @@ pub struct Registry {
 impl Registry {
     /// Starts one and waits until it answers.
     pub async fn start() -> Result<Self> {
+        Self::start_at("127.0.0.1").await
+    }
+
+    /// As [`Registry::start`], and sandboxes reach it too: at their gateway, because 127.0.0.1 is themselves there. Its
+    /// name stays, because engines trust only 127.0.0.1 without TLS.
+    pub async fn start_open() -> Result<Self> {
+        Self::start_at("0.0.0.0").await
+    }
+
+    async fn start_at(address: &str) -> Result<Self> {
         let folder = tempfile::tempdir()?;
-        let host = format!("127.0.0.1:{}", free_port()?);
+        let port = free_port()?;
+        let host = format!("127.0.0.1:{port}");
         let config = folder.path().join("config.yml");
         std::fs::write(
             &config,
             format!(
                 "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-                 http: {{addr: '{host}'}}\n",
+                 http: {{addr: '{address}:{port}'}}\n",
                 folder.path().join("data").display()
             ),
         )?;

@@ -26,11 +26,38 @@ pub struct Stack {
     database_url: String,
     port: u16,
     lease_seconds: u64,
-    docker_host: Option<String>,
+    setup: Setup,
     server: Option<Process>,
     runners: Vec<Option<Process>>,
     /// The admin's access.
     pub admin: Api,
+}
+
+/// What differs between stacks.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The engine of the runners; none: the machine's own.
+    pub docker_host: Option<String>,
+    /// What stages run in that ask for a machine by its label.
+    pub machines: Vec<(&'static str, String)>,
+    /// Stages that a runner executes at once.
+    pub slots: usize,
+    /// Whether runners lend this machine's Node.js to actions.
+    pub node: bool,
+    /// A folder of programs that runners find before the machine's own.
+    pub programs: Option<PathBuf>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            docker_host: None,
+            machines: vec![("ubuntu-latest", engine::IMAGE.to_owned())],
+            slots: 4,
+            node: false,
+            programs: None,
+        }
+    }
 }
 
 /// A repository that the stack knows.
@@ -48,13 +75,22 @@ pub struct Project {
 impl Stack {
     /// Server and one runner, on a new database of the cluster at `DATABASE_URL`.
     pub async fn start() -> Result<Self> {
+        Self::start_with(Setup::default()).await
+    }
+
+    /// As [`Stack::start`], set up like this.
+    pub async fn start_with(setup: Setup) -> Result<Self> {
         let cluster = std::env::var("DATABASE_URL")
             .context("DATABASE_URL is not set: run through `make test`, or scripts/with-postgres")?;
-        Self::start_on(&cluster, None).await
+        Self::start_in(&cluster, setup).await
     }
 
     /// As [`Stack::start`], on the cluster at this URL, and with runners on that engine.
     pub async fn start_on(cluster_url: &str, docker_host: Option<String>) -> Result<Self> {
+        Self::start_in(cluster_url, Setup { docker_host, ..Setup::default() }).await
+    }
+
+    async fn start_in(cluster_url: &str, setup: Setup) -> Result<Self> {
         let database = format!("e2e_{}", Uuid::new_v4().simple());
         let mut connection = PgConnection::connect(cluster_url).await?;
         sqlx::query(sqlx::AssertSqlSafe(format!("create database {database}")))
@@ -67,15 +103,33 @@ impl Stack {
             database_url: format!("{base}/{database}"),
             port: free_port()?,
             lease_seconds: 6,
-            docker_host,
+            setup,
             server: None,
             runners: Vec::new(),
             admin: Api::nobody(),
         };
+        if stack.setup.node {
+            stack.lend_node()?;
+        }
         stack.start_server().await?;
         stack.admin = stack.log_in_admin().await?;
         stack.add_runner().await?;
         Ok(stack)
+    }
+
+    /// A folder with this machine's Node.js, and the settings that name it: programs read them from where they start.
+    fn lend_node(&self) -> Result<()> {
+        let found = Command::new("node").args(["-p", "process.execPath"]).output().context("running node")?;
+        let program = String::from_utf8(found.stdout)?;
+        let folder = self.folder.path().join("node");
+        std::fs::create_dir_all(folder.join("bin"))?;
+        // A link would lead nowhere in a container.
+        std::fs::copy(program.trim(), folder.join("bin/node")).context("copying node")?;
+        std::fs::write(
+            self.folder.path().join("tidegate.toml"),
+            format!("[runner.actions]\nnode = {:?}\n", folder.display().to_string()),
+        )?;
+        Ok(())
     }
 
     /// The first administrator is made a moment after the server answers.
@@ -112,6 +166,8 @@ impl Stack {
 
     /// Starts the server (again) and waits until it is ready.
     pub async fn start_server(&mut self) -> Result<()> {
+        let machines = self.setup.machines.iter();
+        let machines: Vec<String> = machines.map(|(label, image)| format!("{label}={image}")).collect();
         let mut command = self.command("server")?;
         command
             .env("DATABASE_URL", &self.database_url)
@@ -120,7 +176,7 @@ impl Stack {
             .env("TIDEGATE_DATA_DIR", self.folder.path().join("server"))
             .env("TIDEGATE_LEASE_SECONDS", self.lease_seconds.to_string())
             .env("TIDEGATE_ALLOW_FILE_CLONE", "true")
-            .env("TIDEGATE_MACHINES", format!("ubuntu-latest={}", engine::IMAGE))
+            .env("TIDEGATE_MACHINES", machines.join(","))
             .env("TIDEGATE_ADMIN_PASSWORD", PASSWORD);
         self.server = Some(Process::spawn("server", command, &self.folder.path().join("server.log"))?);
         let end = Instant::now() + Duration::from_secs(60);
@@ -144,29 +200,42 @@ impl Stack {
 
     /// Enrols and starts one more runner; gives its index.
     pub async fn add_runner(&mut self) -> Result<usize> {
+        self.add_runner_with("").await
+    }
+
+    /// As [`Stack::add_runner`], with labels (`a,b`).
+    pub async fn add_runner_with(&mut self, labels: &str) -> Result<usize> {
         let made = self.admin.post("/runners/enrolment-tokens", json!({})).await?;
         let token = made["token"].as_str().context("the answer holds the token")?.to_owned();
         let index = self.runners.len();
         self.runners.push(None);
-        self.start_runner_with(index, Some(token))?;
+        self.start_runner_with(index, Some(token), labels)?;
         Ok(index)
     }
 
     /// Starts an enrolled runner again, from its data folder.
     pub fn start_runner(&mut self, index: usize) -> Result<()> {
-        self.start_runner_with(index, None)
+        self.start_runner_with(index, None, "")
     }
 
-    fn start_runner_with(&mut self, index: usize, token: Option<String>) -> Result<()> {
+    fn start_runner_with(&mut self, index: usize, token: Option<String>, labels: &str) -> Result<()> {
         let mut command = self.command("runner")?;
         command
             .env("TIDEGATE_SERVER_URL", self.url())
             .env("TIDEGATE_DATA_DIR", self.runner_folder(index))
             .env("TIDEGATE_RUNNER_NAME", format!("e2e-{index}"))
-            .env("TIDEGATE_SLOTS", "4")
+            .env("TIDEGATE_SLOTS", self.setup.slots.to_string())
             .env("TIDEGATE_ALLOW_FILE_CLONE", "true");
-        if let Some(host) = &self.docker_host {
+        if let Some(host) = &self.setup.docker_host {
             command.env("DOCKER_HOST", host);
+        }
+        if let Some(folder) = &self.setup.programs {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(folder.clone()).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(folders)?);
+        }
+        if !labels.is_empty() {
+            command.env("TIDEGATE_LABELS", labels);
         }
         if let Some(token) = token {
             command.env("TIDEGATE_ENROLMENT_TOKEN", token);
@@ -277,7 +346,10 @@ impl Drop for Stack {
             let key = std::fs::read(self.runner_folder(index).join("runner.key")).unwrap_or_default();
             let key: Value = serde_json::from_slice(&key).unwrap_or_default();
             if let Some(runner) = key["runner"].as_str() {
-                engine::remove_labelled(&format!("tidegate.runner={runner}"), self.docker_host.as_deref());
+                engine::remove_labelled(
+                    &format!("tidegate.runner={runner}"),
+                    self.setup.docker_host.as_deref(),
+                );
             }
         }
     }

@@ -26,6 +26,7 @@ pub mod import;
 pub mod lenient;
 pub mod lockfile;
 mod machine;
+mod made;
 mod matrix;
 mod native;
 mod nearest;
@@ -47,6 +48,7 @@ pub use context::{Context, EnvironmentFacts, ResolveError, StageFacts, StepFacts
 pub use diagnostic::{Diagnostic, Related, Severity, Span};
 pub use expand::expand;
 pub use glob::{Patterns, check as check_pattern};
+pub use made::made;
 pub use native::{Emission, compile_emitted, expand_native, format, json_schema, template_schema};
 pub use plain::yaml as plain_yaml;
 pub use render::{render, render_all};

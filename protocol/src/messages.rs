@@ -9,9 +9,12 @@
 //! | `POST /attempts/{id}/log?step=N&offset=N` | zstd frame of raw log bytes | [`LogAccepted`] |
 //! | `PUT /attempts/{id}/artifacts/{name}` | `tar.zst` | [`Stored`] |
 //! | `GET /attempts/{id}/artifacts/{stage}/{name}` | | `tar.zst` of a stage of the same run |
+//! | `DELETE /attempts/{id}/artifacts/{name}` | | 204; an artifact of the attempt's own stage is gone |
 //! | `PUT /attempts/{id}/reports/{kind}?path=P` | the report file; [`Annotations`] for `annotations` | 204 |
 //! | `GET /attempts/{id}/caches?key=K&restore=P&restore=P` | | `tar.zst` and header `tidegate-cache-key`, or 204 |
 //! | `PUT /attempts/{id}/caches?key=K` | `tar.zst` | [`Stored`]; 200 too when the key was there already |
+//! | `GET /attempts/{id}/cache-entry?key=K` | | 200, or 204 when the attempt's own scope has no such entry |
+//! | `POST /attempts/{id}/id-token` | [`AskIdToken`] | [`IdToken`] |
 //! | `POST /attempts/{id}/finish` | [`Finish`] | 204; the same report again is 204 too |
 //!
 //! All paths are below [`PREFIX`]. Calls about an attempt need [`EPOCH_HEADER`]. 401: unknown key. 409: [`Refused`],
@@ -229,6 +232,26 @@ pub struct ListedArtifact {
     pub size: u64,
 }
 
+/// An action or a script wants to prove to somebody else which job it is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AskIdToken {
+    /// For whom; absent: the server's usual audience.
+    pub audience: Option<String>,
+}
+
+/// A signed token.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct IdToken {
+    /// A JWT, signed by the server's key.
+    pub token: String,
+}
+
+impl std::fmt::Debug for IdToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IdToken").finish_non_exhaustive()
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -256,6 +279,10 @@ pub struct Finish {
     pub exit_code: Option<i32>,
     /// The stage's outputs.
     pub outputs: BTreeMap<String, String>,
+    /// The file with further stages that it wrote, where it succeeded and may add some
+    /// ([`Emits`](tidegate_pipelines::plan::Emits)); secrets in it are masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emitted: Option<String>,
 }
 
 /// The body of a 409.

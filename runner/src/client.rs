@@ -252,6 +252,26 @@ impl AttemptClient {
         self.client.json(self.request(Method::GET, path, &[])?.timeout(CALL)).await
     }
 
+    /// Asks for something that the body describes.
+    pub async fn ask<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        self.client.json(self.request(Method::POST, path, &[])?.json(body).timeout(CALL)).await
+    }
+
+    /// Whether the server has something: 200 if so, 204 if not.
+    pub async fn has(&self, path: &[&str], query: &[(&str, &str)]) -> Result<bool, ClientError> {
+        let answer = self.client.send(self.request(Method::GET, path, query)?.timeout(CALL)).await?;
+        Ok(answer.status() != StatusCode::NO_CONTENT)
+    }
+
+    /// Removes something.
+    pub async fn delete(&self, path: &[&str]) -> Result<(), ClientError> {
+        self.client.send(self.request(Method::DELETE, path, &[])?.timeout(CALL)).await.map(|_| ())
+    }
+
     /// Gets a file; `None` when the server has none. The answer's header of this name comes with it.
     pub async fn get_file(
         &self,

@@ -1,8 +1,9 @@
-//! What a stage leaves behind: artifacts and reports, picked from its workspace by globs.
+//! What a stage leaves behind: artifacts and reports, picked from its workspace by globs, and the file with the stages
+//! that it adds to its run.
 
 use std::{fs::File, io::Read, path::Path};
 
-use tidegate_pipelines::plan::{ArtifactWhen, Thresholds};
+use tidegate_pipelines::plan::{ArtifactWhen, Emits, Thresholds};
 
 use crate::{
     archive::{self, ArchiveError, Selection, beneath::Root},
@@ -90,6 +91,42 @@ pub async fn reports(context: &StageContext, step: u32) -> Result<(), Failure> {
     missing.map_or(Ok(()), Err)
 }
 
+/// The file with further stages, secrets masked; none where the stage wrote none.
+pub async fn emitted(context: &StageContext, emits: &Emits, step: u32) -> Result<Option<String>, Failure> {
+    let (root, path) = (context.dirs.workspace(), emits.file.clone());
+    let read = blocking(move || read_text(&root, &path, Emits::MOST_BYTES)).await;
+    let read = read
+        .map_err(|error| Failure::failed(format!("the stages in {} cannot be added: {error}", emits.file)))?;
+    match &read {
+        Some(text) => line(&*context.log, step, format!("stages {}, {} bytes", emits.file, text.len())),
+        None => line(&*context.log, step, format!("there is no {}, so no stages are added", emits.file)),
+    }
+    Ok(read.map(|text| context.log.mask(&text)))
+}
+
+/// The text of a file below a folder, never through a link; none where there is nothing. What is no file, too large or
+/// no text is an error.
+fn read_text(root: &Path, path: &str, most: usize) -> Result<Option<String>, ArchiveError> {
+    let opened = Root::open(root).map_err(ArchiveError::io(format!("open {}", root.display())))?;
+    let file = match opened.read(Path::new(path)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(ArchiveError::io(format!("open {path} (links are not followed)"))(error)),
+    };
+    let meta = file.metadata().map_err(ArchiveError::io(format!("read {path}")))?;
+    if !meta.is_file() {
+        return Err(ArchiveError::NoText(format!("{path} is no file")));
+    }
+    let mut bytes = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(ArchiveError::io(format!("read {path}")))?;
+    if bytes.len() > most {
+        return Err(ArchiveError::NoText(format!("{path} is larger than {} KiB", most >> 10)));
+    }
+    String::from_utf8(bytes)
+        .map(Some)
+        .map_err(|_| ArchiveError::NoText(format!("{path} is no text: it is to be UTF-8")))
+}
+
 fn stored(what: &str, error: &ResultsError) -> Failure {
     match error {
         ResultsError::Invalid(_) => Failure::failed(format!("`{what}` was not stored: {error}")),
@@ -145,6 +182,38 @@ async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_with_further_stages_is_text_of_bounded_size_and_no_link() {
+        let (root, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let at = |path: &str| root.path().join(path);
+        std::fs::create_dir_all(at("out/folder")).unwrap();
+        std::fs::write(at("out/good.yml"), "stages: {}").unwrap();
+        std::fs::write(at("out/large.yml"), "12345678901").unwrap();
+        std::fs::write(at("out/binary"), b"\xff\xfe").unwrap();
+        std::fs::write(outside.path().join("secret"), "s").unwrap();
+        std::os::unix::fs::symlink(outside.path().join("secret"), at("out/link")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), at("away")).unwrap();
+        nix::unistd::mkfifo(&at("out/pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let read = |path: &str| read_text(root.path(), path, 10);
+        assert_eq!(read("out/good.yml").unwrap().as_deref(), Some("stages: {}"));
+        assert_eq!(read("out/none.yml").unwrap(), None);
+        assert_eq!(read("none/none.yml").unwrap(), None);
+        let secret = outside.path().join("secret");
+        for (path, why) in [
+            ("out/large.yml", "larger than"),
+            ("out/binary", "no text"),
+            ("out/folder", "no file"),
+            ("out/pipe", "no file"),
+            ("out/link", "links are not followed"),
+            ("away/secret", "links are not followed"),
+            ("../secret", "links are not followed"),
+            (secret.to_str().unwrap(), "links are not followed"),
+        ] {
+            let error = read(path).unwrap_err().to_string();
+            assert!(error.contains(why), "{path}: {error}");
+        }
+    }
 
     #[test]
     fn reports_are_found_and_links_are_not_followed() {

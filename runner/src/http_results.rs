@@ -5,7 +5,7 @@ use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tidegate_pipelines::plan::{ReportKind, StageKey};
-use tidegate_protocol::messages::{ListedArtifact, Stored};
+use tidegate_protocol::messages::{AskIdToken, IdToken, ListedArtifact, Stored};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -97,6 +97,24 @@ impl Results for HttpResults {
         let query = [("key", key)];
         let place = ["caches"];
         self.persist(|| self.client.put_file(&place, &query, archive)).await
+    }
+
+    async fn has_cache(&self, key: &str) -> Result<bool, ResultsError> {
+        let place = ["cache-entry"];
+        let query = [("key", key)];
+        self.persist(|| self.client.has(&place, &query)).await
+    }
+
+    async fn delete_artifact(&self, name: &str) -> Result<(), ResultsError> {
+        let place = ["artifacts", name];
+        self.persist(|| self.client.delete(&place)).await
+    }
+
+    async fn id_token(&self, audience: Option<&str>) -> Result<String, ResultsError> {
+        let place = ["id-token"];
+        let asked = AskIdToken { audience: audience.map(str::to_owned) };
+        let answered: IdToken = self.persist(|| self.client.ask(&place, &asked)).await?;
+        Ok(answered.token)
     }
 
     async fn put_report(&self, kind: ReportKind, path: &str, bytes: Vec<u8>) -> Result<(), ResultsError> {

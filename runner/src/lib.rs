@@ -5,6 +5,7 @@
 //! | [`agent`] | the process: claim, execute, re-attach, shut down |
 //! | [`local`] | the same stage code without a server, for `tidegate run` |
 //! | [`actions`] | what a step with `uses` means |
+//! | [`toolkit`] | the services that libraries of actions talk to |
 //! | [`stage`] | one stage from lease to result: an explicit state machine |
 //! | [`sandbox`] | where a stage runs: the contract, Docker, the talk with the shim |
 //! | [`journal`] | what survives a restart of this process |
@@ -33,6 +34,7 @@ pub mod source;
 pub mod source_refs;
 pub mod stage;
 mod sync;
+pub mod toolkit;
 pub mod verbs;
 
 pub use agent::run;

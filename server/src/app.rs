@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     config::ServerConfig, forge::Forge, hub::Hub, intake::Intake, metrics::Metrics, secrets::Keys, store::Db,
+    webhook_secrets::WebhookSecrets,
 };
 
 /// The server's shared parts. Cloning is cheap.
@@ -21,6 +22,8 @@ pub struct App {
     pub hub: Hub,
     /// Webhooks on their way into the database.
     pub intake: Intake,
+    /// What they are signed with.
+    pub webhook_secrets: WebhookSecrets,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// When this process began: leases are not called lost right after a start, see [`crate::leases`].
@@ -37,6 +40,7 @@ impl App {
             forge: Arc::default(),
             hub: Hub::default(),
             intake: Intake::default(),
+            webhook_secrets: WebhookSecrets::default(),
             metrics: Arc::new(Metrics::default()),
             started: std::time::Instant::now(),
         }

@@ -23,6 +23,7 @@ pub mod gates;
 pub mod git;
 pub mod http;
 pub mod hub;
+pub mod identity;
 pub mod intake;
 pub mod leases;
 pub mod logs;
@@ -37,5 +38,6 @@ mod start;
 pub mod store;
 pub mod tasks;
 pub mod variables;
+pub mod webhook_secrets;
 
 pub use start::{Server, StartError, start};

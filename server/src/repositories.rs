@@ -153,6 +153,7 @@ pub async fn delete(app: &App, id: RepositoryId, actor: &Actor) -> Result<(), Er
     let name = tx.delete_repository(id).await?;
     tx.audit(&actor.username, "repository.delete", &name, json!({})).await?;
     tx.commit().await?;
+    app.webhook_secrets.forget(id);
     git::forget(app, id).await;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{app::App, config::ServerConfig, error::Error, http, secrets::Keys, store::Db, tasks};
+use crate::{app::App, config::ServerConfig, error::Error, http, identity, secrets::Keys, store::Db, tasks};
 
 /// How long the database may take to answer at the start.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -64,6 +64,10 @@ pub async fn start(config: ServerConfig, shutdown: CancellationToken) -> Result<
     })?;
     let listen = config.listen;
     let app = App::new(db, config, keys);
+    if let Err(error) = identity::keep(&app).await {
+        // Whoever asks for a token is told; nobody else needs one.
+        tracing::error!(%error, "there is no key for identity tokens");
+    }
     let listener = TcpListener::bind(listen).await.map_err(|error| StartError::Listen(listen, error))?;
     let addr = listener.local_addr().map_err(|error| StartError::Listen(listen, error))?;
     let tracker = TaskTracker::new();

@@ -8,7 +8,7 @@ use tidegate_e2e::{
     api::{Api, stage},
     cluster::Cluster,
     engine::Engine,
-    stack::Stack,
+    stack::{Setup, Stack},
 };
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -128,8 +128,8 @@ async fn postgres_is_killed_in_mid_run() {
 #[tokio::test]
 async fn the_engine_is_stopped_in_mid_run() {
     let mut engine = Engine::start().unwrap();
-    let cluster = std::env::var("DATABASE_URL").unwrap();
-    let stack = Stack::start_on(&cluster, Some(engine.host())).await.unwrap();
+    let setup = Setup { docker_host: Some(engine.host()), ..Setup::default() };
+    let stack = Stack::start_with(setup).await.unwrap();
     let project = stack.project("engine-stopped").await.unwrap();
     let id = project.run(&stack.admin, COUNTING, &[]).await.unwrap();
     let attempt = counting_attempt(&stack.admin, &id).await;

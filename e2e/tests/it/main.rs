@@ -3,6 +3,10 @@
 
 mod architecture;
 mod bad_input;
+mod examples;
 mod faults;
+mod growing;
 mod road;
+mod scenarios;
+mod toolkit;
 mod workflow;

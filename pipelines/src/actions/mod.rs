@@ -34,7 +34,7 @@ use crate::{
     Compilation, Compiled, Diagnostic, Setting, SourceFile, Triggers, codes,
     diagnostic::Problems,
     event::Event,
-    plan::{PLAN_VERSION, Plan, PlanSource},
+    plan::{PLAN_VERSION, Plan, PlanSource, StagePlan},
     yaml::{self, Dialect, Node},
 };
 
@@ -140,6 +140,7 @@ fn result(
         concurrency: None,
         inputs,
         calls: Vec::new(),
+        machines: BTreeMap::new(),
         stages: Vec::new(),
     };
     let known = contexts::early(&plan, event, setting.variables);
@@ -153,6 +154,10 @@ fn result(
     let lowered = lower::workflow(root, &called, event, setting, known, problems);
     plan.stages = lowered.stages;
     plan.calls = lowered.calls;
+    let late = |stage: &StagePlan| stage.expand.as_ref().is_some_and(|open| open.runs_on.is_some());
+    if plan.stages.iter().any(late) {
+        plan.machines.clone_from(setting.machines);
+    }
     Some(Compiled::Plan(plan))
 }
 

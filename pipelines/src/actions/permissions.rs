@@ -79,6 +79,14 @@ pub(super) fn read(node: Option<&Node>) -> Option<Levels> {
     Some(Levels(SCOPES.iter().map(level).collect()))
 }
 
+/// Whether a file or job may ask for identity tokens; None: it says nothing of its permissions. No repository gives
+/// this to those that do not ask.
+pub(super) fn id_token(node: &Node) -> Option<bool> {
+    let levels = read(node.get("permissions"))?;
+    let at = SCOPES.iter().position(|scope| *scope == "id-token")?;
+    levels.0.get(at).map(|level| *level == Level::Write)
+}
+
 impl Policy {
     fn levels(self) -> Levels {
         let level = |scope: &&str| match (self, *scope) {

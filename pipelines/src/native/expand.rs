@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The most stages of a pipeline.
-pub(crate) const MAX_STAGES: usize = 1000;
+pub(crate) const MAX_STAGES: usize = crate::plan::MOST_STAGES;
 
 /// One stage of a matrix, or the stage itself.
 #[derive(Debug, Clone)]

@@ -25,6 +25,8 @@ pub use format::format;
 pub use schema::{json_schema, template_schema};
 pub(crate) use words::{is_name, is_variable};
 
+use std::collections::BTreeMap;
+
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -112,6 +114,7 @@ fn result(
         concurrency: None,
         inputs,
         calls: Vec::new(),
+        machines: BTreeMap::new(),
         stages: plan::stages(pipeline, checked, event, problems),
     };
     if let Some(concurrency) = &pipeline.concurrency {

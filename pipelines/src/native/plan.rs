@@ -153,6 +153,7 @@ impl Planner<'_> {
                 Verb::Run(_) => network.map(|network| network.value).unwrap_or_default(),
                 _ => Network::default(),
             },
+            id_token: false,
             checkout: stage.checkout.unwrap_or(checkout),
             verb,
         })

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{StageKey, Template};
+use super::Template;
 use crate::InputKind;
 
 /// What is decided about a stage once its needs have ended, by [`crate::expand`].
@@ -134,29 +134,5 @@ impl super::StagePlan {
                 .map_or(&self.name, |rest| rest.trim_start_matches(" / ")),
             None => &self.name,
         }
-    }
-}
-
-/// Puts the stages that were made of one into its place, and wherever it was needed.
-pub fn replace_stage(plan: &mut super::Plan, key: &StageKey, stages: Vec<super::StagePlan>) {
-    let keys: Vec<StageKey> = stages.iter().map(|stage| stage.key.clone()).collect();
-    for other in &mut plan.stages {
-        if other.upstream.contains(key) {
-            let spread = |up: StageKey| if up == *key { keys.clone() } else { vec![up] };
-            other.upstream = std::mem::take(&mut other.upstream).into_iter().flat_map(spread).collect();
-        }
-        if other.needs.iter().any(|need| need.stage == *key) {
-            let spread = |need: super::Need| match need.stage == *key {
-                true => keys
-                    .iter()
-                    .map(|stage| super::Need { stage: stage.clone(), accepts: need.accepts })
-                    .collect(),
-                false => vec![need],
-            };
-            other.needs = std::mem::take(&mut other.needs).into_iter().flat_map(spread).collect();
-        }
-    }
-    if let Some(at) = plan.stages.iter().position(|stage| stage.key == *key) {
-        plan.stages.splice(at..=at, stages);
     }
 }

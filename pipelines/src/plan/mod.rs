@@ -8,6 +8,7 @@
 mod container;
 mod dynamic;
 mod late;
+mod made;
 mod results;
 mod stage;
 mod steps;
@@ -20,9 +21,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::Machine;
+
 pub use container::{Container, Credentials};
 pub use dynamic::{Dynamic, Row, Told};
-pub use late::{Call, CallInput, Expand, Late, MatrixPlan, Pairs, RunsOn, replace_stage};
+pub use late::{Call, CallInput, Expand, Late, MatrixPlan, Pairs, RunsOn};
+pub use made::{MOST_STAGES, Roll, replace_stage};
 pub use results::{
     ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, FindingLevel, ReportKind, ReportRule,
     RiskLevel, Thresholds,
@@ -63,7 +67,12 @@ pub struct Plan {
     /// The calls of other files that stages came from, the outer ones first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<Call>,
-    /// The stages, in file order, matrices expanded; the graph over `needs` is acyclic.
+    /// Where stages run that tell the kind of their machine only once their needs have ended, by its label. Empty where
+    /// no stage does.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub machines: BTreeMap<String, Machine>,
+    /// The stages, in file order, matrices expanded as far as they are known; the graph over `needs` is acyclic. A run
+    /// may come to have others: those that stand in the place of one of these, and those that stages add.
     pub stages: Vec<StagePlan>,
 }
 

@@ -113,6 +113,9 @@ pub struct StagePlan {
     /// What its sandbox can reach.
     #[serde(default, skip_serializing_if = "Network::is_default")]
     pub network: Network,
+    /// It may ask for identity tokens: its job's permissions say `id-token: write`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub id_token: bool,
     /// Whether the repository is checked out into the workspace.
     pub checkout: bool,
     /// What the stage does.
@@ -169,6 +172,11 @@ pub struct Emits {
     /// The labels that they may ask of runners, beside those of the stage itself.
     #[serde(default)]
     pub runner_labels: Vec<String>,
+}
+
+impl Emits {
+    /// The largest file that is read, in bytes.
+    pub const MOST_BYTES: usize = crate::yaml::Dialect::NATIVE.max_bytes;
 }
 
 /// What a sandbox can reach.

@@ -58,12 +58,33 @@ pub struct Step {
 
 /// What a step does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", from = "Stored")]
 pub enum Does {
     /// Runs a script.
     Run(Script),
     /// Uses an action.
     Uses(ActionUse),
+}
+
+/// [`Does`] as it may be stored: the first version knew scripts alone, and the rest of them stood beside.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Run { run: Script },
+    Uses { uses: ActionUse },
+    First { run: String, shell: Vec<String>, working_directory: Option<Template> },
+}
+
+impl From<Stored> for Does {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Run { run } => Self::Run(run),
+            Stored::Uses { uses } => Self::Uses(uses),
+            Stored::First { run: script, shell, working_directory } => {
+                Self::Run(Script { script, shell, working_directory })
+            }
+        }
+    }
 }
 
 /// A script and the shell that reads it.

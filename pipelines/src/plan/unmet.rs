@@ -6,7 +6,6 @@ use super::{CacheScope, Container, Run, StagePlan, Verb};
 impl StagePlan {
     /// The first thing that it asks for and would not get, as the end of a sentence about it.
     pub fn unmet(&self) -> Option<String> {
-        let late = self.expand.is_some() || self.dynamic.is_some();
         let run = match &self.verb {
             Verb::Run(run) => Some(run),
             _ => None,
@@ -15,11 +14,7 @@ impl StagePlan {
         let service = self.services.iter().find_map(|service| {
             part_of(&service.container).map(|part| format!("`{part}` of the service `{}`", service.name))
         });
-        let what = if late {
-            "a matrix, or anything else of it, that earlier stages tell".to_owned()
-        } else if self.emits.is_some() {
-            "stages that it adds to the run".to_owned()
-        } else if self.caches.iter().any(|cache| cache.scope != CacheScope::Branch) {
+        let what = if self.caches.iter().any(|cache| cache.scope != CacheScope::Branch) {
             "the scope of a cache".to_owned()
         } else if self.reports.iter().any(|report| report.fail_on.new_findings.is_some()) {
             "the threshold `new_findings`".to_owned()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use tidegate_pipelines::{
-    Compiled, Setting, SourceFile, StageFacts,
+    Compiled, FileRef, Files, Setting, SourceFile, StageFacts,
     actions::{Decision, RunFacts, called_secrets, contexts, decide, name_run},
     compile,
     event::{Event, EventKind},
@@ -382,4 +382,57 @@ fn sizes_are_bounded() {
         assert!(compilation.result.is_none());
         assert!(compilation.diagnostics.iter().any(|found| found.code == "TG1109"));
     }
+}
+
+/// A called file of one job, whose name says what its permissions are.
+struct Permitted;
+
+impl Files for Permitted {
+    fn read(&self, file: &FileRef) -> Result<String, String> {
+        let (FileRef::Same(path) | FileRef::Other { path, .. }) = file;
+        let permissions = match path.rsplit('/').next().unwrap_or_default() {
+            "silent.yml" => "",
+            "none.yml" => "permissions: {}\n",
+            "asks.yml" => "permissions: {id-token: write}\n",
+            other => return Err(format!("{other} is not there")),
+        };
+        Ok(format!("on: workflow_call\n{permissions}jobs: {{b: {{runs-on: debian, steps: []}}}}\n"))
+    }
+}
+
+#[test]
+fn identity_tokens_are_for_jobs_that_ask_and_may() {
+    let machines = machines();
+    let given = |permissions: &str, job: &str, event: &Event| -> Vec<(String, bool)> {
+        let text = format!("on: [push, pull_request]\n{permissions}\njobs:\n  a:\n    {job}\n");
+        let setting = Setting { files: &Permitted, machines: &machines, ..Setting::default() };
+        let compilation =
+            compile(&SourceFile { path: ".github/workflows/ci.yml", text: &text }, event, setting);
+        match compilation.result {
+            Some(Compiled::Plan(plan)) => {
+                plan.stages.iter().map(|stage| (stage.key.0.clone(), stage.id_token)).collect()
+            }
+            _ => panic!("{text}\n{:#?}", compilation.diagnostics),
+        }
+    };
+    let one = |permissions: &str, job: &str| {
+        given(permissions, &format!("runs-on: debian\n    steps: []\n    {job}"), &push("main"))[0].1
+    };
+    let write = "permissions: {id-token: write}";
+    assert!(!one("", ""), "nobody has it who does not ask");
+    assert!(one(write, "") && one("", write) && one("permissions: write-all", ""));
+    assert!(!one(write, "permissions: {contents: read}"), "a job's own permissions are all that it has");
+    assert!(!one("permissions: read-all", ""));
+
+    let calls = |permissions: &str, file: &str, more: &str| {
+        given(permissions, &format!("uses: ./.github/workflows/{file}.yml\n    {more}"), &push("main"))[0]
+            .clone()
+    };
+    assert_eq!(calls(write, "silent", ""), ("a / b".to_owned(), true));
+    assert!(calls(write, "asks", "").1 && calls("", "asks", write).1);
+    assert!(!calls(write, "none", "").1);
+    assert!(!calls("", "silent", "").1);
+    // GitHub's widest setting does not give it, though it does not refuse the file either.
+    assert!(!calls("", "asks", "").1);
+    assert!(!given(write, "runs-on: debian\n    steps: []", &fork())[0].1, "no fork");
 }

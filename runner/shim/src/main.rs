@@ -6,6 +6,7 @@
 #![allow(missing_docs)]
 
 mod files;
+mod forward;
 mod probe;
 mod serve;
 mod step;

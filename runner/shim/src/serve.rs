@@ -72,6 +72,8 @@ pub fn serve(folder: &Path) -> Result<(), String> {
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(|error| format!("signalfd: {error}"))?;
 
+    crate::forward::begin();
+
     // The watch comes before the first read, so no line is missed between the two.
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
         .map_err(|error| format!("inotify: {error}"))?;

@@ -17,6 +17,11 @@ pub const EXIT_LEASE: i32 = 75;
 pub const HEADER: usize = 12;
 /// The largest payload. A longer one is a broken spool.
 pub const MAX_PAYLOAD: usize = 4 << 20;
+/// Where a sandbox sees the socket of the runner's toolkit, if it has one.
+pub const TOOLKIT_SOCKET: &str = "/.tidegate-toolkit/socket";
+/// Where the shim listens for whoever wants the toolkit: of the sandbox's own loopback, and above the ports that
+/// kernels hand out.
+pub const TOOLKIT_ADDRESS: &str = "127.0.0.1:61017";
 
 /// A line of `commands`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -13,6 +13,7 @@
 
 pub mod builtin;
 pub mod inputs;
+pub(crate) mod kept;
 pub mod lock;
 pub mod manifest;
 pub mod reference;

@@ -113,6 +113,7 @@ impl Agent {
             fence: fence.clone(),
             lease_ends,
             deadline,
+            toolkit: None,
         };
         let executed = tokio::select! {
             biased;
@@ -201,5 +202,5 @@ impl Agent {
 }
 
 fn ended_early(outcome: Outcome, reason: String) -> Finish {
-    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new() }
+    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new(), emitted: None }
 }

@@ -25,6 +25,9 @@ pub enum ArchiveError {
     /// The archive holds what must not be unpacked.
     #[error("the archive is refused: {0}")]
     Refused(String),
+    /// It is not the text that is looked for.
+    #[error("{0}")]
+    NoText(String),
     /// This machine's disk.
     #[error("cannot {what}: {source}")]
     Io {

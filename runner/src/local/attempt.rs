@@ -11,7 +11,7 @@ use tidegate_protocol::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{LocalRun, LocalSink, LocalStage, Shared, lenient::Given, results::FolderResults};
+use super::{LocalRun, LocalSink, LocalStage, Shared, Stop, emitted, lenient::Given, results::FolderResults};
 use crate::{
     journal::Journal,
     logs::{LogStore, MaskedLog},
@@ -19,20 +19,25 @@ use crate::{
 };
 
 /// Executes a stage, again where its own rules say so.
-pub(super) async fn one_stage(shared: &Shared, stage: StagePlan, given: Option<Given>) -> LocalStage {
+pub(super) async fn one_stage(
+    shared: &Shared,
+    stage: StagePlan,
+    given: Option<Given>,
+    stop: Stop,
+) -> LocalStage {
     let key = stage.key.clone();
     let sink = shared.run.sink.clone();
     sink.stage(&key, StageStatus::Queued, None);
     let _slot = shared.slots.acquire().await;
     sink.stage(&key, StageStatus::Running, None);
     let mut number = 0;
-    let finish = loop {
+    let mut finish = loop {
         number += 1;
         let finish = match lease(shared, &stage, given.as_ref(), number) {
-            Ok(lease) => one_attempt(shared, lease).await,
+            Ok(lease) => emitted::add(shared, &stage, one_attempt(shared, lease, &stop.cancel).await),
             Err(reason) => ended_early(Outcome::Failed, reason),
         };
-        if !again(&stage, number, &finish) || shared.run.cancel.is_cancelled() {
+        if !again(&stage, number, &finish) || stop.cancel.is_cancelled() {
             break finish;
         }
         let reason = finish.reason.unwrap_or_default();
@@ -43,12 +48,15 @@ pub(super) async fn one_stage(shared: &Shared, stage: StagePlan, given: Option<G
         );
         tokio::select! {
             () = tokio::time::sleep(Duration::from_secs(stage.retry.backoff_seconds)) => {}
-            () = shared.run.cancel.cancelled() => {
+            () = stop.cancel.cancelled() => {
                 break ended_early(Outcome::Cancelled, "the run was stopped".to_owned());
             }
         }
         sink.stage(&key, StageStatus::Running, None);
     };
+    if finish.outcome == Outcome::Cancelled {
+        finish.reason = stop.reason().or(finish.reason);
+    }
     let status = match finish.outcome {
         Outcome::Succeeded => StageStatus::Succeeded,
         Outcome::Cancelled => StageStatus::Cancelled,
@@ -60,7 +68,7 @@ pub(super) async fn one_stage(shared: &Shared, stage: StagePlan, given: Option<G
 }
 
 fn ended_early(outcome: Outcome, reason: String) -> Finish {
-    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new() }
+    Finish { outcome, reason: Some(reason), exit_code: None, outputs: BTreeMap::new(), emitted: None }
 }
 
 /// Whether another attempt follows; as on the server.
@@ -159,7 +167,7 @@ fn facts(run: &LocalRun, stage: &StagePlan) -> BTreeMap<String, String> {
     env.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-async fn one_attempt(shared: &Shared, lease: Lease) -> Finish {
+async fn one_attempt(shared: &Shared, lease: Lease, cancel: &CancellationToken) -> Finish {
     let key = lease.stage.key.clone();
     let dirs = StageDirs { root: shared.stages.join(lease.attempt.to_string()) };
     let journal = fs::create_dir_all(&dirs.root).and_then(|()| Journal::begin(&dirs.journal(), &lease, 0, 0));
@@ -183,11 +191,17 @@ async fn one_attempt(shared: &Shared, lease: Lease) -> Finish {
         engine: shared.engine.clone(),
         log: Arc::new(MaskedLog::new(&secrets, told.clone())),
         steps: Arc::new(StepBook::new(told)),
-        results: Arc::new(FolderResults::new(&shared.results, &shared.caches, shared_stage(&journal))),
+        results: Arc::new(FolderResults::new(
+            &shared.results,
+            &shared.caches,
+            shared_stage(&journal),
+            shared.kept.clone(),
+        )),
         journal,
-        cancel: shared.run.cancel.child_token(),
+        cancel: cancel.child_token(),
         fence: CancellationToken::new(),
         lease_ends,
+        toolkit: None,
     };
     let executed = stage::execute(&ctx).await;
     stage::clean(&ctx).await;

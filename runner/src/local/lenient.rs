@@ -28,17 +28,20 @@ pub(super) struct Given {
 /// What a stage is given whose needs have ended; else how it ends, and why.
 pub(super) fn given(
     shared: &Shared,
+    plan: &Plan,
     stage: &StagePlan,
     ended: &Ended,
 ) -> Result<Given, (StageStatus, String)> {
-    let LocalRun { plan, event, .. } = &shared.run;
+    let LocalRun { event, .. } = &shared.run;
     let id = shared.id.to_string();
     let facts = facts(&id, &shared.run.variables);
     let failed = |error: ResolveError| (StageStatus::Failed, error.to_string());
     if let Decision::Skip(reason) = actions::decide(plan, stage, event, &facts, ended).map_err(failed)? {
         return Err((StageStatus::Skipped, reason));
     }
-    let asked = |name: &str| stage.all_secrets || stage.secrets.iter().any(|secret| secret.name == name);
+    // Their names are the same in whatever case.
+    let is_named = |name: &str| stage.secrets.iter().any(|secret| secret.name.eq_ignore_ascii_case(name));
+    let asked = |name: &str| stage.all_secrets || is_named(name);
     let known = shared.run.secrets.iter().filter(|(name, _)| asked(name));
     let known = known.map(|(name, value)| (name.clone(), value.clone())).collect();
     let secrets =

@@ -2,30 +2,46 @@
 //!
 //! The stages go through the very code that a runner uses ([`crate::stage`]); only the scheduler is smaller: stages
 //! start as soon as what they need has ended, a few at a time. There are no gates here: whoever runs it decides.
-//! The tree is copied, never changed.
+//! Which stages a stage stands for or adds is told by the functions that the server asks. The tree is copied, never
+//! changed.
 
 mod attempt;
+mod emitted;
 mod lenient;
+mod matrix;
 mod results;
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tidegate_pipelines::{
-    Context, EnvironmentFacts, StageFacts, condition,
+    Context, EnvironmentFacts, Files, StageFacts, condition,
     event::Event,
-    plan::{Expressions, Need, NeedState, Plan, StageKey, StagePlan},
+    made,
+    plan::{Expressions, Need, NeedState, Plan, Roll, StageKey, StagePlan, replace_stage},
     render_template, resolve,
 };
 use tidegate_protocol::{ids::RunId, messages::StepReport, status::StageStatus};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::{attempt::one_stage, lenient::Given};
+use self::{
+    attempt::one_stage,
+    lenient::Given,
+    matrix::{Matrices, Stop},
+    results::Kept,
+};
 use crate::{
     actions::ActionSettings,
     error::RunnerError,
     sandbox::{Engine, docker::Docker, shim},
     stage::RunnerFacts,
+    sync::lock,
 };
 
 /// What to run, and for whom.
@@ -34,6 +50,8 @@ pub struct LocalRun {
     pub plan: Plan,
     /// The working tree.
     pub workspace: PathBuf,
+    /// The other files that stages which are added may name.
+    pub files: Arc<dyn Files + Send + Sync>,
     /// What expressions of stages that fill in their templates themselves read as `vars`.
     pub variables: BTreeMap<String, String>,
     /// Only the stages of this key or name, and what they need.
@@ -75,7 +93,7 @@ pub trait LocalSink: Send + Sync {
 /// How a local run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LocalOutcome {
-    /// Every stage that was in question, in the plan's order.
+    /// Every stage that was in question, in the order of the plan as it is in the end.
     pub stages: Vec<LocalStage>,
     /// Where artifacts and reports are.
     pub results: PathBuf,
@@ -132,6 +150,7 @@ pub async fn run_on(mut run: LocalRun, engine: Arc<dyn Engine>) -> Result<LocalO
         stages: root.join("stages"),
         results: results.clone(),
         caches: data_dir.join("caches"),
+        kept: Kept::default(),
         facts: Arc::new(RunnerFacts {
             id: format!("local-{id}"),
             name: "local".to_owned(),
@@ -145,21 +164,24 @@ pub async fn run_on(mut run: LocalRun, engine: Arc<dyn Engine>) -> Result<LocalO
         }),
         engine: engine.clone(),
         slots: Semaphore::new(parallel),
+        plan: Mutex::new(run.plan.clone()),
         run,
     });
     let runner = shared.facts.id.clone();
-    engine.prepare(&runner, parallel.min(wanted.len())).await;
-    let ended = all_stages(&shared, &wanted).await;
+    let count = wanted.as_ref().map_or(shared.run.plan.stages.len(), BTreeSet::len);
+    engine.prepare(&runner, parallel.min(count)).await;
+    let ended = all_stages(&shared, wanted).await;
     engine.retire().await;
     let _ = fs::remove_dir_all(&shared.stages);
-    let stages = wanted.into_iter().filter_map(|key| ended.get(&key).cloned()).collect();
+    let stages =
+        lock(&shared.plan).stages.iter().filter_map(|stage| ended.get(&stage.key).cloned()).collect();
     Ok(LocalOutcome { stages, results })
 }
 
-/// The stages in question: all, or the named ones with all that they need.
-fn wanted(run: &LocalRun) -> Result<Vec<StageKey>, RunnerError> {
+/// The stages in question: the named ones with all that they need; none: all.
+fn wanted(run: &LocalRun) -> Result<Option<BTreeSet<StageKey>>, RunnerError> {
     let all = &run.plan.stages;
-    let Some(only) = &run.only else { return Ok(all.iter().map(|stage| stage.key.clone()).collect()) };
+    let Some(only) = &run.only else { return Ok(None) };
     let mut open: Vec<&StagePlan> =
         all.iter().filter(|stage| stage.key.0 == *only || stage.name == *only).collect();
     if open.is_empty() {
@@ -169,14 +191,13 @@ fn wanted(run: &LocalRun) -> Result<Vec<StageKey>, RunnerError> {
             names.join(", ")
         )));
     }
-    let mut chosen: Vec<StageKey> = Vec::new();
+    let mut chosen = BTreeSet::new();
     while let Some(stage) = open.pop() {
-        if !chosen.contains(&stage.key) {
-            chosen.push(stage.key.clone());
+        if chosen.insert(stage.key.clone()) {
             open.extend(stage.needs.iter().filter_map(|need| run.plan.stage(&need.stage)));
         }
     }
-    Ok(all.iter().map(|stage| stage.key.clone()).filter(|key| chosen.contains(key)).collect())
+    Ok(Some(chosen))
 }
 
 struct Shared {
@@ -185,32 +206,58 @@ struct Shared {
     stages: PathBuf,
     results: PathBuf,
     caches: PathBuf,
+    kept: Kept,
     facts: Arc<RunnerFacts>,
     engine: Arc<dyn Engine>,
     slots: Semaphore,
+    /// The plan as it has become: with the stages that others stood for, and those that stages added.
+    plan: Mutex<Plan>,
     run: LocalRun,
 }
 
 /// Starts stages as what they need ends, until all have ended.
-async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<StageKey, LocalStage> {
+async fn all_stages(
+    shared: &Arc<Shared>,
+    mut wanted: Option<BTreeSet<StageKey>>,
+) -> BTreeMap<StageKey, LocalStage> {
     let mut ended: BTreeMap<StageKey, LocalStage> = BTreeMap::new();
-    let mut started: Vec<StageKey> = Vec::new();
+    let mut started: BTreeSet<StageKey> = BTreeSet::new();
+    let mut matrices = Matrices::new(&shared.run.cancel);
     let mut running = JoinSet::new();
     loop {
+        let plan = lock(&shared.plan).clone();
         let mut progress = false;
-        for stage in shared.run.plan.stages.iter().filter(|stage| wanted.contains(&stage.key)) {
+        for stage in &plan.stages {
+            let asked = wanted.as_ref().is_none_or(|wanted| wanted.contains(&stage.key));
             let ready = stage.needs.iter().all(|need| ended.contains_key(&need.stage));
-            if !ready || started.contains(&stage.key) {
+            if !asked || !ready || started.contains(&stage.key) {
+                continue;
+            }
+            let stop = matrices.of(stage);
+            let decided = match stop.reason() {
+                Some(reason) => Err((StageStatus::Cancelled, reason)),
+                None => decide(shared, &plan, stage, &ended),
+            };
+            if matches!(decided, Ok(Turn::Run(..))) && !matrices.enter(stage) {
                 continue;
             }
             progress = true;
-            started.push(stage.key.clone());
-            match decide(shared, stage, &ended) {
-                Ok((resolved, given)) => {
+            match decided {
+                Ok(Turn::Run(resolved, given)) => {
+                    started.insert(stage.key.clone());
                     let shared = shared.clone();
-                    running.spawn(async move { one_stage(&shared, resolved, given).await });
+                    running.spawn(async move { one_stage(&shared, *resolved, given, stop).await });
+                }
+                Ok(Turn::Stands(made)) => {
+                    if let Some(wanted) = &mut wanted {
+                        wanted.extend(made.iter().map(|stage| stage.key.clone()));
+                    }
+                    replace_stage(&mut lock(&shared.plan), &stage.key, made);
+                    // The others are looked at in the plan as it is now.
+                    break;
                 }
                 Err((status, reason)) => {
+                    started.insert(stage.key.clone());
                     shared.run.sink.stage(&stage.key, status, Some(&reason));
                     let outputs = BTreeMap::new();
                     let skipped =
@@ -224,6 +271,9 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
         }
         match running.join_next().await {
             Some(Ok(stage)) => {
+                if let Some(plan) = plan.stage(&stage.key) {
+                    matrices.leave(plan, stage.status);
+                }
                 ended.insert(stage.key.clone(), stage);
             }
             Some(Err(error)) => tracing::error!(%error, "a stage broke off"),
@@ -232,12 +282,21 @@ async fn all_stages(shared: &Arc<Shared>, wanted: &[StageKey]) -> BTreeMap<Stage
     }
 }
 
-/// Whether a stage whose needs have ended runs, and with which values and what it is given; else how it ends, and why.
+/// What a stage whose needs have ended does.
+enum Turn {
+    /// It runs, with these values and what it is given.
+    Run(Box<StagePlan>, Option<Given>),
+    /// It stands for these.
+    Stands(Vec<StagePlan>),
+}
+
+/// What a stage whose needs have ended does; else how it ends, and why.
 fn decide(
     shared: &Shared,
+    plan: &Plan,
     stage: &StagePlan,
     ended: &BTreeMap<StageKey, LocalStage>,
-) -> Result<(StagePlan, Option<Given>), (StageStatus, String)> {
+) -> Result<Turn, (StageStatus, String)> {
     if shared.run.cancel.is_cancelled() {
         return Err((StageStatus::Cancelled, "the run was stopped".to_owned()));
     }
@@ -249,7 +308,7 @@ fn decide(
     let mut context = Context {
         git: event.git.clone(),
         event: event.clone(),
-        inputs: shared.run.plan.inputs.clone(),
+        inputs: plan.inputs.clone(),
         environment: None,
         contexts: BTreeMap::new(),
         stages: ended
@@ -261,25 +320,25 @@ fn decide(
             .collect(),
     };
     let given = match stage.expressions {
-        Expressions::Lenient => Some(lenient::given(shared, stage, &context.stages)?),
+        Expressions::Lenient => Some(lenient::given(shared, plan, stage, &context.stages)?),
         Expressions::Strict => None,
     };
-    match &stage.condition {
-        _ if given.is_some() => {}
+    let unmet = || {
+        stage.needs.iter().find_map(|need| {
+            let status = ended.get(&need.stage)?.status;
+            (!accepted(need, status)).then(|| unmet_reason(need, status))
+        })
+    };
+    let skip = match &stage.condition {
+        _ if given.is_some() => None,
+        Some(expression) if condition(expression, stage, &context).map_err(failed)? => None,
         Some(expression) => {
-            if !condition(expression, stage, &context).map_err(failed)? {
-                return Err((StageStatus::Skipped, format!("its condition `{expression}` does not hold")));
-            }
+            Some(unmet().unwrap_or_else(|| format!("its condition `{expression}` does not hold")))
         }
-        None => {
-            let other = stage.needs.iter().find_map(|need| {
-                let status = ended.get(&need.stage)?.status;
-                (!accepted(need, status)).then_some((need, status))
-            });
-            if let Some((need, status)) = other {
-                return Err((StageStatus::Skipped, format!("`{}` is {status}", need.stage)));
-            }
-        }
+        None => unmet(),
+    };
+    if let Some(reason) = skip {
+        return Err((StageStatus::Skipped, reason));
     }
     if let Some(reason) = stage.unmet() {
         return Err((StageStatus::Failed, reason));
@@ -287,13 +346,31 @@ fn decide(
     if let Some(given) = &given {
         context.contexts.clone_from(&given.contexts);
     }
+    if stage.is_open() {
+        return stands_for(plan, stage, &context).map(Turn::Stands);
+    }
     if let Some(name) = stage.environment() {
         let name = render_template(name, Some(stage), &context).map_err(failed)?;
         let url = shared.run.environments.get(&name).cloned();
         context.environment = Some(EnvironmentFacts { name, url });
     }
     let resolved = resolve(stage, &context).map_err(failed)?;
-    Ok((resolved, given))
+    Ok(Turn::Run(Box::new(resolved), given))
+}
+
+/// The stages that a stage stands for, at least one; else how it ends, and why.
+fn stands_for(
+    plan: &Plan,
+    stage: &StagePlan,
+    context: &Context,
+) -> Result<Vec<StagePlan>, (StageStatus, String)> {
+    let told = made(stage, |key| plan.stage(key), context, &plan.machines);
+    let made = told.map_err(|error| (StageStatus::Failed, format!("its stages cannot be told: {error}")))?;
+    if made.is_empty() {
+        return Err((StageStatus::Skipped, "its matrix is empty, so there is nothing to do".to_owned()));
+    }
+    let entered = Roll::of(&plan.stages).enter(Some(&stage.key), &made);
+    entered.map(|()| made).map_err(|reason| (StageStatus::Failed, reason))
 }
 
 fn accepted(need: &Need, status: StageStatus) -> bool {
@@ -301,5 +378,20 @@ fn accepted(need: &Need, status: StageStatus) -> bool {
         NeedState::Succeeded => matches!(status, StageStatus::Succeeded | StageStatus::Warned),
         NeedState::Failed => matches!(status, StageStatus::Failed | StageStatus::Unknown),
         NeedState::Finished => true,
+    }
+}
+
+/// Why a need that is not met keeps a stage from running; a server says the same.
+fn unmet_reason(need: &Need, status: StageStatus) -> String {
+    let how = match status {
+        StageStatus::Succeeded => "succeeded",
+        StageStatus::Warned => "failed, which it was allowed to",
+        StageStatus::Skipped => "was skipped",
+        StageStatus::Cancelled => "was cancelled",
+        _ => "failed",
+    };
+    match need.accepts {
+        NeedState::Failed => format!("it runs only when `{0}` fails, and `{0}` {how}", need.stage),
+        _ => format!("`{}` {how}", need.stage),
     }
 }

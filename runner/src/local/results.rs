@@ -1,9 +1,11 @@
 //! Artifacts, reports and caches of local runs, in folders.
 
 use std::{
+    collections::BTreeMap,
     fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::{Arc, Mutex},
 };
 
 use async_trait::async_trait;
@@ -11,7 +13,13 @@ use sha2::{Digest as _, Sha256};
 use tidegate_pipelines::plan::{ReportKind, StageKey};
 use tidegate_protocol::messages::{ListedArtifact, Stored};
 
-use crate::stage::{FoundCache, Results, ResultsError};
+use crate::{
+    stage::{FoundCache, Results, ResultsError},
+    sync::lock,
+};
+
+/// The artifacts of a run with their sizes, by stage and name: names of files do not tell either.
+pub(crate) type Kept = Arc<Mutex<BTreeMap<(StageKey, String), u64>>>;
 
 /// Folders in place of a server. Names and keys may hold any character, so files are named by their hash; artifacts
 /// and reports get a readable name beside it.
@@ -19,11 +27,16 @@ pub(crate) struct FolderResults {
     results: PathBuf,
     caches: PathBuf,
     stage: StageKey,
+    kept: Kept,
 }
 
 impl FolderResults {
-    pub(crate) fn new(results: &Path, caches: &Path, stage: StageKey) -> Self {
-        Self { results: results.to_owned(), caches: caches.to_owned(), stage }
+    pub(crate) fn new(results: &Path, caches: &Path, stage: StageKey, kept: Kept) -> Self {
+        Self { results: results.to_owned(), caches: caches.to_owned(), stage, kept }
+    }
+
+    fn cache(&self, key: &str) -> PathBuf {
+        self.caches.join(format!("{}.zst", hex::encode(Sha256::digest(key))))
     }
 
     fn artifact(&self, stage: &StageKey, name: &str) -> PathBuf {
@@ -75,7 +88,9 @@ fn stored(path: &Path) -> io::Result<Stored> {
 #[async_trait]
 impl Results for FolderResults {
     async fn put_artifact(&self, name: &str, archive: &Path) -> Result<Stored, ResultsError> {
-        put(archive, &self.artifact(&self.stage, name))
+        let stored = put(archive, &self.artifact(&self.stage, name))?;
+        lock(&self.kept).insert((self.stage.clone(), name.to_owned()), stored.size);
+        Ok(stored)
     }
 
     async fn get_artifact(&self, stage: &StageKey, name: &str, to: &Path) -> Result<(), ResultsError> {
@@ -86,22 +101,14 @@ impl Results for FolderResults {
         put(&from, to).map(|_| ())
     }
 
-    /// What the folders hold; names that are no plain file names are not told.
     async fn list_artifacts(&self) -> Result<Vec<ListedArtifact>, ResultsError> {
-        let mut listed = Vec::new();
-        for stage in fs::read_dir(self.results.join("artifacts")).into_iter().flatten().flatten() {
-            for file in fs::read_dir(stage.path()).into_iter().flatten().flatten() {
-                let (Ok(key), Ok(name)) = (stage.file_name().into_string(), file.file_name().into_string())
-                else {
-                    continue;
-                };
-                let Some(name) = name.strip_suffix(".tar.zst") else { continue };
-                let size = file.metadata().map_or(0, |data| data.len());
-                listed.push(ListedArtifact { stage: StageKey(key), name: name.to_owned(), size });
-            }
-        }
-        listed.sort_by(|a, b| (&a.stage.0, &a.name).cmp(&(&b.stage.0, &b.name)));
-        Ok(listed)
+        let kept = lock(&self.kept);
+        let listed = kept.iter().map(|((stage, name), size)| ListedArtifact {
+            stage: stage.clone(),
+            name: name.clone(),
+            size: *size,
+        });
+        Ok(listed.collect())
     }
 
     /// Beside each entry lies a file with its key, by which prefixes are found; the newest wins.
@@ -138,8 +145,7 @@ impl Results for FolderResults {
     }
 
     async fn put_cache(&self, key: &str, archive: &Path) -> Result<Stored, ResultsError> {
-        let name = hex::encode(Sha256::digest(key));
-        let place = self.caches.join(format!("{name}.zst"));
+        let place = self.cache(key);
         let fail = |source| ResultsError::Io { what: place.display().to_string(), source };
         if place.exists() {
             return stored(&place).map_err(fail);
@@ -147,6 +153,29 @@ impl Results for FolderResults {
         let kept = put(archive, &place)?;
         fs::write(place.with_extension("key"), key).map_err(fail)?;
         Ok(kept)
+    }
+
+    async fn has_cache(&self, key: &str) -> Result<bool, ResultsError> {
+        Ok(self.cache(key).exists())
+    }
+
+    async fn delete_artifact(&self, name: &str) -> Result<(), ResultsError> {
+        let path = self.artifact(&self.stage, name);
+        lock(&self.kept).remove(&(self.stage.clone(), name.to_owned()));
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(ResultsError::Io { what: path.display().to_string(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn id_token(&self, _audience: Option<&str>) -> Result<String, ResultsError> {
+        Err(ResultsError::Invalid(
+            "a local run has no identity tokens, since no server vouches for it: run this job on a server, or give \
+             it a secret"
+                .to_owned(),
+        ))
     }
 
     async fn put_report(&self, kind: ReportKind, path: &str, bytes: Vec<u8>) -> Result<(), ResultsError> {
@@ -167,7 +196,7 @@ mod tests {
     async fn caches_are_found_by_key_then_by_prefix() {
         let folder = tempfile::tempdir().unwrap();
         let results =
-            FolderResults::new(folder.path(), &folder.path().join("caches"), StageKey("t".to_owned()));
+            FolderResults::new(folder.path(), &folder.path().join("caches"), stage("t"), Kept::default());
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         fs::write(&from, b"one").unwrap();
         results.put_cache("pip-a", &from).await.unwrap();
@@ -180,6 +209,31 @@ mod tests {
         assert_eq!(results.find_cache("pip-b", &[], &to).await.unwrap(), None);
         let found = results.find_cache("pip-b", &["npm-".to_owned(), "pip-".to_owned()], &to).await.unwrap();
         assert_eq!(found.unwrap().key, "pip-a");
+    }
+
+    fn stage(key: &str) -> StageKey {
+        StageKey(key.to_owned())
+    }
+
+    #[tokio::test]
+    async fn artifacts_are_listed_by_the_names_that_they_were_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::default();
+        let of = |key: &str| {
+            FolderResults::new(folder.path(), &folder.path().join("caches"), stage(key), kept.clone())
+        };
+        let from = folder.path().join("from");
+        fs::write(&from, b"one").unwrap();
+        of("make (one)").put_artifact("part one", &from).await.unwrap();
+        of("a").put_artifact("plain", &from).await.unwrap();
+        let listed = of("use").list_artifacts().await.unwrap();
+        let names: Vec<_> = listed.iter().map(|one| (one.stage.0.as_str(), one.name.as_str())).collect();
+        assert_eq!(names, [("a", "plain"), ("make (one)", "part one")]);
+        of("a").delete_artifact("plain").await.unwrap();
+        assert_eq!(of("use").list_artifacts().await.unwrap().len(), 1);
+        let to = folder.path().join("to");
+        of("use").get_artifact(&stage("make (one)"), "part one", &to).await.unwrap();
+        assert_eq!(fs::read(&to).unwrap(), b"one");
     }
 
     #[test]

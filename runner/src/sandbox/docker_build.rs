@@ -9,6 +9,7 @@ use std::{
 };
 
 use bollard::{
+    auth::DockerCredentials,
     errors::Error,
     models::{BuildInfo, BuildInfoAux},
     query_parameters::{BuildImageOptions, BuildImageOptionsBuilder, BuilderVersion},
@@ -57,8 +58,11 @@ impl Docker {
             .await
             .map_err(|error| EngineError::Refused { what: WHAT.to_owned(), reason: error.to_string() })?;
         let body = bollard::body_try_stream(ReaderStream::with_capacity(context, 256 << 10));
-        let mut answers =
-            std::pin::pin!(self.client.build_image(options(builder, request), None, Some(body)));
+        let mut answers = std::pin::pin!(self.client.build_image(
+            options(builder, request),
+            credentials(request),
+            Some(body)
+        ));
         let mut image = None;
         loop {
             let answer = tokio::time::timeout(SILENCE, answers.next())
@@ -96,7 +100,11 @@ fn options(builder: Builder, request: &BuildRequest) -> BuildImageOptions {
         .buildargs(&args)
         .labels(&labels)
         .rm(true)
-        .forcerm(true);
+        .forcerm(true)
+        .nocache(request.no_cache);
+    if request.pull {
+        options = options.pull("true");
+    }
     if let Some(target) = &request.target {
         options = options.target(target);
     }
@@ -106,6 +114,30 @@ fn options(builder: Builder, request: &BuildRequest) -> BuildImageOptions {
             .session(&uuid::Uuid::new_v4().to_string())
             .build(),
         Builder::Classic => options.version(BuilderVersion::BuilderV1).build(),
+    }
+}
+
+fn credentials(request: &BuildRequest) -> Option<HashMap<String, DockerCredentials>> {
+    let mut all = HashMap::new();
+    for (host, login) in &request.logins {
+        for name in asked_as(host) {
+            let credentials = DockerCredentials {
+                username: Some(login.username.clone()),
+                password: Some(login.password.clone()),
+                serveraddress: Some(name.to_owned()),
+                ..DockerCredentials::default()
+            };
+            all.insert(name.to_owned(), credentials);
+        }
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+/// The names by which engines ask for a registry's credentials. Docker's own has one for each builder.
+fn asked_as(host: &str) -> Vec<&str> {
+    match host {
+        "docker.io" => vec![host, "registry-1.docker.io", "https://index.docker.io/v1/"],
+        other => vec![other],
     }
 }
 
@@ -194,5 +226,23 @@ impl Progress {
         };
         let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
         EngineError::Refused { what: WHAT.to_owned(), reason }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidegate_protocol::messages::RegistryLogin;
+
+    use super::*;
+
+    #[test]
+    fn a_login_is_found_by_every_name_that_engines_ask_for() {
+        let login = RegistryLogin { username: "me".to_owned(), password: "word".to_owned() };
+        let logins = ["docker.io", "ghcr.io"].map(|host| (host.to_owned(), login.clone())).into();
+        let all = credentials(&BuildRequest { logins, ..BuildRequest::default() }).unwrap();
+        let mut names: Vec<&str> = all.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["docker.io", "ghcr.io", "https://index.docker.io/v1/", "registry-1.docker.io"]);
+        assert!(credentials(&BuildRequest::default()).is_none());
     }
 }

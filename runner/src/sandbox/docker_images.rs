@@ -33,12 +33,15 @@ impl Images for Docker {
         })
     }
 
+    async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineError> {
+        let options = TagImageOptionsBuilder::default().repo(repository).tag(tag).build();
+        self.call("tag the image", QUICK, self.client.tag_image(image, Some(options))).await
+    }
+
     async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
         let mut digest: Option<String> = None;
         for tag in &request.tags {
-            let options = TagImageOptionsBuilder::default().repo(&request.repository).tag(tag).build();
-            self.call("tag the image", QUICK, self.client.tag_image(&request.image_id, Some(options)))
-                .await?;
+            self.tag(&request.image_id, &request.repository, tag).await?;
             let pushed = self.push_tag(request, tag, log).await?;
             if let Some(before) = digest.replace(pushed.clone())
                 && before != pushed

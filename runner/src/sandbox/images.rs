@@ -11,7 +11,7 @@ use super::EngineError;
 pub type LogBytes<'a> = dyn FnMut(&[u8]) + Send + 'a;
 
 /// An image to build.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct BuildRequest {
     /// A tar file of the build's context.
     pub context: PathBuf,
@@ -23,6 +23,12 @@ pub struct BuildRequest {
     pub args: BTreeMap<String, String>,
     /// Labels of the image.
     pub labels: BTreeMap<String, String>,
+    /// Every instruction is carried out anew.
+    pub no_cache: bool,
+    /// The images that it starts from are asked for anew.
+    pub pull: bool,
+    /// Credentials for the registries that it starts from, by host.
+    pub logins: BTreeMap<String, RegistryLogin>,
 }
 
 /// An image to send to a registry.
@@ -55,6 +61,9 @@ pub trait Images: Send + Sync {
 
     /// What an image that is present runs.
     async fn entry(&self, image: &str) -> Result<Entry, EngineError>;
+
+    /// Gives an image a name that this engine knows it by.
+    async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineError>;
 
     /// Sends an image under every tag and gives its digest in the registry, `sha256:…`.
     async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError>;

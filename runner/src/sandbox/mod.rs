@@ -28,7 +28,7 @@ use async_trait::async_trait;
 use tidegate_pipelines::plan::{Resources, Service};
 use tidegate_protocol::ids::{AttemptId, RunId};
 
-pub use images::{BuildRequest, Entry, Images, PushRequest};
+pub use images::{BuildRequest, Entry, Images, LogBytes, PushRequest};
 
 /// The label that names the runner.
 pub const LABEL_RUNNER: &str = "tidegate.runner";

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
-use tidegate_protocol::messages::{AnnotationLevel, Outcome};
+use tidegate_protocol::messages::{AnnotationLevel, Outcome, RegistryLogin};
 use tokio::time::sleep_until;
 
 use super::{
@@ -22,6 +22,15 @@ use crate::{
 
 /// How a built-in action ended, for the record: what it left, or its outcome and reason with that.
 type Ended = (Left, Option<(Outcome, String)>);
+
+/// What a built-in action is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Work {
+    Main,
+    Post,
+    /// What its main part had in memory before this process began.
+    Recall,
+}
 
 /// Runs commands for a built-in action.
 struct Sandboxed<'e, 'c> {
@@ -79,11 +88,13 @@ impl Engine<'_> {
             });
             self.posts.len() - 1
         });
-        let (left, failure) = self.run_built_in(scope, builtin, &given, BTreeMap::new(), false, turn).await?;
+        let (left, failure) =
+            self.run_built_in(scope, builtin, &given, BTreeMap::new(), Work::Main, turn).await?;
         if let Some(post) = at.and_then(|at| self.posts.get_mut(at)) {
             post.state = left.state;
         }
         self.world.adopt(left.env, left.path);
+        self.world.log_in(left.logins, &left.logouts);
         Ok(Came { outputs: left.outputs, failure, ..Came::default() })
     }
 
@@ -96,8 +107,9 @@ impl Engine<'_> {
         turn: &Turn,
     ) -> Result<Came, Failure> {
         let state = post.state.clone();
-        let (left, failure) = self.run_built_in(scope, builtin, &post.given, state, true, turn).await?;
+        let (left, failure) = self.run_built_in(scope, builtin, &post.given, state, Work::Post, turn).await?;
         self.world.adopt(left.env, left.path);
+        self.world.log_in(left.logins, &left.logouts);
         Ok(Came { failure, ..Came::default() })
     }
 
@@ -107,17 +119,21 @@ impl Engine<'_> {
         builtin: &Arc<dyn Builtin>,
         given: &Given,
         before: BTreeMap<String, String>,
-        post: bool,
+        work: Work,
         turn: &Turn,
     ) -> Result<(Left, Option<Failure>), Failure> {
         let key = format!("built-in {} {}", builtin.name(), turn.page);
         let (left, failed) = match self.tape.heard::<Ended>(&key)? {
             Some(ended) => {
                 self.replay(scope, &ended.0.parts, given, turn).await?;
-                ended
+                let (mut left, failed) = ended;
+                if failed.is_none() && work == Work::Main {
+                    left.logins = self.recall(scope, builtin, given, turn).await?;
+                }
+                (left, failed)
             }
             None => {
-                let (left, done) = self.perform(scope, builtin, given, before, post, turn).await;
+                let (left, done) = self.perform(scope, builtin, given, before, work, turn).await;
                 let failed = done.err();
                 // Whoever stopped it is asked again by the next process.
                 let stopped = failed.as_ref().is_some_and(|failure| failure.outcome == Outcome::Cancelled);
@@ -148,19 +164,21 @@ impl Engine<'_> {
         builtin: &Arc<dyn Builtin>,
         given: &Given,
         before: BTreeMap<String, String>,
-        post: bool,
+        work: Work,
         turn: &Turn,
     ) -> (Left, Result<(), Failure>) {
         let (ctx, paths) = (self.ctx, self.paths.clone());
         let mut env = self.world.facts.clone();
         env.extend(turn.env.clone());
         env.extend(given.env.clone());
+        let logins = self.world.logins.clone();
         let mut hands = Sandboxed { engine: self, scope, turn, env: given.env.clone() };
         let mut step = Use {
             ctx,
             paths: &paths,
             contexts: &scope.contexts,
             env: &env,
+            logins: &logins,
             inputs: given.inputs.clone(),
             before,
             page: turn.page,
@@ -174,7 +192,13 @@ impl Engine<'_> {
                 false => ctx.cancel.cancelled().await,
             }
         };
-        let work = async { if post { builtin.post(&mut step).await } else { builtin.main(&mut step).await } };
+        let work = async {
+            match work {
+                Work::Main => builtin.main(&mut step).await,
+                Work::Post => builtin.post(&mut step).await,
+                Work::Recall => builtin.recall(&mut step).await,
+            }
+        };
         let done = tokio::select! {
             biased;
             () = ctx.fence.cancelled() => Err(Failure::infrastructure("the lease was lost")),
@@ -192,6 +216,25 @@ impl Engine<'_> {
             self.talk.stop().await;
         }
         (left, done)
+    }
+
+    /// The credentials that its main part kept before this process began.
+    async fn recall(
+        &mut self,
+        scope: &Scope,
+        builtin: &Arc<dyn Builtin>,
+        given: &Given,
+        turn: &Turn,
+    ) -> Result<BTreeMap<String, RegistryLogin>, Failure> {
+        let (left, done) = self.perform(scope, builtin, given, BTreeMap::new(), Work::Recall, turn).await;
+        done.map(|()| left.logins).map_err(|failure| Failure {
+            reason: format!(
+                "the runner was restarted, and the login of {} cannot be made again ({}): run the stage again",
+                builtin.name(),
+                failure.reason
+            ),
+            ..failure
+        })
     }
 
     /// Shows once more what was seen of it. Its commands were sent; their output is in the spool.

@@ -140,6 +140,7 @@ impl Engine<'_> {
             target: None,
             args: BTreeMap::new(),
             labels: BTreeMap::new(),
+            ..BuildRequest::default()
         };
         let mut log = |bytes: &[u8]| {
             if said.len() < MOST_SAID {
@@ -203,6 +204,7 @@ impl Engine<'_> {
         }
         let mut env = given.variables(&BTreeMap::new());
         env.insert("HOME".to_owned(), "/github/home".to_owned());
+        env.extend(self.toolkit_variables());
         let command =
             Command { argv, fallback: Vec::new(), reads: Reads::Arguments, env, cwd: WORKSPACE.to_owned() };
         let (mut sent, reads, limit) = self.begin_command(scope, turn, command)?;
@@ -246,7 +248,7 @@ impl Engine<'_> {
             spool: dirs.spool.clone(),
             workspace: ctx.dirs.workspace(),
             mounts,
-            read_only: Vec::new(),
+            read_only: prepare::toolkit_mount(ctx).into_iter().collect(),
             resources: ctx.lease.stage.resources.clone(),
             untrusted: !ctx.lease.trusted,
         };

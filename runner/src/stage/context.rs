@@ -13,6 +13,7 @@ use crate::{
     journal::Journal,
     logs::LogSink,
     sandbox::{Engine, Owner},
+    toolkit::Toolkit,
 };
 
 /// Everything that one attempt needs. Shared by the state machine and the verbs.
@@ -46,6 +47,8 @@ pub struct StageContext {
     pub lease_ends: watch::Receiver<Option<Duration>>,
     /// When the stage's own time is up.
     pub deadline: Instant,
+    /// The services for libraries of actions; there while steps run that may need them.
+    pub toolkit: Option<Arc<Toolkit>>,
 }
 
 impl StageContext {
@@ -175,6 +178,11 @@ impl StageDirs {
     /// What the steps' decisions rest on.
     pub fn tape(&self) -> PathBuf {
         self.root.join("tape")
+    }
+
+    /// The socket of the services for libraries of actions, seen by the sandbox.
+    pub(crate) fn toolkit(&self) -> PathBuf {
+        self.root.join("toolkit")
     }
 
     /// Where the talk with the container of one command is.

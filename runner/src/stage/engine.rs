@@ -198,7 +198,7 @@ impl<'a> Engine<'a> {
         let outputs = self.stage_outputs(&mut scope).await;
         self.hand_in_annotations().await;
         self.talk.end();
-        VerbResult { outputs, failure: self.failure }
+        VerbResult { outputs, failure: self.failure, emitted: None }
     }
 
     pub(super) fn fail(&mut self, failure: Failure) {
@@ -268,7 +268,7 @@ impl<'a> Engine<'a> {
         let own = match came.failure.as_ref().map(|failure| &failure.outcome) {
             Some(Outcome::Failed) => true,
             // When the stage's own time is up, that is not the step's failure.
-            Some(Outcome::TimedOut) => self.is_lenient() && !self.ctx.remaining().is_zero(),
+            Some(Outcome::TimedOut) => !self.ctx.remaining().is_zero(),
             _ => false,
         };
         let Some(template) = step.may_fail.as_ref().filter(|_| own) else {
@@ -594,6 +594,7 @@ impl<'a> Engine<'a> {
         step_env.extend(command.env);
         if self.is_lenient() {
             step_env.extend(surroundings::variables(&scope.contexts));
+            step_env.extend(self.ctx.toolkit.iter().flat_map(|toolkit| toolkit.variables()));
         }
         if let Some(spoken) = &self.spoken {
             let is_on = |name: &str| {

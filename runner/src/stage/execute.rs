@@ -20,7 +20,7 @@ use tidegate_protocol::{
 };
 
 use super::{Failure, StageContext, VerbResult, commands, fill, keep, prepare, sandboxed};
-use crate::{journal::Phase, logs::line, verbs};
+use crate::{journal::Phase, logs::line, toolkit::Toolkit, verbs};
 
 /// What an attempt came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +70,17 @@ async fn attempt(ctx: &StageContext, resumed: bool) -> VerbResult {
     if let Err(failure) = prepare::folders(ctx) {
         return failed_set_up(ctx, failure);
     }
+    let with_toolkit;
     let (result, caches) = match &stage.verb {
         Verb::Run(run) => {
+            let ctx = match Toolkit::open(ctx, run) {
+                Ok(None) => ctx,
+                Ok(toolkit) => {
+                    with_toolkit = StageContext { toolkit, ..ctx.clone() };
+                    &with_toolkit
+                }
+                Err(failure) => return failed_set_up(ctx, failure),
+            };
             let planned = tokio::select! {
                 planned = commands::plan_steps(ctx, run) => planned,
                 stopped = stopped(ctx) => Err(stopped),
@@ -117,7 +126,8 @@ async fn attempt(ctx: &StageContext, resumed: bool) -> VerbResult {
             (by_runner(ctx, verb, resumed).await, caches)
         }
     };
-    VerbResult { failure: keep::results(ctx, result.failure, &caches).await, ..result }
+    let (failure, emitted) = keep::results(ctx, result.failure, &caches).await;
+    VerbResult { outputs: result.outputs, failure, emitted }
 }
 
 async fn by_runner(ctx: &StageContext, verb: &Verb, resumed: bool) -> VerbResult {
@@ -184,14 +194,19 @@ fn failed_set_up(ctx: &StageContext, failure: Failure) -> VerbResult {
 
 fn finish(ctx: &StageContext, result: VerbResult) -> Finish {
     match result.failure {
-        None => {
-            Finish { outcome: Outcome::Succeeded, reason: None, exit_code: None, outputs: result.outputs }
-        }
+        None => Finish {
+            outcome: Outcome::Succeeded,
+            reason: None,
+            exit_code: None,
+            outputs: result.outputs,
+            emitted: result.emitted,
+        },
         Some(failure) => Finish {
             outcome: failure.outcome,
             reason: Some(ctx.log.mask(&failure.reason)),
             exit_code: failure.exit_code,
             outputs: result.outputs,
+            emitted: None,
         },
     }
 }

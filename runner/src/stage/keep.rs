@@ -1,4 +1,4 @@
-//! After the last step: reports, artifacts and caches leave the workspace.
+//! After the last step: reports, artifacts, caches and the file with further stages leave the workspace.
 
 use std::fs::File;
 
@@ -7,25 +7,34 @@ use tidegate_protocol::{messages::Outcome, status::StepStatus};
 use super::{Failure, StageContext, prepare};
 use crate::{archive, collect, logs::line};
 
-/// Hands in what the stage keeps. `failure` is what the stage came to so far; a failure to keep something is one
-/// too, when there was none before.
+/// Hands in what the stage keeps, and reads the file with further stages. `failure` is what the stage came to so far; a
+/// failure to keep something is one too, when there was none before.
 pub(super) async fn results(
     ctx: &StageContext,
     mut failure: Option<Failure>,
     found_caches: &[String],
-) -> Option<Failure> {
+) -> (Option<Failure>, Option<String>) {
     let stage = &ctx.lease.stage;
     let stopped = failure
         .as_ref()
         .is_some_and(|failure| matches!(failure.outcome, Outcome::Cancelled | Outcome::Infrastructure));
     let nothing = stage.artifacts.is_empty() && stage.reports.is_empty() && stage.caches.is_empty();
+    let nothing = nothing && (stage.emits.is_none() || failure.is_some());
     if nothing || stopped || ctx.fence.is_cancelled() {
-        return failure;
+        return (failure, None);
     }
     let step = ctx.steps.begin("keep results");
     let succeeded = failure.is_none();
     let kept = [collect::reports(ctx, step).await, collect::artifacts(ctx, succeeded, step).await];
-    let problems: Vec<Failure> = kept.into_iter().filter_map(Result::err).collect();
+    let mut problems: Vec<Failure> = kept.into_iter().filter_map(Result::err).collect();
+    let emitted = match &stage.emits {
+        Some(emits) if succeeded && problems.is_empty() => collect::emitted(ctx, emits, step).await,
+        _ => Ok(None),
+    };
+    let emitted = emitted.unwrap_or_else(|problem| {
+        problems.push(problem);
+        None
+    });
     let status = if problems.is_empty() { StepStatus::Succeeded } else { StepStatus::Failed };
     for problem in problems {
         line(&*ctx.log, step, &problem.reason);
@@ -36,7 +45,7 @@ pub(super) async fn results(
     }
     ctx.log.end(step);
     ctx.steps.end(step, status, None);
-    failure
+    (failure, emitted)
 }
 
 /// A cache that cannot be kept is a pity, not a failure.

@@ -56,18 +56,20 @@ pub struct VerbResult {
     pub outputs: BTreeMap<String, String>,
     /// Why it did not succeed.
     pub failure: Option<Failure>,
+    /// The file with further stages that it wrote.
+    pub emitted: Option<String>,
 }
 
 impl VerbResult {
     /// It succeeded with these outputs.
     pub fn succeeded(outputs: BTreeMap<String, String>) -> Self {
-        Self { outputs, failure: None }
+        Self { outputs, ..Self::default() }
     }
 }
 
 impl From<Failure> for VerbResult {
     fn from(failure: Failure) -> Self {
-        Self { outputs: BTreeMap::new(), failure: Some(failure) }
+        Self { failure: Some(failure), ..Self::default() }
     }
 }
 

@@ -75,12 +75,13 @@ impl Engine<'_> {
             PostOf::Builtin(builtin) => self.built_in_post(scope, builtin, post, &turn).await.map(Some),
             PostOf::Found(found) => {
                 let Some(hook) = found.manifest.post() else { return Ok(None) };
+                let given = self.given_now(scope, &found.manifest, &post.given, page).await?;
                 let finished = match &found.manifest.runs {
                     Runs::Node(node) => {
-                        self.node(scope, found, node, &hook.run, &post.given, &post.state, &turn).await?
+                        self.node(scope, found, node, &hook.run, &given, &post.state, &turn).await?
                     }
                     Runs::Docker(docker) => {
-                        let given = Given { env: post.given.variables(&post.state), ..post.given.clone() };
+                        let given = Given { env: given.variables(&post.state), ..given.clone() };
                         self.docker_action(scope, found, docker, Some(&hook.run), &given, &turn).await?
                     }
                     Runs::Composite(_) => return Ok(None),

@@ -197,7 +197,13 @@ pub(super) fn read_only_mounts(ctx: &StageContext) -> Vec<(PathBuf, String)> {
     }
     let actions = &ctx.runner.actions;
     let lent = [(&actions.node, LENT_NODE), (&actions.tools, LENT_TOOLS)];
-    lent.into_iter().filter_map(|(host, inside)| Some((host.clone()?, inside.to_owned()))).collect()
+    let lent = lent.into_iter().filter_map(|(host, inside)| Some((host.clone()?, inside.to_owned())));
+    lent.chain(toolkit_mount(ctx)).collect()
+}
+
+/// The folder with the socket of the services for libraries of actions.
+pub(super) fn toolkit_mount(ctx: &StageContext) -> Option<(PathBuf, String)> {
+    ctx.toolkit.as_ref().map(|toolkit| toolkit.mount())
 }
 
 /// A cache's globs below [`super::StageDirs::files`].

@@ -62,6 +62,15 @@ pub trait Results: Send + Sync {
     /// Stores a cache entry; an existing one stays as it is.
     async fn put_cache(&self, key: &str, archive: &Path) -> Result<Stored, ResultsError>;
 
+    /// Whether there is a cache entry of exactly this key where this stage would write one.
+    async fn has_cache(&self, key: &str) -> Result<bool, ResultsError>;
+
+    /// Removes an artifact that this stage kept; not an error when there is none.
+    async fn delete_artifact(&self, name: &str) -> Result<(), ResultsError>;
+
+    /// A signed token that says which job this is, for an audience; none: the one that is usual on the server.
+    async fn id_token(&self, audience: Option<&str>) -> Result<String, ResultsError>;
+
     /// Hands in a report. `path` is relative to the workspace.
     async fn put_report(&self, kind: ReportKind, path: &str, bytes: Vec<u8>) -> Result<(), ResultsError>;
 }

@@ -1,10 +1,11 @@
 //! What the steps of a stage read of each other: contexts and environment, as they are when a step's turn has come.
 //! The steps of a composite action have a scope of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 use tidegate_pipelines::lenient::Status;
+use tidegate_protocol::messages::RegistryLogin;
 use tokio::time::Instant;
 
 /// How deep composite actions may use each other.
@@ -19,6 +20,8 @@ pub(super) struct World {
     pub(super) env: BTreeMap<String, String>,
     /// Search paths that steps handed on, latest first.
     pub(super) path: Vec<String>,
+    /// Credentials for registries that built-in actions left, by host. In memory only.
+    pub(super) logins: BTreeMap<String, RegistryLogin>,
 }
 
 impl World {
@@ -29,6 +32,12 @@ impl World {
             self.path.retain(|known| *known != entry);
             self.path.insert(0, entry);
         }
+    }
+
+    /// Takes over or forgets credentials for registries.
+    pub(super) fn log_in(&mut self, logins: BTreeMap<String, RegistryLogin>, logouts: &BTreeSet<String>) {
+        self.logins.retain(|host, _| !logouts.contains(host));
+        self.logins.extend(logins);
     }
 }
 

@@ -16,7 +16,7 @@ impl Shell {
         if argv.is_empty() {
             return Self { argv: words(&["bash", "-e", "{0}"]), fallback: words(&["sh", "-e", "{0}"]) };
         }
-        Self { argv: argv.to_vec(), fallback: Vec::new() }
+        Self { fallback: other_name(argv), argv: argv.to_vec() }
     }
 
     /// `shell:` as a composite action has it: a known name, or a command line with `{0}`. The error is one sentence.
@@ -34,7 +34,7 @@ impl Shell {
                 ));
             }
         };
-        Ok(Self { argv, fallback: Vec::new() })
+        Ok(Self { fallback: other_name(&argv), argv })
     }
 
     /// How it is shown.
@@ -51,6 +51,14 @@ impl Shell {
             ),
             _ => script.to_owned(),
         }
+    }
+}
+
+/// The same under the name that the program has where it has not the usual one: Debian's Python is `python3`.
+fn other_name(argv: &[String]) -> Vec<String> {
+    match argv.split_first() {
+        Some((program, rest)) if program == "python" => [&["python3".to_owned()], rest].concat(),
+        _ => Vec::new(),
     }
 }
 
@@ -92,6 +100,8 @@ mod tests {
         assert_eq!(custom.argv, ["perl", "-w", "{0}", "a b"]);
         assert!(Shell::of_word("fish").err().unwrap().contains("{0}"));
         assert_eq!(Shell::of_plan(&[]).fallback, ["sh", "-e", "{0}"]);
+        assert_eq!(Shell::of_word("python").unwrap().fallback, ["python3", "{0}"]);
+        assert!(Shell::of_plan(&words(&["ruby", "{0}"])).fallback.is_empty());
     }
 
     #[test]

@@ -34,6 +34,8 @@ use crate::{
 pub(super) struct Given {
     /// Its inputs, by names in lower case.
     pub(super) inputs: BTreeMap<String, String>,
+    /// Those of them that the step says itself, by the names that it uses.
+    pub(super) said: BTreeMap<String, String>,
     /// The step's own environment.
     pub(super) env: BTreeMap<String, String>,
 }
@@ -86,6 +88,14 @@ impl Engine<'_> {
         for (name, template) in &uses.with {
             with.insert(name.clone(), self.text(scope, turn.page, template).await?);
         }
+        if let Target::Builtin(builtin) = &target {
+            for (_, value) in with
+                .iter()
+                .filter(|(name, _)| builtin.hidden().iter().any(|hidden| hidden.eq_ignore_ascii_case(name)))
+            {
+                self.ctx.log.hide(value.trim());
+            }
+        }
         let shown: Vec<String> = match with.is_empty() {
             true => Vec::new(),
             false => ["with:".to_owned()]
@@ -103,11 +113,11 @@ impl Engine<'_> {
                     let text = self.text(scope, turn.page, &Template((*template).to_owned())).await?;
                     defaults.push((*name, text));
                 }
-                let given = Given { inputs: inputs::complete(&with, defaults), env: own };
+                let given = Given { inputs: inputs::complete(&with, defaults), said: with, env: own };
                 self.built_in(scope, &builtin, given, turn).await
             }
             Target::Image(image) => {
-                let given = Given { inputs: inputs::complete(&with, []), env: own };
+                let given = Given { inputs: inputs::complete(&with, []), said: with, env: own };
                 self.image(scope, &image, given, turn).await
             }
             Target::Found(found) => {
@@ -144,7 +154,6 @@ impl Engine<'_> {
         page: u32,
     ) -> Result<Given, Failure> {
         self.unexpected(page, with, manifest.inputs.iter().map(|input| input.name.as_str()));
-        let mut defaults = Vec::new();
         for input in &manifest.inputs {
             if let Some(why) = &input.deprecation
                 && with.keys().any(|name| name.eq_ignore_ascii_case(&input.name))
@@ -156,10 +165,26 @@ impl Engine<'_> {
                     &format!("the input `{}` is deprecated: {why}", input.name),
                 );
             }
+        }
+        let given = Given { inputs: BTreeMap::new(), said: with.clone(), env: own };
+        self.given_now(scope, manifest, &given, page).await
+    }
+
+    /// The same with the manifest's defaults as they are now: one may say how the stage stands, which a part after the
+    /// last step is to know.
+    pub(super) async fn given_now(
+        &mut self,
+        scope: &Scope,
+        manifest: &Manifest,
+        given: &Given,
+        page: u32,
+    ) -> Result<Given, Failure> {
+        let mut defaults = Vec::new();
+        for input in &manifest.inputs {
             let template = input.default.clone().unwrap_or_default();
             defaults.push((input.name.as_str(), self.text(scope, page, &template).await?));
         }
-        Ok(Given { inputs: inputs::complete(with, defaults), env: own })
+        Ok(Given { inputs: inputs::complete(&given.said, defaults), ..given.clone() })
     }
 
     fn unexpected<'n>(
@@ -189,14 +214,16 @@ impl Engine<'_> {
         turn: &Turn,
     ) -> Result<Came, Failure> {
         scope.set_action(&found.folder, &found.repository, &found.reference);
+        // What its earlier part saved.
+        let early = if scope.is_top() { self.states.get(&turn.page).cloned() } else { None };
+        let mut saved = early.unwrap_or_default();
         if !scope.is_top() || found.repository.is_empty() {
-            self.late_pre(scope, found, &given, turn).await?;
+            saved.extend(self.late_pre(scope, found, &given, turn).await?);
         }
         match &found.manifest.runs {
             Runs::Composite(steps) => self.composite(scope, found, steps, given, turn).await,
             Runs::Node(node) => {
-                let post = self.add_post(scope, found, &given, turn);
-                let saved = post.map(|_| ()).and(self.states.get(&turn.page).cloned()).unwrap_or_default();
+                let post = self.add_post(scope, found, &given, &saved, turn);
                 let finished = self.node(scope, found, node, &node.main, &given, &saved, turn).await?;
                 self.keep_state(post, &finished.state);
                 let came = self.judge(turn, &finished);
@@ -204,7 +231,8 @@ impl Engine<'_> {
                 Ok(came)
             }
             Runs::Docker(docker) => {
-                let post = self.add_post(scope, found, &given, turn);
+                let post = self.add_post(scope, found, &given, &saved, turn);
+                let given = Given { env: given.variables(&saved), ..given };
                 let finished = self.docker_action(scope, found, docker, None, &given, turn).await?;
                 self.keep_state(post, &finished.state);
                 let came = self.judge(turn, &finished);
@@ -267,11 +295,13 @@ impl Engine<'_> {
         let file = format!("{}/{}", found.folder, file.trim_start_matches("./"));
         let lent = self.ctx.runner.actions.node.is_some();
         let argv = |program: &str| vec![program.to_owned(), file.clone()];
+        let mut env = given.variables(saved);
+        env.extend(self.toolkit_variables());
         let command = Command {
             argv: argv("node"),
             fallback: if lent { argv(&format!("{LENT_NODE}/bin/node")) } else { Vec::new() },
             reads: Reads::Arguments,
-            env: given.variables(saved),
+            env,
             cwd: WORKSPACE.to_owned(),
         };
         let mut finished = self.command(scope, turn, command).await?;
@@ -290,6 +320,11 @@ impl Engine<'_> {
         Ok(finished)
     }
 
+    /// Where libraries of actions find their services; scripts are not told.
+    pub(super) fn toolkit_variables(&self) -> BTreeMap<String, String> {
+        self.ctx.toolkit.as_ref().map(|toolkit| toolkit.variables_of_actions()).unwrap_or_default()
+    }
+
     fn keep_state(&mut self, post: Option<usize>, state: &BTreeMap<String, String>) {
         if let Some(post) = post.and_then(|at| self.posts.get_mut(at)) {
             post.state.extend(state.clone());
@@ -297,33 +332,40 @@ impl Engine<'_> {
     }
 
     /// Adds what the action does after the stage's last step; once for each step.
-    fn add_post(&mut self, scope: &Scope, found: &Arc<Found>, given: &Given, turn: &Turn) -> Option<usize> {
+    fn add_post(
+        &mut self,
+        scope: &Scope,
+        found: &Arc<Found>,
+        given: &Given,
+        saved: &BTreeMap<String, String>,
+        turn: &Turn,
+    ) -> Option<usize> {
         let hook = found.manifest.post()?;
         let condition = hook.condition.clone();
-        let state = if scope.is_top() { self.states.get(&turn.page).cloned() } else { None };
         self.posts.push(Post {
             name: turn.name.clone(),
             of: PostOf::Found(found.clone()),
             given: given.clone(),
             scope_env: scope.env.clone(),
             action: scope.action(),
-            state: state.unwrap_or_default(),
+            state: saved.clone(),
             condition,
         });
         Some(self.posts.len() - 1)
     }
 
-    /// What an action does before its main part, when it could not be done before the stage's first step.
+    /// What an action does before its main part, when it could not be done before the stage's first step; gives what it
+    /// saved.
     async fn late_pre(
         &mut self,
         scope: &Scope,
         found: &Arc<Found>,
         given: &Given,
         turn: &Turn,
-    ) -> Result<(), Failure> {
-        let Some(hook) = found.manifest.pre() else { return Ok(()) };
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let Some(hook) = found.manifest.pre() else { return Ok(BTreeMap::new()) };
         if !self.holds(scope, turn.page, &hook.condition).await? {
-            return Ok(());
+            return Ok(BTreeMap::new());
         }
         let finished = match &found.manifest.runs {
             Runs::Node(node) => {
@@ -332,11 +374,11 @@ impl Engine<'_> {
             Runs::Docker(docker) => {
                 self.docker_action(scope, found, docker, Some(&hook.run), given, turn).await?
             }
-            Runs::Composite(_) => return Ok(()),
+            Runs::Composite(_) => return Ok(BTreeMap::new()),
         };
         let came = self.judge(turn, &finished);
         self.world.adopt(finished.env, finished.path);
-        came.failure.map_or(Ok(()), Err)
+        came.failure.map_or(Ok(finished.state), Err)
     }
 
     /// What the action of one of the stage's own steps does before the first step. `of` is that step's page.

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::File,
+    os::fd::AsRawFd as _,
     path::{Component, Path, PathBuf},
 };
 
@@ -19,7 +20,10 @@ use crate::{
 /// Builds the image.
 pub async fn run(context: &StageContext, build: &Build) -> VerbResult {
     as_step(context, "build image", async |step| {
-        let archive = pack_context(context, build, step).await?;
+        let archive = context.dirs.scratch().join("context.tar");
+        for note in pack(context, &build.context, &build.dockerfile, &archive).await? {
+            line(&*context.log, step, note);
+        }
         let texts = |map: &BTreeMap<String, tidegate_pipelines::plan::Template>| {
             map.iter()
                 .map(|(name, value)| (name.clone(), value.as_str().to_owned()))
@@ -36,6 +40,7 @@ pub async fn run(context: &StageContext, build: &Build) -> VerbResult {
             target: build.target.clone(),
             args: texts(&build.args),
             labels,
+            ..BuildRequest::default()
         };
         let mut log = |bytes: &[u8]| context.log.write(step, bytes);
         let image = context.engine.images().build(&request, &mut log).await.map_err(engine_failure)?;
@@ -45,13 +50,28 @@ pub async fn run(context: &StageContext, build: &Build) -> VerbResult {
     .await
 }
 
-/// Packs what the engine gets, without what `.dockerignore` names.
-async fn pack_context(context: &StageContext, build: &Build, step: u32) -> Result<PathBuf, Failure> {
-    let folder = below(&context.dirs.workspace(), &build.context)?;
-    let archive = context.dirs.scratch().join("context.tar");
-    let (out, dockerfile) = (archive.clone(), build.dockerfile.clone());
+/// Packs what the engine gets, without what `.dockerignore` names, and gives what is to be said of it.
+pub(crate) async fn pack(
+    context: &StageContext,
+    folder: &str,
+    dockerfile: &str,
+    archive: &Path,
+) -> Result<Vec<String>, Failure> {
+    let name = folder;
+    // Refuses what leads out; the parts that are left are names.
+    below(&context.dirs.workspace(), folder)?;
+    let inside: PathBuf =
+        Path::new(folder).components().filter(|part| matches!(part, Component::Normal(_))).collect();
+    let workspace = context.dirs.workspace();
+    let (out, dockerfile) = (archive.to_owned(), dockerfile.to_owned());
     let packed = tokio::task::spawn_blocking(move || {
-        let root = Root::open(&folder).map_err(ArchiveError::io(format!("open {}", folder.display())))?;
+        // Opened without following a link, which a step may have put there; the path through the descriptor is that
+        // very folder.
+        let opened = Root::open(&workspace)
+            .and_then(|root| root.read(&inside))
+            .map_err(ArchiveError::io(format!("open {}", inside.display())))?;
+        let folder = PathBuf::from(format!("/proc/self/fd/{}", opened.as_raw_fd()));
+        let root = Root::open(&folder).map_err(ArchiveError::io(format!("open {}", inside.display())))?;
         root.read(Path::new(&dockerfile))
             .map_err(ArchiveError::io(format!("read the Dockerfile {dockerfile}")))?;
         let ignored =
@@ -62,14 +82,10 @@ async fn pack_context(context: &StageContext, build: &Build, step: u32) -> Resul
     })
     .await
     .map_err(|error| Failure::infrastructure(error.to_string()))?
-    .map_err(|error| {
-        Failure::failed(format!("the build's context `{}` cannot be used: {error}", build.context))
-    })?;
-    for note in &packed.notes {
-        line(&*context.log, step, note);
-    }
-    line(&*context.log, step, format!("context: {} files, {} bytes", packed.entries, packed.bytes));
-    Ok(archive)
+    .map_err(|error| Failure::failed(format!("the build's context `{name}` cannot be used: {error}")))?;
+    let mut said = packed.notes;
+    said.push(format!("context: {} files, {} bytes", packed.entries, packed.bytes));
+    Ok(said)
 }
 
 /// A folder below the workspace. The language refuses anything else; this is the second lock.

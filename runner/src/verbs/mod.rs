@@ -58,7 +58,7 @@ async fn interruptible<T>(
 }
 
 /// An engine's error as the end of a stage: what the engine refuses is the stage's fault, the rest is not.
-fn engine_failure(error: EngineError) -> Failure {
+pub(crate) fn engine_failure(error: EngineError) -> Failure {
     match error {
         EngineError::Refused { .. } | EngineError::Image(_) => Failure::failed(error.to_string()),
         EngineError::Unreachable(_) | EngineError::TimedOut { .. } => {

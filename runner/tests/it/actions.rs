@@ -577,3 +577,27 @@ async fn without_node_the_reason_is_told_and_a_lent_one_is_used() {
     assert_eq!(ran.text(2), "by lent node\n");
     runner.stop().await;
 }
+
+#[tokio::test]
+async fn a_setting_runs_the_original_of_a_built_in_action() {
+    let original = Origin::new(&[(
+        "action.yml",
+        "runs: {using: composite, steps: [{run: 'echo the original', shell: sh}]}",
+    )]);
+    let app = Origin::new(&[("a.txt", "one\n")]);
+    let mapping = mapped("docker/metadata-action", &original);
+    let runner = Runner::start_with(|config| {
+        config.actions.sources = vec![mapping];
+        config.actions.originals = vec!["Docker/Metadata-Action".to_owned()];
+    })
+    .await;
+    let steps = json!([
+        uses("docker/metadata-action@main", json!({})),
+        uses("docker/setup-qemu-action@v3", json!({})),
+    ]);
+    let ran = runner.run_lease(app.lease(steps)).await;
+    ran.succeeded();
+    assert_eq!(ran.text(1), "the original\n");
+    assert!(ran.text(2).contains("no other platform is emulated"), "{}", ran.text(2));
+    runner.stop().await;
+}

@@ -1,16 +1,13 @@
 //! Building and pushing on a real engine, to a real registry.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 use tidegate_runner::{
     archive::pack_plain,
     sandbox::{BuildRequest, EngineError, Images, PushRequest, docker::Docker},
 };
+
+use crate::support::registry::Registry;
 
 const BASE: &str = "tidegate-test/busybox:1";
 
@@ -30,6 +27,7 @@ fn context(folder: &Path, files: &[(&str, &str)]) -> BuildRequest {
         target: None,
         args: BTreeMap::new(),
         labels: BTreeMap::from([("tidegate.test".to_owned(), "images".to_owned())]),
+        ..BuildRequest::default()
     }
 }
 
@@ -80,53 +78,6 @@ async fn a_dockerfile_with_a_mistake_is_refused_in_one_sentence() {
     assert!(text.contains("RUNN") && !text.contains('\n'), "{text}");
 }
 
-/// A registry process of Debian's `docker-registry`, with its own storage.
-struct Registry {
-    process: Child,
-    host: String,
-    _folder: tempfile::TempDir,
-}
-
-impl Registry {
-    async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let host = format!("127.0.0.1:{port}");
-        let config = folder.path().join("config.yml");
-        let storage = folder.path().join("data");
-        std::fs::write(
-            &config,
-            format!(
-                "version: 0.1\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '{host}'}}\n",
-                storage.display()
-            ),
-        )
-        .unwrap();
-        let process = Command::new("docker-registry")
-            .arg("serve")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let registry = Self { process, host, _folder: folder };
-        for _ in 0..200 {
-            if tokio::net::TcpStream::connect(&registry.host).await.is_ok() {
-                return registry;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("the registry does not listen");
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 #[tokio::test]
 async fn an_image_is_pushed_under_all_its_tags_and_known_by_its_digest() {
     let registry = Registry::start().await;
@@ -143,19 +94,11 @@ async fn an_image_is_pushed_under_all_its_tags_and_known_by_its_digest() {
     let mut log = Vec::new();
     let digest = docker.push(&push, &mut |bytes: &[u8]| log.extend_from_slice(bytes)).await.unwrap();
     // The registry itself has the manifest under that digest.
-    let manifest = manifest_status(&registry.host, "team/app", &digest);
+    let manifest = registry.manifest("team/app", &digest);
     assert!(manifest.contains("200 OK"), "{manifest}");
     for tag in &push.tags {
         Command::new("docker").args(["rmi", &format!("{}:{tag}", push.repository)]).output().unwrap();
     }
-}
-
-/// The status line of a manifest's look-up.
-fn manifest_status(host: &str, repository: &str, digest: &str) -> String {
-    let url = format!("http://{host}/v2/{repository}/manifests/{digest}");
-    let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
-    let output = Command::new("curl").args(["-sI", "-H", accept, &url]).output().unwrap();
-    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]

@@ -113,6 +113,7 @@ impl Tree {
         let run = LocalRun {
             plan,
             workspace: self.folder.path().to_owned(),
+            files: Arc::new(tidegate_pipelines::NoFiles),
             variables: BTreeMap::new(),
             only: only.map(str::to_owned),
             event,
@@ -243,7 +244,7 @@ async fn what_follows_a_failure_is_skipped_and_says_so() {
     );
     assert!(!outcome.succeeded());
     assert_eq!(outcome.stages[0].reason.as_deref(), Some("step `exit 4` ended with exit code 4"));
-    assert_eq!(outcome.stages[1].reason.as_deref(), Some("`bad` is failed"));
+    assert_eq!(outcome.stages[1].reason.as_deref(), Some("`bad` failed"));
     assert_eq!(tree.told.text("after", 1), "");
     // Only one stage, with what it needs.
     let outcome = tree.run(stages, Some("other")).await;
@@ -287,4 +288,87 @@ async fn a_cancel_ends_what_runs_and_starts_nothing_more() {
     };
     let (outcome, ()) = tokio::join!(tree.run(stages, None), stopped);
     assert_eq!(statuses(&outcome), [("long", StageStatus::Cancelled), ("later", StageStatus::Cancelled)]);
+}
+
+const TOLD: &str = r#"
+  list:
+    image
+    run: echo 'services=["api", "web"]' >> "$TIDEGATE_OUTPUT"
+  pack:
+    needs: [list]
+    matrix: "${{ fromJSON(stages.list.outputs.services) }}"
+    image
+    env: {SERVICE: "${{ matrix.value }}"}
+    run: mkdir out; echo "packed $SERVICE" > "out/$SERVICE"
+    artifacts: [{name: out, paths: [out]}]
+  after:
+    needs: [pack]
+    fetch: [pack.out]
+    image
+    run: cat out/*
+  other:
+    image
+    run: echo other
+"#;
+
+#[tokio::test]
+async fn a_matrix_that_a_stage_tells_is_made_here_too() {
+    let tree = Tree::new();
+    let outcome = tree.run(TOLD, None).await;
+    let expected = ["list", "pack (value=api)", "pack (value=web)", "after", "other"];
+    assert_eq!(statuses(&outcome), expected.map(|key| (key, StageStatus::Succeeded)));
+    assert_eq!(tree.told.text("after", 1), "packed api\npacked web\n");
+    // Asked for by its name, with what it needs and nothing else.
+    let tree = Tree::new();
+    let outcome = tree.run(TOLD, Some("pack")).await;
+    assert_eq!(
+        statuses(&outcome),
+        expected[..3].iter().map(|key| (*key, StageStatus::Succeeded)).collect::<Vec<_>>()
+    );
+    let tree = Tree::new();
+    let empty = TOLD.replace(r#"["api", "web"]"#, "[]").replace("fetch: [pack.out]", "");
+    let outcome = tree.run(&empty, None).await;
+    let pack = outcome.stages.iter().find(|stage| stage.key.0 == "pack").unwrap();
+    assert_eq!(pack.status, StageStatus::Skipped);
+    assert!(pack.reason.as_deref().unwrap().contains("its matrix is empty"));
+}
+
+#[tokio::test]
+async fn a_stage_adds_stages_here_too_or_fails_with_what_is_wrong() {
+    let emitting = |command: &str| {
+        format!(
+            r#"
+  plan:
+    emits: {{file: out/stages.yml}}
+    image
+    run: |
+      mkdir out; {command}; echo word=hello >> "$TIDEGATE_OUTPUT"
+  other:
+    image
+    run: echo other
+"#
+        )
+    };
+    let tree = Tree::new();
+    let image = "image: tidegate-test/busybox:1";
+    tree.write(
+        "good.yml",
+        &format!(
+            "defaults: {{{image}}}\nstages:\n  a: {{env: {{WORD: '${{{{ stages.plan.outputs.word }}}}'}}, run: echo \"a $WORD\"}}\n  b: {{needs: [a], run: echo b}}\n"
+        ),
+    );
+    tree.write("bad.yml", &format!("stages:\n  a: {{{image}, secrets: [WORD], run: x}}\n"));
+    let outcome = tree.run(&emitting("cp good.yml out/stages.yml"), None).await;
+    let expected = ["plan", "other", "plan / a", "plan / b"];
+    assert_eq!(statuses(&outcome), expected.map(|key| (key, StageStatus::Succeeded)));
+    assert_eq!(tree.told.text("plan / a", 1), "a hello\n");
+    let outcome = tree.run(&emitting("cp bad.yml out/stages.yml"), None).await;
+    assert_eq!(statuses(&outcome), [("plan", StageStatus::Failed), ("other", StageStatus::Succeeded)]);
+    assert!(outcome.stages[0].reason.as_deref().unwrap().contains("out/stages.yml cannot be added"));
+    assert!(tree.told.text("plan", 0).contains("TG0707"), "{}", tree.told.text("plan", 0));
+    // Nothing is added where there is no file, and where only this stage is asked for.
+    let outcome = tree.run(&emitting("true"), None).await;
+    assert_eq!(statuses(&outcome).len(), 2);
+    let outcome = tree.run(&emitting("cp good.yml out/stages.yml"), Some("plan")).await;
+    assert_eq!(statuses(&outcome), [("plan", StageStatus::Succeeded)]);
 }

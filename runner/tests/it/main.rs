@@ -3,15 +3,20 @@
 
 mod actions;
 mod agent;
+mod aws_actions;
 mod builtins;
 mod conformance;
 mod contract;
 mod docker;
+mod docker_actions;
 mod faults;
 mod images;
 mod local;
+mod scenarios;
+mod slack_and_releases;
 mod steps;
 mod support;
+mod toolkit;
 mod verbs;
 
 /// The shim is built by a cargo of its own, which nobody asks to test it; what is pure in it is tested with the runner.

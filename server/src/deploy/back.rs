@@ -99,6 +99,7 @@ pub async fn rollback(
         concurrency: None,
         inputs: source.inputs.clone(),
         calls: source.calls.clone(),
+        machines: source.machines.clone(),
         stages,
     };
     let mut event = made_by.event.clone();

@@ -13,10 +13,7 @@ use std::{
 use tidegate_pipelines::{FileRef, Files, Patterns};
 use tokio::runtime::Handle;
 
-use super::{
-    GitError, MOST_FILES,
-    mirror::{Job, check_url},
-};
+use super::{GitError, MOST_FILES, mirror::Job, names::check_url};
 use crate::{app::App, repositories, store::views::Repository};
 
 /// Other repositories that one file may name.

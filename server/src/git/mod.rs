@@ -1,18 +1,20 @@
 //! Reading repositories: a bare mirror per repository under `<data>/mirrors`, fetched as needed.
 //!
-//! [`mirror`] is the only module of the server that names git2. All of it is blocking and runs off the async threads;
+//! [`mirror`], [`tree`] and [`names`] are the only modules of the server that name git2. It blocks, and runs off the async threads;
 //! one lock per mirror keeps two fetches of the same repository apart. A mirror is a cache: it can be deleted at
 //! any time. Names of refs, commits and paths are checked before they are used, and credentials are given only
 //! to the host of the repository's own clone URL.
 
 mod files;
 mod mirror;
+mod names;
+mod tree;
 
 use std::{path::PathBuf, sync::PoisonError, time::Duration};
 
 pub use files::OtherFiles;
 use mirror::{Job, lock_of};
-pub(crate) use mirror::{check_path, check_reference, check_url};
+pub(crate) use names::{check_path, check_reference, check_url};
 use tidegate_protocol::ids::RepositoryId;
 
 use crate::{
@@ -128,7 +130,7 @@ pub async fn commits_between(
 ) -> Result<Option<Vec<Commit>>, GitError> {
     let folder = mirror_folder(app, repository.id);
     let (from, to) = (from.to_owned(), to.to_owned());
-    off_thread(move || Ok(mirror::commits_in(&folder, &from, &to, limit).ok())).await
+    off_thread(move || Ok(tree::commits_in(&folder, &from, &to, limit).ok())).await
 }
 
 /// Removes the mirror of a repository that was deleted. What cannot be removed is only disk space.

@@ -1,4 +1,4 @@
-//! HTTP, by caller: people ([`api`], [`ui`]), runners ([`runner`]), the forge ([`webhook`]), monitors ([`health`], [`metrics`]). The only module that names axum.
+//! HTTP, by caller: people ([`api`], [`ui`]), runners ([`runner`]), the forge ([`webhook`]), monitors ([`health`], [`metrics`]), whoever checks identity tokens ([`identity`]). The only module that names axum.
 
 mod access;
 mod api;
@@ -6,6 +6,7 @@ mod error;
 mod extract;
 mod headers;
 mod health;
+mod identity;
 mod metrics;
 mod runner;
 mod sse;
@@ -53,6 +54,7 @@ pub fn router(app: App, shutdown: CancellationToken) -> Router {
         .merge(api::router(&shared))
         .merge(runner::router())
         .merge(health::router())
+        .merge(identity::router())
         .merge(metrics::router())
         .merge(webhook::router())
         .fallback(ui::serve)

@@ -13,8 +13,8 @@ use tidegate_pipelines::plan::{ReportKind, StageKey};
 use tidegate_protocol::{
     ids::AttemptId,
     messages::{
-        Claim, Enrol, Enrolled, Finish, ListedArtifact, LogAccepted, MAX_LOG_CHUNK, PREFIX, PROTOCOL_VERSION,
-        Renew, Renewed, StepReport, Stored,
+        AskIdToken, Claim, Enrol, Enrolled, Finish, IdToken, ListedArtifact, LogAccepted, MAX_LOG_CHUNK,
+        PREFIX, PROTOCOL_VERSION, Renew, Renewed, StepReport, Stored,
     },
 };
 
@@ -23,7 +23,7 @@ use super::{
     error::RunnerError,
     extract::{AuthedRunner, Epoch},
 };
-use crate::{app::App, auth, error::Error, leases, results, results::BlobReader};
+use crate::{app::App, auth, error::Error, identity, leases, results, results::BlobReader};
 
 /// Messages; a lease's answer is not among them, only what runners send.
 const MESSAGE: usize = 4 << 20;
@@ -41,6 +41,8 @@ pub fn router() -> Router<Shared> {
         .route("/renew", post(renew))
         .route("/steps", post(step))
         .route("/finish", post(finish))
+        .route("/id-token", post(id_token))
+        .route("/cache-entry", get(has_cache))
         .layer(DefaultBodyLimit::max(MESSAGE))
         .merge(Router::new().route("/log", post(log)).layer(DefaultBodyLimit::max(LOG_FRAME)))
         .merge(Router::new().route("/reports/{kind}", put(report)).layer(DefaultBodyLimit::max(REPORT)))
@@ -48,7 +50,7 @@ pub fn router() -> Router<Shared> {
         .merge(
             Router::new()
                 .route("/artifacts", get(list_artifacts))
-                .route("/artifacts/{name}", put(put_artifact))
+                .route("/artifacts/{name}", put(put_artifact).delete(delete_artifact))
                 .route("/artifacts/{stage}/{name}", get(get_artifact))
                 .route("/caches", get(get_cache).put(put_cache))
                 .layer(DefaultBodyLimit::disable()),
@@ -201,6 +203,16 @@ async fn list_artifacts(
     Ok(Json(results::list_artifacts(&app, runner, attempt, epoch).await?))
 }
 
+async fn delete_artifact(
+    State(app): State<App>,
+    AuthedRunner(runner): AuthedRunner,
+    Epoch(epoch): Epoch,
+    axum::extract::Path((attempt, name)): Path<(AttemptId, String)>,
+) -> Answer<StatusCode> {
+    results::delete_artifact(&app, runner, attempt, epoch, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn get_artifact(
     State(app): State<App>,
     AuthedRunner(runner): AuthedRunner,
@@ -229,6 +241,29 @@ fn cache_query(query: Option<&str>) -> Result<(String, Vec<String>), Error> {
         .filter(|key| !key.is_empty())
         .ok_or_else(|| Error::Invalid("the cache's key is missing".to_owned()))?;
     Ok((key, restore))
+}
+
+async fn has_cache(
+    State(app): State<App>,
+    AuthedRunner(runner): AuthedRunner,
+    Epoch(epoch): Epoch,
+    axum::extract::Path(attempt): Path<AttemptId>,
+    RawQuery(query): RawQuery,
+) -> Answer<StatusCode> {
+    let (key, _) = cache_query(query.as_deref())?;
+    let there = results::has_cache(&app, runner, attempt, epoch, &key).await?;
+    Ok(if there { StatusCode::OK } else { StatusCode::NO_CONTENT })
+}
+
+async fn id_token(
+    State(app): State<App>,
+    AuthedRunner(runner): AuthedRunner,
+    Epoch(epoch): Epoch,
+    axum::extract::Path(attempt): Path<AttemptId>,
+    body: Bytes,
+) -> Answer<Json<IdToken>> {
+    let asked: AskIdToken = read(&body)?;
+    Ok(Json(identity::token(&app, runner, attempt, epoch, asked.audience.as_deref()).await?))
 }
 
 async fn get_cache(

@@ -44,14 +44,19 @@ async fn repository_webhook(
     body: Result<Bytes, BytesRejection>,
 ) -> Answer {
     let body = body?;
-    let secret = match repositories::webhook_secret(&app, repository).await {
+    let secret = match app.webhook_secrets.get(&app, repository).await {
         Ok(secret) => secret,
         // Does not tell which repositories there are.
         Err(Error::NotFound(_)) => return Err(WRONG),
         Err(error) => return Err(error.into()),
     };
     verify(&secret, &headers, &body)?;
-    store(&app, repository, &headers, &body).await
+    let answer = store(&app, repository, &headers, &body).await;
+    if let Err(ApiError::Core(Error::NotFound(_))) = answer {
+        app.webhook_secrets.forget(repository);
+        return Err(WRONG);
+    }
+    answer
 }
 
 /// The webhook of a GitHub App: one for all repositories.

@@ -8,7 +8,7 @@ use tidegate_protocol::{
     status::AttemptStatus,
 };
 
-use super::{clean, counted, held};
+use super::{clean, counted, emitted::Reading, held};
 use crate::{
     app::App,
     error::Error,
@@ -29,6 +29,7 @@ pub async fn finish(
     finish: Finish,
 ) -> Result<(), Error> {
     let finish = cleaned(finish);
+    let reading = Reading::ahead(app, runner, attempt, epoch, &finish).await?;
     let mut tx = app.db.begin().await?;
     let Some(known) = tx.ending(attempt).await? else {
         held(app, &mut tx, runner, attempt, epoch, "finish").await?;
@@ -49,6 +50,13 @@ pub async fn finish(
         Outcome::Succeeded => results::judge(&mut tx, attempt, &stage.plan).await?,
         _ => None,
     };
+    let (breached, added) = match (&reading, breached) {
+        (Some(reading), None) => match reading.taken(&mut tx, &run, &stage, attempt).await? {
+            Ok(added) => (None, Some(added)),
+            Err(reason) => (Some(reason), None),
+        },
+        (_, breached) => (breached, None),
+    };
     let (outcome, reason) = match breached {
         Some(reason) => (Outcome::Failed, Some(reason)),
         None => (finish.outcome.clone(), finish.reason.clone()),
@@ -61,6 +69,9 @@ pub async fn finish(
     let closing =
         Closing { status, reason: reason.as_deref(), exit_code: finish.exit_code, finish: Some(&finish) };
     tx.close_attempt(attempt, &closing).await?;
+    if let Some(added) = added {
+        added.store(&mut tx, &run, &stage).await?;
+    }
     let end = AttemptEnd {
         number: held.number,
         status,
@@ -88,5 +99,6 @@ fn cleaned(finish: Finish) -> Finish {
             .into_iter()
             .map(|(name, value)| (clean(name), clean(value)))
             .collect::<BTreeMap<_, _>>(),
+        emitted: finish.emitted.map(clean),
     }
 }

@@ -18,6 +18,7 @@
 
 mod append;
 mod claim;
+mod emitted;
 mod facts;
 mod finish;
 mod prepare;

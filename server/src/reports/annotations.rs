@@ -2,6 +2,7 @@
 //! ran in a sandbox: all of it is bounded again here.
 
 use serde::{Deserialize, Serialize};
+use tidegate_pipelines::Diagnostic;
 use tidegate_protocol::messages::{Annotation, AnnotationLevel, Annotations};
 use utoipa::ToSchema;
 
@@ -66,6 +67,37 @@ pub fn read(bytes: &[u8]) -> Result<(Summary, Vec<Note>), String> {
         items,
     };
     Ok((summary, notes))
+}
+
+/// What is wrong with a file that a stage wrote, in the same form.
+pub fn of_diagnostics(diagnostics: &[Diagnostic]) -> Summary {
+    let count = |errors: bool| diagnostics.iter().filter(|one| one.is_error() == errors).count() as u64;
+    Summary::Annotations {
+        errors: count(true),
+        warnings: count(false),
+        notices: 0,
+        notes: 0,
+        items: diagnostics.iter().take(Annotations::MOST).map(remark_of).collect(),
+    }
+}
+
+fn remark_of(one: &Diagnostic) -> Remark {
+    let message = match &one.help {
+        Some(help) => format!("{}\nhelp: {help}", one.message),
+        None => one.message.clone(),
+    };
+    let number = |number: usize| u32::try_from(number).ok();
+    Remark {
+        level: if one.is_error() { "error" } else { "warning" }.to_owned(),
+        message: cut(&message, MESSAGE),
+        title: Some(one.code.clone()),
+        file: Some(cut(&one.file, NAME)),
+        line: number(one.span.line),
+        end_line: number(one.span.end_line),
+        column: number(one.span.column),
+        end_column: number(one.span.end_column),
+        step: 0,
+    }
 }
 
 fn remark(one: Annotation) -> Remark {

@@ -11,7 +11,7 @@ mod sarif;
 mod tap;
 mod xml;
 
-pub use annotations::{Note, Remark, read as read_annotations};
+pub use annotations::{Note, Remark, of_diagnostics, read as read_annotations};
 pub use judge::{Judged, judge};
 use serde::{Deserialize, Serialize};
 use tidegate_pipelines::plan::ReportKind;

@@ -56,6 +56,20 @@ where
     Ok(stored)
 }
 
+/// Removes an artifact that the attempt's own stage kept; nothing when there is none.
+pub async fn delete_artifact(
+    app: &App,
+    runner: RunnerId,
+    attempt: AttemptId,
+    epoch: i64,
+    name: &str,
+) -> Result<(), Error> {
+    let mut tx = app.db.begin().await?;
+    let held = held(app, &mut tx, runner, attempt, epoch, "artifacts").await?;
+    tx.delete_artifact(held.stage, name).await?;
+    tx.commit().await
+}
+
 /// The artifacts that the attempt's stage may fetch: those of the stages that its plan has above it.
 pub async fn list_artifacts(
     app: &App,

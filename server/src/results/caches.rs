@@ -18,8 +18,8 @@ use crate::{
     store::{BlobRef, RunRow},
 };
 
-/// The longest key.
-const LONGEST: usize = 512;
+/// The longest key: GitHub's 512, and what a runner puts before it.
+const LONGEST: usize = 560;
 /// Prefixes that are tried.
 const PREFIXES: usize = 20;
 
@@ -92,6 +92,23 @@ where
 fn stored(blob: &BlobRef) -> Result<Stored, Error> {
     let size = u64::try_from(blob.size).map_err(|_| Error::internal("a blob has a negative size"))?;
     Ok(Stored { sha256: hex::encode(&blob.sha256), size })
+}
+
+/// Whether the scope that the attempt's run writes to has an entry of this key.
+pub async fn has_cache(
+    app: &App,
+    runner: RunnerId,
+    attempt: AttemptId,
+    epoch: i64,
+    key: &str,
+) -> Result<bool, Error> {
+    check_key(key)?;
+    let mut tx = app.db.begin().await?;
+    let held = held(app, &mut tx, runner, attempt, epoch, "caches").await?;
+    let scope = own_scope(&tx.read_run(held.run).await?);
+    let there = tx.cache(held.repository, &scope, key).await?.is_some();
+    tx.commit().await?;
+    Ok(there)
 }
 
 /// The cache entry with this key, else the newest whose key begins with one of the prefixes, in their order.

@@ -7,9 +7,11 @@ mod reports;
 
 use std::pin::Pin;
 
-pub use artifacts::{list_artifacts, open_artifact, open_artifact_for_attempt, put_artifact};
+pub use artifacts::{
+    delete_artifact, list_artifacts, open_artifact, open_artifact_for_attempt, put_artifact,
+};
 use bytes::Bytes;
-pub use caches::{find_cache, put_cache};
+pub use caches::{find_cache, has_cache, put_cache};
 use futures_util::Stream;
 pub use reports::{judge, notes, put_report};
 

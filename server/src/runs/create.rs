@@ -222,7 +222,7 @@ async fn supersede(app: &App, new: &NewRun, run: RunId, concurrency: &Concurrenc
 }
 
 /// How many mistakes, and the first.
-fn mistakes(path: &str, diagnostics: &[Diagnostic]) -> String {
+pub(crate) fn mistakes(path: &str, diagnostics: &[Diagnostic]) -> String {
     let errors: Vec<_> = diagnostics.iter().filter(|one| one.severity == Severity::Error).collect();
     let first = errors.first().map(|one| one.message.as_str()).unwrap_or("it cannot be read");
     match errors.len() {

@@ -1,12 +1,13 @@
 //! What a decision consists of. Each action is carried out under the run's lock, with the old state in `WHERE`.
 
+use tidegate_pipelines::plan::StagePlan;
 use tidegate_protocol::{
     ids::{DeploymentId, EnvironmentId, GateId, RunnerId, StageId},
     status::{DeploymentStatus, RunStatus, StageStatus},
 };
 
 /// One change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// The run moves on.
     MoveRun {
@@ -28,6 +29,13 @@ pub enum Action {
         to: StageStatus,
         /// Why.
         reason: String,
+    },
+    /// The stage stood for others, which take its place.
+    Expand {
+        /// Which.
+        stage: StageId,
+        /// Those that it stands for, at least one.
+        made: Vec<StagePlan>,
     },
     /// The stage is ready for a runner.
     Queue {

@@ -26,6 +26,7 @@ pub async fn apply(tx: &mut Tx, run: &RunRow, stages: &[StageRow], action: &Acti
         Action::End { stage, to, reason } => {
             end_stage(tx, run, find(stages, *stage)?, *to, Some(reason)).await
         }
+        Action::Expand { stage, made } => super::expand::replace(tx, run, find(stages, *stage)?, made).await,
         Action::Queue { stage, environment, pinned, gate } => {
             let stage = find(stages, *stage)?;
             if let Some(environment) = environment {

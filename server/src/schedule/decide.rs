@@ -15,6 +15,7 @@ use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
 use super::{
     action::Action,
     deployments,
+    expand::Making,
     facts::{Facts, GateFacts, GroupTurn, StageFacts, Surroundings, goes_first},
     matrix::{self, Places},
     needs::{Turn, turn},
@@ -33,6 +34,7 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
     }
     let mut actions = deployments::follow(facts);
     let mut places = Places::of(facts);
+    let mut making = Making::new(facts);
     for stage in &facts.stages {
         // What puts something back is finished even when the run is cancelled, unless that is all that the run does.
         let stoppable = stage.rollback_of.is_none() || facts.base.event.kind == EventKind::Rollback;
@@ -44,6 +46,7 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
                     Turn::NotYet => None,
                     Turn::Never(reason) => Some(end(stage, StageStatus::Skipped, reason)),
                     Turn::Broken(reason) => Some(end(stage, StageStatus::Failed, reason)),
+                    Turn::Come if stage.plan.is_open() => Some(making.made(stage)),
                     Turn::Come => in_its_place(facts, stage, &mut places),
                 },
                 StageStatus::Gated => in_its_place(facts, stage, &mut places),

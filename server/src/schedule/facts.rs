@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tidegate_pipelines::{
-    Context, EnvironmentFacts, StageFacts as EndedStage,
+    Context, EnvironmentFacts, Machine, StageFacts as EndedStage,
     plan::{StageKey, StagePlan, Verb},
 };
 use tidegate_protocol::{
@@ -31,6 +31,8 @@ pub struct Facts {
     pub base: Context,
     /// What stages read and are decided by that fill in their templates themselves; none where no such stage waits.
     pub lenient: Option<Lenient>,
+    /// Where stages run that tell it only once their needs have ended, by the machine's label.
+    pub machines: BTreeMap<String, Machine>,
     /// Its stages, in order.
     pub stages: Vec<StageFacts>,
     /// The environments of its repository, by name.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidegate_pipelines::{Context, plan::Plan};
+use tidegate_pipelines::{Context, event::EventKind, plan::Plan};
 use tidegate_protocol::{
     ids::StageId,
     status::{RunStatus, StageStatus},
@@ -49,8 +49,9 @@ pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Fa
         reason: run.reason.clone(),
         cancel_requested: run.cancel_requested.clone(),
         behind,
-        base: base_context(run)?,
+        base: base_context(tx, run).await?,
         lenient,
+        machines: plan_of(run)?.machines.clone(),
         stages,
         environments: environments.into_iter().map(surroundings).collect(),
         deployments: deployments.into_iter().map(deployment_facts).collect(),
@@ -64,8 +65,13 @@ pub fn plan_of(run: &RunRow) -> Result<&Plan, Error> {
 }
 
 /// What the expressions of a run see, without stages and environment.
-pub fn base_context(run: &RunRow) -> Result<Context, Error> {
-    Ok(Context::new(plan_of(run)?, &run.event))
+pub async fn base_context(tx: &mut Tx, run: &RunRow) -> Result<Context, Error> {
+    let mut context = Context::new(plan_of(run)?, &run.event);
+    // `event.release`, `event.dispatch` and `event.upstream` are read from what the forge said.
+    if matches!(run.event.kind, EventKind::Release | EventKind::Dispatch | EventKind::Upstream) {
+        context.event.payload = tx.payload(run.id).await?;
+    }
+    Ok(context)
 }
 
 /// The places of stages that wait in a concurrency group. Decisions about a group are made one after the other: its lock

@@ -11,6 +11,7 @@ mod action;
 mod apply;
 mod decide;
 mod deployments;
+mod expand;
 mod facts;
 mod gather;
 mod lenient;
@@ -23,6 +24,7 @@ mod tell;
 
 pub(crate) use apply::end_stage;
 pub(crate) use decide::{not_from_here, overtaken, subject};
+pub(crate) use expand::add as add_stages;
 pub(crate) use facts::goes_first;
 pub use gather::plan_of;
 pub use lenient::{Ended, Lenient, name_run};
@@ -102,7 +104,7 @@ pub async fn context(
     stages: &[StageRow],
     stage: &StageRow,
 ) -> Result<Context, Error> {
-    let mut context = gather::base_context(run)?;
+    let mut context = gather::base_context(tx, run).await?;
     context.stages = ended(stages);
     if let Some(name) = &stage.environment {
         let environments = tx.environments_of(run.repository_id).await?;

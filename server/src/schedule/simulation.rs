@@ -8,7 +8,7 @@ use serde_json::json;
 use tidegate_pipelines::{
     Compiled, Context, Setting, SourceFile, compile,
     event::{Event, EventKind, GitFacts},
-    plan::{Plan, StagePlan, Strategy, Verb},
+    plan::{Plan, StageKey, StagePlan, Strategy, Verb, replace_stage},
 };
 use tidegate_protocol::{
     ids::{DeploymentId, EnvironmentId, GateId, StageId},
@@ -54,8 +54,24 @@ fn plan(text: &str) -> Plan {
     }
 }
 
+/// A stage that nothing has happened to.
+fn fresh(plan: StagePlan) -> StageFacts {
+    StageFacts {
+        id: StageId::new(),
+        plan,
+        status: StageStatus::Blocked,
+        reason: None,
+        outputs: BTreeMap::new(),
+        rollback_of: None,
+        cancel_requested: false,
+        gate: None,
+        turn: None,
+    }
+}
+
 /// What the model of a database knows beside the facts.
 struct World {
+    plan: Plan,
     facts: Facts,
     attempts: BTreeMap<StageId, i32>,
     /// Stages that were ever handed out, in order.
@@ -65,17 +81,7 @@ struct World {
 
 impl World {
     fn new(plan: &Plan, approvals: i32, has_previous: bool) -> Self {
-        let stages = plan.stages.iter().map(|plan| StageFacts {
-            id: StageId::new(),
-            plan: plan.clone(),
-            status: StageStatus::Blocked,
-            reason: None,
-            outputs: BTreeMap::new(),
-            rollback_of: None,
-            cancel_requested: false,
-            gate: None,
-            turn: None,
-        });
+        let stages = plan.stages.iter().cloned().map(fresh);
         let production = Surroundings {
             id: EnvironmentId::new(),
             url: None,
@@ -94,13 +100,14 @@ impl World {
             behind: None,
             base: Context::new(plan, &event()),
             lenient: None,
+            machines: plan.machines.clone(),
             stages: stages.collect(),
             environments: BTreeMap::from([("production".to_owned(), production)]),
             deployments: Vec::new(),
             runners: BTreeMap::new(),
         };
         let started = BTreeSet::from_iter(has_previous.then(DeploymentId::new));
-        Self { facts, attempts: BTreeMap::new(), handed_out: Vec::new(), started }
+        Self { plan: plan.clone(), facts, attempts: BTreeMap::new(), handed_out: Vec::new(), started }
     }
 
     fn stage(&mut self, id: StageId) -> &mut StageFacts {
@@ -147,7 +154,9 @@ impl World {
                 stage.status = to;
                 stage.reason = Some(reason);
             }
+            Action::Expand { stage, made } => self.replace(stage, made),
             Action::Queue { stage, gate, .. } => {
+                assert!(!self.stage(stage).plan.is_open(), "what stands for others is never handed out");
                 let needs = self.stage(stage).plan.needs.clone();
                 for need in needs {
                     assert!(self.facts.stage(&need.stage).unwrap().status.is_final(), "a need has not ended");
@@ -219,6 +228,35 @@ impl World {
         }
     }
 
+    fn replace(&mut self, id: StageId, made: Vec<StagePlan>) {
+        let open = self.stage(id).clone();
+        assert!(open.status == StageStatus::Blocked && open.plan.is_open() && !made.is_empty());
+        assert!(made.iter().all(|one| !one.is_open() && one.needs == open.plan.needs));
+        for need in &open.plan.needs {
+            assert!(self.facts.stage(&need.stage).unwrap().status.is_final(), "a need has not ended");
+        }
+        self.plan.stages = self.facts.stages.iter().map(|stage| stage.plan.clone()).collect();
+        replace_stage(&mut self.plan, open.key(), made);
+        let mut before: BTreeMap<StageKey, StageFacts> = std::mem::take(&mut self.facts.stages)
+            .into_iter()
+            .filter(|stage| stage.id != id)
+            .map(|stage| (stage.key().clone(), stage))
+            .collect();
+        let known = before.len();
+        let stages = self.plan.stages.iter().map(|plan| match before.remove(&plan.key) {
+            Some(stage) => StageFacts { plan: plan.clone(), ..stage },
+            None => fresh(plan.clone()),
+        });
+        self.facts.stages = stages.collect();
+        assert!(before.is_empty() && self.facts.stages.len() > known, "nothing else goes");
+        for stage in &self.facts.stages {
+            let named = stage.plan.needs.iter().map(|need| &need.stage).chain(&stage.plan.upstream);
+            for key in named {
+                assert!(self.facts.stage(key).is_some(), "`{key}` is named, and there is no such stage");
+            }
+        }
+    }
+
     fn occupy(&mut self) {
         let occupants = self
             .facts
@@ -239,20 +277,21 @@ impl World {
 
     /// Of a matrix no more are queued or running than may, and nothing goes on after a failure that stops the others.
     fn check_matrix(&self) {
-        let members: Vec<_> =
-            self.facts.stages.iter().filter(|stage| stage.plan.strategy.is_some()).collect();
-        let Some(Strategy { max_parallel, fail_fast, .. }) =
-            members.first().and_then(|stage| stage.plan.strategy.clone())
-        else {
-            return;
-        };
-        let at_work =
-            |stage: &&&StageFacts| matches!(stage.status, StageStatus::Queued | StageStatus::Running);
-        let working: Vec<_> = members.iter().filter(at_work).collect();
-        assert!(max_parallel.is_none_or(|most| working.len() <= most as usize), "too many at once");
-        if fail_fast && members.iter().any(|stage| stage.status == StageStatus::Failed) {
-            let on = members.iter().find(|stage| !stage.status.is_final() && !stage.cancel_requested);
-            assert!(on.is_none(), "{:?} goes on", on.map(|stage| (stage.key(), stage.status)));
+        let mut matrices: BTreeMap<&str, (&Strategy, Vec<&StageFacts>)> = BTreeMap::new();
+        for stage in &self.facts.stages {
+            if let Some(strategy) = &stage.plan.strategy {
+                matrices.entry(&stage.plan.name).or_insert((strategy, Vec::new())).1.push(stage);
+            }
+        }
+        for (Strategy { max_parallel, fail_fast, .. }, members) in matrices.into_values() {
+            let at_work =
+                |stage: &&&StageFacts| matches!(stage.status, StageStatus::Queued | StageStatus::Running);
+            let working: Vec<_> = members.iter().filter(at_work).collect();
+            assert!(max_parallel.is_none_or(|most| working.len() <= most as usize), "too many at once");
+            if *fail_fast && members.iter().any(|stage| stage.status == StageStatus::Failed) {
+                let on = members.iter().find(|stage| !stage.status.is_final() && !stage.cancel_requested);
+                assert!(on.is_none(), "{:?} goes on", on.map(|stage| (stage.key(), stage.status)));
+            }
         }
     }
 
@@ -286,6 +325,11 @@ impl World {
     }
 
     fn end(&mut self, id: StageId, status: AttemptStatus) {
+        self.end_telling(id, status, "[1, 2, 3]");
+    }
+
+    /// The attempt ends; what succeeded tells a matrix.
+    fn end_telling(&mut self, id: StageId, status: AttemptStatus, told: &str) {
         let number = self.attempts[&id];
         let cancelled = self.facts.cancel_requested.is_some();
         let stage = self.stage(id);
@@ -309,6 +353,7 @@ impl World {
             Next::End { to, reason } => {
                 stage.status = to;
                 stage.reason = reason;
+                stage.outputs.insert("matrix".to_owned(), told.to_owned());
                 if matches!(stage.plan.verb, Verb::Push(_)) {
                     stage.outputs.insert("image".to_owned(), "r/shop@sha256:1".to_owned());
                 }
@@ -319,6 +364,15 @@ impl World {
 
 /// Twelve stages at most: some run, two deploy with a smoke test each.
 fn pipeline(edges: &[(usize, usize)], retries: u32) -> Plan {
+    pipeline_with(edges, retries, |_, _| None)
+}
+
+/// As [`pipeline`]; the commands of some stages are in a matrix that a stage which they need tells.
+fn pipeline_with(
+    edges: &[(usize, usize)],
+    retries: u32,
+    told_by: impl Fn(usize, &BTreeSet<&String>) -> Option<String>,
+) -> Plan {
     let mut stages = serde_json::Map::new();
     let names: Vec<String> = (0..8).map(|n| format!("s{n}")).collect();
     for (index, name) in names.iter().enumerate() {
@@ -327,11 +381,14 @@ fn pipeline(edges: &[(usize, usize)], retries: u32) -> Plan {
             .filter(|(to, from)| to % 8 == index && from % 8 < index)
             .map(|(_, from)| &names[from % 8])
             .collect();
-        stages.insert(
-            name.clone(),
-            json!({ "image": "i:1", "run": "true", "needs": needs, "timeout": "1m",
-                    "retry": { "max": retries, "when": ["failure"] } }),
-        );
+        let mut stage = json!({ "image": "i:1", "run": "true", "needs": needs, "timeout": "1m",
+            "retry": { "max": retries, "when": ["failure"] } });
+        if let Some(by) = told_by(index, &needs) {
+            stage["matrix"] = format!("${{{{ fromJSON(stages.{by}.outputs.matrix) }}}}").into();
+            stage["max_parallel"] = 2.into();
+            stage["fail_fast"] = (index % 4 == 1).into();
+        }
+        stages.insert(name.clone(), stage);
     }
     for (name, need) in [("one", "s7"), ("two", "s3")] {
         stages.insert(
@@ -368,9 +425,16 @@ proptest! {
         approvals in 0i32..2,
         has_previous: bool,
         matrix in proptest::option::of((2usize..8, proptest::option::of(1u32..4), any::<bool>())),
+        open in any::<u8>(),
         choices in proptest::collection::vec(any::<u8>(), 120),
     ) {
-        let mut plan = pipeline(&edges, retries);
+        // Stages of a told matrix have no single output, so those with an even number tell.
+        let told_by = |index: usize, needs: &BTreeSet<&String>| {
+            let told = matrix.is_none() && index % 2 == 1 && open & (1 << index) != 0;
+            let even = |name: &&&String| name.ends_with(['0', '2', '4', '6']);
+            needs.iter().find(even).filter(|_| told).map(|name| (**name).clone())
+        };
+        let mut plan = pipeline_with(&edges, retries, told_by);
         if let Some((size, max_parallel, fail_fast)) = matrix {
             put_into_matrix(&mut plan, size, max_parallel, fail_fast);
         }
@@ -395,12 +459,14 @@ proptest! {
             } else if !running.is_empty() {
                 let id = pick(&running);
                 let stopping = world.stage(id).cancel_requested;
-                world.end(id, match choice % 16 {
+                let told = ["[1, 2, 3]", "[1]", "[]", "[1, 1]", "nonsense"][usize::from(*choice) % 5];
+                let ended = match choice % 16 {
                     _ if stopping => AttemptStatus::Cancelled,
                     1 | 2 => AttemptStatus::Failed,
                     3 => AttemptStatus::Lost,
                     _ => AttemptStatus::Succeeded,
-                });
+                };
+                world.end_telling(id, ended, told);
             } else if !gated.is_empty()
                 && queued.is_empty()
                 && let Some(gate) = world.stage(pick(&gated)).gate.as_mut()
@@ -512,4 +578,128 @@ fn stages_of_a_matrix_wait_for_each_other_and_say_so() {
     world.end(of(&world, 2).0, AttemptStatus::Cancelled);
     world.settle();
     assert_eq!(of(&world, 2).1, StageStatus::Cancelled);
+}
+
+/// `first` tells the matrices of two others, of which one is needed by a third; `last` comes after all.
+fn told() -> World {
+    let stage = |needs: &[&str], matrix: Option<&str>| {
+        let mut stage = json!({ "image": "i:1", "run": "true", "needs": needs });
+        if let Some(output) = matrix {
+            stage["matrix"] = format!("${{{{ fromJSON(stages.first.outputs.{output}) }}}}").into();
+        }
+        stage
+    };
+    let mut one = stage(&["first"], Some("matrix"));
+    (one["max_parallel"], one["fail_fast"]) = (1.into(), true.into());
+    let stages = json!({
+        "first": stage(&[], None), "one": one, "two": stage(&["first"], Some("matrix")),
+        "three": stage(&["first", "one"], Some("other")), "last": stage(&["one", "two", "three"], None),
+    });
+    let text = json!({ "name": "p", "on": "push", "stages": stages }).to_string();
+    let mut world = World::new(&plan(&text), 0, false);
+    world.settle();
+    world
+}
+
+impl World {
+    fn keyed(&self, key: &str) -> &StageFacts {
+        let found = self.facts.stages.iter().find(|stage| stage.key().0 == key);
+        found.unwrap_or_else(|| panic!("no `{key}` among {:?}", self.keys()))
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.facts.stages.iter().map(|stage| stage.key().0.as_str()).collect()
+    }
+
+    fn run_to(&mut self, key: &str, status: AttemptStatus) {
+        let id = self.keyed(key).id;
+        self.take(id);
+        self.end(id, status);
+        self.settle();
+    }
+}
+
+#[test]
+fn stages_that_an_earlier_one_tells_take_the_place_of_the_one_that_stood_for_them() {
+    let mut world = told();
+    world.facts.stages[0].outputs.insert("other".to_owned(), r#"["x"]"#.to_owned());
+    world.run_to("first", AttemptStatus::Succeeded);
+    let one = ["one (value=1)", "one (value=2)", "one (value=3)"];
+    let two = ["two (value=1)", "two (value=2)", "two (value=3)"];
+    assert_eq!(world.keys(), [&["first"][..], &one, &two, &["three", "last"]].concat());
+    let statuses: Vec<_> = one.iter().map(|key| world.keyed(key).status).collect();
+    assert_eq!(statuses, [StageStatus::Queued, StageStatus::Blocked, StageStatus::Blocked], "one at a time");
+    assert!(two.iter().all(|key| world.keyed(key).status == StageStatus::Queued));
+    let needs =
+        |key: &str| world.keyed(key).plan.needs.iter().map(|need| need.stage.0.as_str()).collect::<Vec<_>>();
+    assert_eq!(needs("three"), [&["first"][..], &one].concat());
+    assert_eq!(needs("last"), [&one[..], &two, &["three"]].concat());
+    for key in one {
+        world.run_to(key, AttemptStatus::Succeeded);
+    }
+    assert_eq!(world.keyed("three (value=x)").status, StageStatus::Queued);
+    world.run_to("three (value=x)", AttemptStatus::Succeeded);
+    for key in two {
+        assert_eq!(world.keyed("last").status, StageStatus::Blocked);
+        world.run_to(key, AttemptStatus::Succeeded);
+    }
+    world.run_to("last", AttemptStatus::Succeeded);
+    assert_eq!(world.facts.status, RunStatus::Succeeded);
+}
+
+#[test]
+fn the_failure_of_a_told_stage_stops_the_others_of_its_matrix() {
+    let mut world = told();
+    world.run_to("first", AttemptStatus::Succeeded);
+    world.run_to("one (value=1)", AttemptStatus::Failed);
+    let stopped = world.keyed("one (value=3)");
+    assert_eq!(stopped.status, StageStatus::Cancelled);
+    assert!(stopped.reason.as_deref().unwrap().contains("`one (value=1)` of its matrix failed"));
+    assert_eq!(world.keyed("three").status, StageStatus::Skipped, "it is not told what it stands for");
+    assert_eq!(world.keyed("two (value=2)").status, StageStatus::Queued);
+}
+
+#[test]
+fn a_matrix_that_is_told_badly_fails_and_an_empty_one_is_skipped_with_the_reason() {
+    for (told, status, why) in [
+        ("[]", StageStatus::Skipped, "its matrix is empty"),
+        ("3", StageStatus::Failed, "a matrix is a mapping or list"),
+        ("[1, 1]", StageStatus::Failed, "`one (value=1)` twice"),
+    ] {
+        let mut world = self::told();
+        world.take(world.keyed("first").id);
+        world.end_telling(world.keyed("first").id, AttemptStatus::Succeeded, told);
+        world.settle();
+        let one = world.keyed("one");
+        assert_eq!(one.status, status);
+        assert!(one.reason.as_deref().unwrap().contains(why), "{:?}", one.reason);
+        assert_eq!(world.keyed("last").status, StageStatus::Skipped);
+    }
+}
+
+#[test]
+fn a_run_does_not_grow_beyond_its_bounds() {
+    let many: String = serde_json::to_string(&(0..250).collect::<Vec<_>>()).unwrap();
+    let names: Vec<String> = (0..5).map(|n| format!("m{n}")).collect();
+    let mut stages = json!({ "first": { "image": "i:1", "run": "true" } });
+    for name in &names {
+        stages[name] = json!({ "image": "i:1", "run": "true", "needs": ["first"],
+            "matrix": "${{ fromJSON(stages.first.outputs.matrix) }}" });
+    }
+    let text = json!({ "name": "p", "on": "push", "stages": stages }).to_string();
+    let mut world = World::new(&plan(&text), 0, false);
+    world.settle();
+    world.take(world.keyed("first").id);
+    world.end_telling(world.keyed("first").id, AttemptStatus::Succeeded, &many);
+    world.settle();
+    // All five were decided upon at once.
+    let failed: Vec<&str> =
+        names.iter().map(String::as_str).filter(|name| world.keys().contains(name)).collect();
+    assert_eq!(failed, ["m3", "m4"]);
+    assert_eq!(world.facts.stages.len(), 1 + 3 * 250 + 2);
+    for name in failed {
+        let stage = world.keyed(name);
+        assert_eq!(stage.status, StageStatus::Failed);
+        assert!(stage.reason.as_deref().unwrap().contains("more than 1000"), "{:?}", stage.reason);
+    }
 }

@@ -35,6 +35,8 @@ pub enum Place<'a> {
     WebhookSecret(&'a str),
     /// The clone token of this repository.
     CloneToken(&'a str),
+    /// The signing key with this id.
+    SigningKey(&'a str),
 }
 
 impl Place<'_> {
@@ -48,6 +50,7 @@ impl Place<'_> {
             }
             Self::WebhookSecret(repository) => vec![Some("webhook"), Some(repository)],
             Self::CloneToken(repository) => vec![Some("clone"), Some(repository)],
+            Self::SigningKey(id) => vec![Some("signing"), Some(id)],
         };
         let mut aad = b"tidegate/1".to_vec();
         for field in fields {

@@ -1,7 +1,7 @@
 //! Artifacts: names for blobs that a stage keeps.
 
 use tidegate_pipelines::plan::StageKey;
-use tidegate_protocol::ids::{ArtifactId, RunId};
+use tidegate_protocol::ids::{ArtifactId, RunId, StageId};
 
 use super::{Db, Held, Tx};
 use crate::error::Error;
@@ -47,6 +47,16 @@ impl Tx {
         .bind(days)
         .execute(&mut *self.inner)
         .await?;
+        Ok(())
+    }
+
+    /// Takes the name of an artifact of a stage away.
+    pub async fn delete_artifact(&mut self, stage: StageId, name: &str) -> Result<(), Error> {
+        sqlx::query("delete from artifacts where stage_id = $1 and name = $2")
+            .bind(stage.0)
+            .bind(name)
+            .execute(&mut *self.inner)
+            .await?;
         Ok(())
     }
 

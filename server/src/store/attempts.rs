@@ -58,6 +58,8 @@ pub struct Begun {
 pub struct Ending {
     /// Its run, to be locked before anything else is.
     pub run: RunId,
+    /// Its stage.
+    pub stage: StageId,
     /// Whose it is.
     pub runner: RunnerId,
     /// Its fence.
@@ -274,7 +276,7 @@ impl Tx {
     /// An attempt that reports its end. Reads only.
     pub async fn ending(&mut self, attempt: AttemptId) -> Result<Option<Ending>, Error> {
         let row: Option<Json<Ending>> = sqlx::query_scalar(
-            "select json_build_object('run', run_id, 'runner', runner_id, 'epoch', epoch, 'finish', finish)
+            "select json_build_object('run', run_id, 'stage', stage_id, 'runner', runner_id, 'epoch', epoch, 'finish', finish)
              from attempts where id = $1",
         )
         .bind(attempt.0)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidegate_protocol::ids::{DeliveryId, RepositoryId, RunId};
 use uuid::Uuid;
 
-use super::Tx;
+use super::{Tx, is_orphan};
 use crate::{error::Error, hub::Hint};
 
 /// A delivery to store.
@@ -73,7 +73,8 @@ impl Tx {
         .bind(text(|one| &one.event))
         .bind(bytes(|one| &one.body))
         .fetch_all(&mut *self.inner)
-        .await?;
+        .await
+        .map_err(|error| if is_orphan(&error) { Error::NotFound("repository") } else { error.into() })?;
         Ok(ids.into_iter().map(DeliveryId).collect())
     }
 

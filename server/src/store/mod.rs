@@ -47,6 +47,7 @@ mod runs;
 mod schedules;
 mod secrets;
 mod sessions;
+mod signing_keys;
 mod stages;
 mod tokens;
 mod users;
@@ -69,6 +70,7 @@ pub use runners::{Waiting, WaitingStage};
 pub use runs::{InsertRun, RunRow};
 pub use schedules::{DueSchedule, FileSchedule};
 pub use secrets::SealedSecret;
+pub use signing_keys::SigningKey;
 pub use stages::{GroupMember, StageRow, Superseded};
 
 /// The channel that hints are sent on.
@@ -188,6 +190,11 @@ impl From<sqlx::Error> for Error {
 /// Whether an error is a breach of a unique constraint.
 pub(in crate::store) fn is_duplicate(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(inner) if inner.is_unique_violation())
+}
+
+/// Whether an error says that a row would belong to one that is not there.
+pub(in crate::store) fn is_orphan(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(inner) if inner.is_foreign_key_violation())
 }
 
 /// A column of JSON, unwrapped.

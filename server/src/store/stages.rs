@@ -184,6 +184,43 @@ impl Tx {
         Ok(id)
     }
 
+    /// Takes a stage away that stood for others and that no runner ever had.
+    pub async fn remove_stage(&mut self, id: StageId) -> Result<(), Error> {
+        let done = sqlx::query("delete from stages where id = $1 and status = 'blocked' and attempts = 0")
+            .bind(id.0)
+            .execute(&mut *self.inner)
+            .await?;
+        if done.rows_affected() == 1 {
+            return Ok(());
+        }
+        Err(Error::Refused("the stage is no longer blocked".to_owned()))
+    }
+
+    /// What a stage does, with what comes before it as that is now.
+    pub async fn set_stage_plan(&mut self, id: StageId, plan: &StagePlan) -> Result<(), Error> {
+        sqlx::query("update stages set plan = $2::text::json where id = $1")
+            .bind(id.0)
+            .bind(serde_json::to_string(plan)?)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
+    /// Moves the stages after a place on, so that so many have room from it on.
+    pub async fn make_room(&mut self, run: RunId, position: i32, count: usize) -> Result<(), Error> {
+        let by = i32::try_from(count.saturating_sub(1)).unwrap_or(i32::MAX);
+        if by == 0 {
+            return Ok(());
+        }
+        sqlx::query("update stages set position = position + $3 where run_id = $1 and position > $2")
+            .bind(run.0)
+            .bind(position)
+            .bind(by)
+            .execute(&mut *self.inner)
+            .await?;
+        Ok(())
+    }
+
     /// Moves a stage on. One row, or the caller's view was old: [`Error::Refused`].
     pub async fn move_stage(
         &mut self,

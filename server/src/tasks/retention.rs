@@ -1,7 +1,7 @@
 //! Lets go of what has been kept long enough: logs, artifacts, caches, the blobs behind them, sessions, and what
 //! came from and went to the forge. Runs, stages, deployments, decisions and the audit trail stay.
 
-use crate::{app::App, error::Error};
+use crate::{app::App, error::Error, identity};
 
 /// Rows of one batch.
 const BATCH: i64 = 500;
@@ -34,5 +34,6 @@ pub async fn once(app: &App) -> Result<bool, Error> {
     batch!("deliveries", BATCH, purge_deliveries(kept));
     batch!("outbox", BATCH, purge_outbox(kept));
     batch!("refused writes", BATCH, purge_refused_writes(kept));
+    identity::keep(app).await?;
     Ok(more)
 }

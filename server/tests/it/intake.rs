@@ -1,10 +1,19 @@
 //! Webhooks that come at the same time: each has its own answer, and each delivery is stored once.
 
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
 use bytes::Bytes;
 use futures_util::future::join_all;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use secrecy::ExposeSecret as _;
+use sha2::Sha256;
 use sqlx::PgPool;
 use tidegate_protocol::ids::{DeliveryId, RepositoryId};
-use tidegate_server::store::NewDelivery;
+use tidegate_server::{http, repositories, store::NewDelivery};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use crate::support::{MIGRATOR, World};
 
@@ -54,4 +63,28 @@ async fn one_that_cannot_be_stored_takes_no_other_with_it(pool: PgPool) {
         assert_eq!(answer.is_err(), n % 10 == 3, "{n}: {answer:?}");
     }
     assert_eq!(world.value::<i64>("select count(*) from deliveries").await, 36);
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_secret_is_worth_nothing_once_its_repository_is_gone(pool: PgPool) {
+    let world = World::new(pool).await;
+    let router = http::router(world.app.clone(), CancellationToken::new());
+    let repository = world.repository().await.id;
+    let secret = repositories::webhook_secret(&world.app, repository).await.unwrap();
+    let post = async |key: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).unwrap();
+        mac.update(key.as_bytes());
+        let request = Request::post(format!("/webhooks/github/{repository}"))
+            .header("x-github-event", "ping")
+            .header("x-github-delivery", key)
+            .header("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
+            .body(Body::from(key.to_owned()))
+            .unwrap();
+        router.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(post("one").await, StatusCode::ACCEPTED);
+    // By another server: this one has not heard of it.
+    world.sql(&format!("delete from repositories where id = '{repository}'")).await;
+    assert_eq!(post("two").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(post("three").await, StatusCode::UNAUTHORIZED);
 }

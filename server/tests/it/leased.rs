@@ -82,7 +82,7 @@ pub fn step(index: u32, status: StepStatus) -> StepReport {
 }
 
 pub fn finished(outcome: Outcome) -> Finish {
-    Finish { outcome, reason: None, exit_code: None, outputs: BTreeMap::new() }
+    Finish { outcome, reason: None, exit_code: None, outputs: BTreeMap::new(), emitted: None }
 }
 
 pub async fn finish(world: &World, runner: RunnerId, lease: &Lease, finish: Finish) -> Result<(), Error> {

@@ -141,6 +141,13 @@ async fn an_artifact_comes_back_to_the_stages_after_it(pool: PgPool) {
     assert!(matches!(stranger, Err(Error::Fenced(_))));
     assert!(matches!(put(&world, runner, &bundle, "late", b"x").await, Err(Error::Fenced(_))));
 
+    // A stage removes what it kept itself, and nothing of another.
+    for name in ["mine", "dist", "never"] {
+        results::delete_artifact(&world.app, runner, first.attempt, first.epoch, name).await.unwrap();
+    }
+    let left: Vec<String> = world.value("select array_agg(name order by name) from artifacts").await;
+    assert_eq!(left, ["dist", "log", "nothing"]);
+
     let id: uuid::Uuid = world.value("select id from artifacts where name = 'dist'").await;
     let reader = results::open_artifact(&world.app, ArtifactId(id)).await.unwrap();
     assert_eq!((reader.name.as_str(), reader.size), ("dist", bytes.len() as u64));
@@ -228,6 +235,12 @@ async fn caches_go_up_to_the_default_branch_and_never_sideways(pool: PgPool) {
     assert!(find(&world, runner, other, "pip-3", &[]).await.is_none());
     // A prefix is text, not a pattern.
     assert!(find(&world, runner, main, "x", &["pip_", "%", ""]).await.is_none());
+
+    // Where a run would write, not where it reads.
+    for (lease, there) in [(main, true), (topic, false), (other, false)] {
+        let has = results::has_cache(&world.app, runner, lease.attempt, lease.epoch, "pip-1").await.unwrap();
+        assert_eq!(has, there, "{}", lease.source.reference);
+    }
 
     // What is there stays, in its own scope.
     let stored = cache(&world, runner, main, "pip-1", b"another").await.unwrap();

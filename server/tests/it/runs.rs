@@ -448,7 +448,7 @@ stages:
   list: {image: a, run: b}
   each:
     needs: [list]
-    matrix: {service: \"${{ fromJSON(stages.list.outputs.services) }}\"}
+    cache: [{key: k, paths: [x], scope: pipeline}]
     image: a
     run: b
 ";
@@ -456,6 +456,6 @@ stages:
     carry_out(&world, runner, run, "list", Outcome::Succeeded).await;
     assert_eq!(status(&world, run, "each").await, "failed");
     let why = reason(&world, run, "each").await.unwrap();
-    assert!(why.contains("earlier stages tell") && why.contains("does not carry out yet"), "{why}");
+    assert!(why.contains("the scope of a cache") && why.contains("does not carry out yet"), "{why}");
     assert!(claim(&world, runner, &[LABEL]).await.is_none());
 }

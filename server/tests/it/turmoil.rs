@@ -25,8 +25,12 @@ stages:
   lint: {image: debian, run: lint, retry: 2}
   test: {image: debian, run: test, matrix: {n: [1, 2, 3]}}
   pack: {needs: [lint, test], image: debian, run: pack, continue_on_error: true}
-  last: {needs: [pack], image: debian, run: last, if: always()}
+  told: {needs: [lint], image: debian, run: told, matrix: \"${{ fromJSON(stages.lint.outputs.told) }}\", max_parallel: 1}
+  grow: {needs: [lint], image: debian, run: grow, emits: more.yml}
+  last: {needs: [pack, told], image: debian, run: last, if: always()}
 ";
+
+const MORE: &str = "stages: {a: {image: debian, run: a}, b: {needs: [a], image: debian, run: b}}";
 
 /// The fence may refuse; nothing else may go wrong, a deadlock least of all.
 fn fenced_at_most(result: Result<(), Error>) {
@@ -61,9 +65,12 @@ async fn execute(world: &World, runner: RunnerId, lease: &Lease, choice: u64) {
         }
         _ => Outcome::Succeeded,
     };
+    let mut end = finished(outcome);
+    end.outputs.insert("told".to_owned(), "[1, 2]".to_owned());
+    end.emitted = lease.stage.emits.as_ref().map(|_| MORE.to_owned());
     let (end, again, log) = tokio::join!(
-        finish(world, runner, lease, finished(outcome.clone())),
-        finish(world, runner, lease, finished(outcome)),
+        finish(world, runner, lease, end.clone()),
+        finish(world, runner, lease, end),
         append(world, runner, lease, 0, 8, b"three\n"),
     );
     fenced_at_most(end);
@@ -136,9 +143,23 @@ async fn every_run_ends_and_nothing_is_done_twice(pool: PgPool) {
             "logs that are not what was sent",
             "select count(*) from steps where (log_bytes, log_lines) not in ((0, 0), (4, 1), (8, 2), (14, 3))",
         ),
+        (
+            "stages that stand for others in a run where those could be told",
+            "select count(*) from stages s join stages l on l.run_id = s.run_id and l.key = 'lint'
+             where s.key = 'told' and l.status = 'succeeded' and s.status <> 'cancelled'",
+        ),
+        (
+            "stages that were added by one that did not succeed, or not all, or twice",
+            "select count(*) from stages g where g.key = 'grow' and (select count(*) from stages a
+                 where a.run_id = g.run_id and a.plan->>'emitted_by' = 'grow') <>
+             case when g.status = 'succeeded' then 2 else 0 end",
+        ),
         ("steps left open", "select count(*) from steps where status in ('pending', 'running')"),
     ] {
         assert_eq!(world.value::<i64>(query).await, 0, "{what}");
     }
-    assert!(world.value::<i64>("select count(*) from attempts where status = 'succeeded'").await > 0);
+    for made in ["told (value=2)", "grow / b"] {
+        let query = format!("select count(*) from stages where key = '{made}' and status = 'succeeded'");
+        assert!(world.value::<i64>(&query).await > 0, "{made}");
+    }
 }

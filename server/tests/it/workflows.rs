@@ -19,7 +19,7 @@ use crate::{
     support::{MIGRATOR, World},
 };
 
-async fn world(pool: PgPool) -> World {
+pub async fn world(pool: PgPool) -> World {
     World::with(pool, |config| {
         let machine = Machine { image: "busybox".to_owned(), labels: vec!["docker".to_owned()] };
         config.machines.insert("ubuntu-latest".to_owned(), machine);
@@ -28,7 +28,7 @@ async fn world(pool: PgPool) -> World {
 }
 
 /// A run of a workflow for a push that carries what the forge said.
-async fn push(world: &World, repository: &Repository, text: &str) -> RunId {
+pub async fn push(world: &World, repository: &Repository, text: &str) -> RunId {
     let event = json!({
         "kind": "push", "repository": repository.full_name, "default_branch": "main", "actor": "dora",
         "git": { "sha": "a".repeat(40), "reference": "refs/heads/main", "branch": "main", "message": "a change" },
@@ -52,11 +52,11 @@ async fn push(world: &World, repository: &Repository, text: &str) -> RunId {
     run
 }
 
-fn read<'a>(lease: &'a Lease, context: &str, pointer: &str) -> &'a Value {
+pub fn read<'a>(lease: &'a Lease, context: &str, pointer: &str) -> &'a Value {
     lease.contexts[context].pointer(pointer).unwrap_or(&Value::Null)
 }
 
-fn succeeded(outputs: &[(&str, &str)]) -> Finish {
+pub fn succeeded(outputs: &[(&str, &str)]) -> Finish {
     let outputs = outputs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     Finish { outputs, ..finished(Outcome::Succeeded) }
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tidegate_pipelines::{
     Compiled, Diagnostic, Machine, Setting, SourceFile, compile,
     event::{Event, EventKind},
-    plan::{Plan, Verb},
+    plan::{Plan, StagePlan, Verb},
     render,
 };
 use tidegate_runner::local::{LocalRun, run_pipeline};
@@ -103,6 +103,7 @@ impl Run {
             variables,
             actions,
             workspace: tree.root.clone(),
+            files: Arc::new(TreeFiles::new(&tree.root)),
             only: self.stage,
             event,
             secrets,
@@ -212,13 +213,13 @@ impl Run {
         let deploys: Vec<&str> = plan
             .stages
             .iter()
-            .filter(|stage| matches!(stage.verb, Verb::Deploy(_)))
+            .filter(|stage| matches!(stage.verb, Verb::Deploy(_)) || may_add_deployments(stage))
             .map(|stage| stage.key.0.as_str())
             .collect();
         if deploys.is_empty() {
             return Ok(());
         }
-        Err(Failure::usage(format!("this pipeline deploys ({})", deploys.join(", ")))
+        Err(Failure::usage(format!("this pipeline deploys, or may come to ({})", deploys.join(", ")))
             .because("run from a working tree, no gate would ask")
             .mend("run it up to a stage with --stage NAME, or all of it with --deploy"))
     }
@@ -236,7 +237,9 @@ impl Run {
             })?;
             values.insert(name.clone(), value);
         }
-        for name in plan.stages.iter().flat_map(|stage| stage.secrets.iter().map(|secret| &secret.name)) {
+        let own = plan.stages.iter().flat_map(|stage| stage.secrets.iter().map(|secret| &secret.name));
+        let of_added = plan.stages.iter().filter_map(|stage| stage.emits.as_ref());
+        for name in own.chain(of_added.flat_map(|emits| &emits.secrets)) {
             if !values.contains_key(name)
                 && let Ok(value) = std::env::var(name)
             {
@@ -245,6 +248,11 @@ impl Run {
         }
         Ok(values)
     }
+}
+
+/// What a stage may add to the run is not known before it has run.
+fn may_add_deployments(stage: &StagePlan) -> bool {
+    stage.emits.as_ref().is_some_and(|emits| !emits.environments.is_empty())
 }
 
 fn show(file: &SourceFile<'_>, diagnostics: &[Diagnostic]) -> Outcome {

@@ -115,6 +115,7 @@ fn bare(scope: &Scope<'_>, id: &str, job: &Node, verb: Verb, sink: &mut Sink<'_,
         caches: Vec::new(),
         reports: Vec::new(),
         resources: Resources::default(),
+        id_token: false,
         checkout: false,
         verb,
     }

@@ -30,7 +30,7 @@ pub(super) use job::concurrency;
 use scope::Scope;
 
 /// The most stages of a workflow with all that it calls.
-const MAX_STAGES: usize = 1000;
+const MAX_STAGES: usize = crate::plan::MOST_STAGES;
 /// The most steps of all its stages together, so that a large matrix of long jobs does not grow without bounds.
 const MAX_STEPS: usize = 50_000;
 /// The most pairs of a stage and one that comes before it.

@@ -8,7 +8,10 @@ use serde_json::Value;
 
 use super::{Lowering, Sink, call_inputs, call_inputs::is_open, job, secrets, steps::Defaults};
 use crate::{
-    actions::calls::{self, Called},
+    actions::{
+        calls::{self, Called},
+        permissions,
+    },
     codes,
     diagnostic::{Place, Problems, Spanned},
     expand::{self, expand},
@@ -35,6 +38,8 @@ pub(super) struct Scope<'s> {
     before_upstream: Vec<StageKey>,
     /// What each call gives as secrets, the innermost first.
     secrets: Vec<Option<BTreeMap<String, Template>>>,
+    /// Whether the calls that it is lowered for may have identity tokens; none: nobody calls it.
+    id_token: Option<bool>,
     /// Skips all of it.
     skip: Option<String>,
 }
@@ -65,7 +70,18 @@ impl<'s> Scope<'s> {
             before: Vec::new(),
             before_upstream: Vec::new(),
             secrets: Vec::new(),
+            id_token: None,
             skip: None,
+        }
+    }
+
+    /// Whether a job may ask for identity tokens: by its own permissions, else its file's, and never where a call that it
+    /// is part of may not.
+    fn gives_id_token(&self, job: &Node) -> bool {
+        let own = permissions::id_token(job).or_else(|| permissions::id_token(self.root));
+        match self.id_token {
+            None => own == Some(true),
+            Some(granted) => granted && own != Some(false),
         }
     }
 
@@ -153,6 +169,7 @@ impl Lowering<'_> {
         open.skip_reason = scope.skip.clone();
         if self.event.trusted {
             secrets::give(&mut open, &scope.secrets);
+            open.id_token = scope.gives_id_token(node);
         } else if open.environment.is_some() {
             open.skip_reason = Some("runs of forks do not deploy to environments".to_owned());
         }
@@ -313,6 +330,7 @@ impl Lowering<'_> {
             before,
             before_upstream,
             secrets,
+            id_token: Some(scope.gives_id_token(node)),
             skip: scope.skip.clone(),
         })
     }

@@ -1,6 +1,6 @@
 //! Which secrets a stage reads, found by looking at all of its templates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     actions::seam,
@@ -10,8 +10,8 @@ use crate::{
 /// Secrets by the names that expressions use.
 #[derive(Debug, Default)]
 pub(super) struct Read {
-    /// As first written; names that differ only in case are the same.
-    names: BTreeMap<String, String>,
+    /// In capitals, as they are kept: names that differ only in case are the same.
+    names: BTreeSet<String>,
     all: bool,
 }
 
@@ -19,9 +19,7 @@ impl Read {
     fn note(&mut self, template: &str) {
         if template.contains("${{") {
             let reads = seam::reads(template, false);
-            for name in reads.secrets {
-                self.names.entry(name.to_ascii_uppercase()).or_insert(name);
-            }
+            self.names.extend(reads.secrets.iter().map(|name| name.to_ascii_uppercase()));
             self.all |= reads.any_secret;
         }
     }
@@ -76,7 +74,7 @@ pub(super) fn give(stage: &mut StagePlan, chain: &[Option<BTreeMap<String, Templ
     for given in chain.iter().flatten() {
         let mut outer = Read::default();
         for (name, template) in given {
-            if read.all || read.names.contains_key(&name.to_ascii_uppercase()) {
+            if read.all || read.names.contains(&name.to_ascii_uppercase()) {
                 outer.note(&template.0);
             }
         }
@@ -84,5 +82,5 @@ pub(super) fn give(stage: &mut StagePlan, chain: &[Option<BTreeMap<String, Templ
     }
     stage.all_secrets = read.all;
     stage.secrets =
-        read.names.into_values().map(|name| SecretUse { name, env: None, optional: true }).collect();
+        read.names.into_iter().map(|name| SecretUse { name, env: None, optional: true }).collect();
 }

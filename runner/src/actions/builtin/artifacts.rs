@@ -5,14 +5,12 @@
 //! scratch folder, and at those of the stages before it; several of one name come all together.
 
 use std::{
-    collections::BTreeMap,
     fs::{self, File},
     os::fd::AsRawFd as _,
     path::{Path, PathBuf},
 };
 
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
 use tidegate_pipelines::plan::StageKey;
 
 use super::{
@@ -21,12 +19,10 @@ use super::{
     selected::Selected,
 };
 use crate::{
+    actions::kept::{self, Kept},
     archive::{self, beneath::Root},
     stage::{Failure, ResultsError},
 };
-
-/// Characters that no name may have, as on GitHub.
-const FORBIDDEN: [char; 11] = ['"', ':', '<', '>', '|', '*', '?', '\r', '\n', '\\', '/'];
 
 /// Keeps files.
 pub struct Upload;
@@ -55,11 +51,7 @@ impl Builtin for Upload {
     async fn main(&self, step: &mut Use<'_>) -> Result<(), Failure> {
         let name = step.required("name")?.to_owned();
         step.required("path")?;
-        if name.contains(FORBIDDEN) {
-            return Err(Failure::failed(format!(
-                "an artifact's name has none of \" : < > | * ? \\ / and line ends, and this one is `{name}`"
-            )));
-        }
+        kept::check_name(&name).map_err(Failure::failed)?;
         let missing = step.input("if-no-files-found").to_owned();
         if !matches!(missing.as_str(), "warn" | "error" | "ignore") {
             return Err(Failure::failed(format!(
@@ -70,9 +62,9 @@ impl Builtin for Upload {
         if !matches!(step.input("retention-days"), "" | "0") {
             step.say("`retention-days` has no effect here: artifacts are kept as long as the server's settings say");
         }
-        let copy = own_copy(step, &name);
+        let copy = Kept::of(&step.ctx.dirs, &name);
         // Begun again after a restart, it finds what it left itself.
-        let by = fs::read_to_string(copy.with_extension("by")).unwrap_or_default();
+        let by = copy.by();
         if !by.is_empty() && by != step.page.to_string() && !overwrite {
             return Err(Failure::failed(format!(
                 "an earlier step kept an artifact `{name}`: choose another name, or set `overwrite: true`"
@@ -91,7 +83,7 @@ impl Builtin for Upload {
                 "files outside the workspace cannot be copied; the lines above say why",
             ));
         }
-        let (folder, to) = (step.ctx.dirs.files(), copy.with_extension("new"));
+        let (folder, to) = (step.ctx.dirs.files(), copy.fresh());
         let globs = places.globs;
         let packed = blocking(move || pack(&folder, &globs, hidden, &to)).await?;
         for note in &packed.notes {
@@ -108,18 +100,13 @@ impl Builtin for Upload {
         }
         let results = step.ctx.results.clone();
         let stored = results
-            .put_artifact(&name, &copy.with_extension("new"))
+            .put_artifact(&name, &copy.fresh())
             .await
             .map_err(|error| failed(&format!("the artifact `{name}` is not kept"), &error))?;
         let page = step.page.to_string();
-        let (at, called) = (copy.clone(), name.clone());
+        let called = name.clone();
         blocking(move || {
-            let keep = || {
-                fs::rename(at.with_extension("new"), &at)?;
-                fs::write(at.with_extension("name"), called)?;
-                fs::write(at.with_extension("by"), page)
-            };
-            keep().map_err(|error| format!("{}: {error}", at.display()))
+            copy.keep(&called, &page).map_err(|error| format!("{}: {error}", copy.archive().display()))
         })
         .await?;
         if outside.is_some() {
@@ -127,7 +114,7 @@ impl Builtin for Upload {
         }
         let stage = step.ctx.lease.stage.key.clone();
         step.say(format!("kept the artifact {name}: {} files, {} bytes", packed.entries, stored.size));
-        step.set_output("artifact-id", number(&stage, &name).to_string());
+        step.set_output("artifact-id", kept::number(&stage, &name).to_string());
         step.set_output("artifact-digest", stored.sha256);
         let run = format!(
             "{}/{}/actions/runs/{}",
@@ -135,22 +122,9 @@ impl Builtin for Upload {
             step.github("repository"),
             step.github("run_id")
         );
-        step.set_output("artifact-url", format!("{run}/artifacts/{}", number(&stage, &name)));
+        step.set_output("artifact-url", format!("{run}/artifacts/{}", kept::number(&stage, &name)));
         Ok(())
     }
-}
-
-/// A number for an artifact, the same on every machine.
-fn number(stage: &StageKey, name: &str) -> u64 {
-    let digest = Sha256::digest(format!("{stage}\n{name}"));
-    // What JavaScript can hold exactly.
-    digest.iter().take(6).fold(0, |number, byte| number << 8 | u64::from(*byte))
-}
-
-/// Where a copy of an artifact of this attempt is.
-fn own_copy(step: &Use<'_>, name: &str) -> PathBuf {
-    let hash = hex::encode(Sha256::digest(name));
-    step.ctx.dirs.scratch().join("artifacts").join(hash)
 }
 
 fn pack(folder: &Path, globs: &[String], hidden: bool, to: &Path) -> Result<archive::Packed, String> {
@@ -260,20 +234,14 @@ async fn listed(step: &Use<'_>, ids: &str) -> Result<Vec<(Option<StageKey>, Stri
         .filter(|artifact| step.ctx.lease.stage.upstream.contains(&artifact.stage))
         .map(|artifact| (Some(artifact.stage), artifact.name))
         .collect();
-    let mut names: BTreeMap<String, ()> = BTreeMap::new();
-    for entry in fs::read_dir(step.ctx.dirs.scratch().join("artifacts")).into_iter().flatten().flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == "name") {
-            names.extend(fs::read_to_string(entry.path()).map(|name| (name, ())));
-        }
-    }
-    found.extend(names.into_keys().map(|name| (None, name)));
+    found.extend(Kept::all(&step.ctx.dirs).into_iter().map(|(name, _)| (None, name)));
     // They are folders' names below.
     found.retain(|(_, name)| !name.contains('/') && name != "." && name != "..");
     let pattern = step.input("pattern");
     if !ids.is_empty() {
         let ids: Vec<&str> = ids.split([',', '\n']).map(str::trim).collect();
         found.retain(|(stage, name)| {
-            let number = number(stage.as_ref().unwrap_or(&own), name).to_string();
+            let number = kept::number(stage.as_ref().unwrap_or(&own), name).to_string();
             ids.contains(&number.as_str())
         });
     } else if !pattern.is_empty() {
@@ -288,8 +256,8 @@ async fn listed(step: &Use<'_>, ids: &str) -> Result<Vec<(Option<StageKey>, Stri
 /// An artifact's archive on this machine; none when there is no such artifact.
 async fn get(step: &Use<'_>, stage: Option<&StageKey>, name: &str) -> Result<Option<PathBuf>, Failure> {
     let Some(stage) = stage else {
-        let copy = own_copy(step, name);
-        return Ok(copy.exists().then_some(copy));
+        let copy = Kept::of(&step.ctx.dirs, name);
+        return Ok(copy.is_there().then(|| copy.archive()));
     };
     let to = step.ctx.dirs.scratch().join(format!("artifact-{}.tar.zst", uuid::Uuid::now_v7().simple()));
     let results = step.ctx.results.clone();

@@ -19,6 +19,8 @@
 //!   same inputs; a command of the sandbox that was sent is not sent again, its result is the first one's. Once it has
 //!   ended it never runs again: what it said and left is in the attempt's record. So whatever it does outside (store,
 //!   push) must bear repetition, and its commands must be the same when it begins again.
+//! - **What it keeps for registries is written nowhere.** Credentials ([`Use::log_in`]) stay in memory; after a restart of
+//!   the runner [`Builtin::recall`] makes them again from the same inputs.
 //! - **Its files are hostile.** The workspace belongs to whatever ran before. Never open a path of it by the ordinary
 //!   ways: [`crate::archive`] packs and unpacks without following links, [`Use::read_file`] reads.
 //! - **It never sees the engine**, unless it is about images, and then by [`StageContext::engine`]'s [`Images`].
@@ -27,13 +29,18 @@
 //! [`Images`]: crate::sandbox::Images
 
 mod artifacts;
+mod aws;
 mod cache;
 mod checkout;
+mod docker;
 mod places;
+mod release;
 mod selected;
 mod setup;
+mod slack;
 mod step;
 mod versions;
+mod web;
 
 use std::sync::Arc;
 
@@ -54,8 +61,20 @@ pub trait Builtin: Send + Sync {
     /// a warning in the log.
     fn inputs(&self) -> &'static [(&'static str, &'static str)];
 
+    /// The inputs that are hidden in the log before anything of the step is shown there.
+    fn hidden(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Does it.
     async fn main(&self, step: &mut Use<'_>) -> Result<(), Failure>;
+
+    /// Makes anew what [`Builtin::main`] kept in this process's memory only ([`Use::log_in`]), after a restart of the
+    /// runner. The inputs are the same; it writes nothing to the log and runs nothing in the sandbox.
+    async fn recall(&self, step: &mut Use<'_>) -> Result<(), Failure> {
+        let _ = step;
+        Ok(())
+    }
 
     /// The `if` of its post step; none: it has none. `always()` is the usual one.
     fn post_if(&self) -> Option<&'static str> {
@@ -83,6 +102,16 @@ pub fn all() -> Vec<Arc<dyn Builtin>> {
         Arc::new(setup::Setup::Python),
         Arc::new(setup::Setup::Java),
         Arc::new(setup::Setup::Go),
+        Arc::new(aws::Configure),
+        Arc::new(aws::EcrLogin),
+        Arc::new(docker::BuildPush),
+        Arc::new(docker::Buildx),
+        Arc::new(docker::Login),
+        Arc::new(docker::Metadata),
+        Arc::new(docker::Qemu),
+        Arc::new(release::CreateRelease),
+        Arc::new(release::GhRelease),
+        Arc::new(slack::Slack),
     ]
 }
 

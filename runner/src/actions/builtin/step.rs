@@ -1,11 +1,14 @@
 //! What a built-in action is given, and what it leaves behind.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_protocol::messages::AnnotationLevel;
+use tidegate_protocol::messages::{AnnotationLevel, RegistryLogin};
 
 use crate::{
     actions::inputs,
@@ -57,6 +60,13 @@ pub struct Left {
     pub path: Vec<String>,
     /// For its post step.
     pub state: BTreeMap<String, String>,
+    /// Credentials for registries that later built-in actions use, by host. They are in this process's memory only
+    /// and never written down: [`super::Builtin::recall`] makes them anew.
+    #[serde(skip)]
+    pub logins: BTreeMap<String, RegistryLogin>,
+    /// Hosts whose credentials are forgotten.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub logouts: BTreeSet<String>,
     /// Markdown for the run's page.
     pub summary: String,
     /// What was seen of it.
@@ -73,6 +83,8 @@ pub struct Use<'a> {
     pub contexts: &'a BTreeMap<String, Value>,
     /// The step's whole environment, without what the image has.
     pub env: &'a BTreeMap<String, String>,
+    /// Credentials for registries that steps before left, by host. The sandbox never sees them.
+    pub logins: &'a BTreeMap<String, RegistryLogin>,
     pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) before: BTreeMap<String, String>,
     pub(crate) page: u32,
@@ -143,6 +155,11 @@ impl Use<'_> {
         }
     }
 
+    /// Keeps what was written to the step's log already, so that a replay shows it too.
+    pub(crate) fn was_said(&mut self, text: &str) {
+        self.left.parts.push(Part::Said(self.ctx.log.mask(text)));
+    }
+
     /// Warns, in the log and as an annotation.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.annotate(AnnotationLevel::Warning, text.into());
@@ -180,6 +197,20 @@ impl Use<'_> {
     /// Saves a value for the post part.
     pub fn save_state(&mut self, name: &str, value: impl Into<String>) {
         self.left.state.insert(name.to_owned(), value.into());
+    }
+
+    /// Keeps credentials for a registry's host until the stage ends or [`Use::log_out`], and hides the password. They
+    /// are not written down, so whoever calls this in [`super::Builtin::main`] also does in [`super::Builtin::recall`].
+    pub fn log_in(&mut self, host: &str, login: RegistryLogin) {
+        self.ctx.log.hide(&login.password);
+        self.left.logouts.remove(host);
+        self.left.logins.insert(host.to_owned(), login);
+    }
+
+    /// Forgets the credentials for a registry's host.
+    pub fn log_out(&mut self, host: &str) {
+        self.left.logins.remove(host);
+        self.left.logouts.insert(host.to_owned());
     }
 
     /// Hides a value in all logs from here on.

@@ -36,6 +36,7 @@ struct State {
     services: BTreeMap<String, (String, AttemptId)>,
     /// Of each network that was made, whether it leads nowhere else.
     closed: Vec<bool>,
+    pushed: Vec<PushRequest>,
     /// How many calls were made that may fail.
     calls: usize,
     fails: Fails,
@@ -75,6 +76,11 @@ impl Fake {
     /// Of each network that was made, whether it leads nowhere else.
     pub fn closed(&self) -> Vec<bool> {
         self.state().closed.clone()
+    }
+
+    /// What was pushed so far.
+    pub fn pushed(&self) -> Vec<PushRequest> {
+        self.state().pushed.clone()
     }
 
     /// How many calls were made so far.
@@ -397,9 +403,17 @@ impl Images for Fake {
         Ok(self.state().entries.get(image).cloned().unwrap_or_default())
     }
 
+    async fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<(), EngineError> {
+        self.call("tag an image")?;
+        let entry = self.state().entries.get(image).cloned().unwrap_or_default();
+        self.state().entries.insert(format!("{repository}:{tag}"), entry);
+        Ok(())
+    }
+
     async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
         self.call("push an image")?;
         log(format!("pushing {}\n", request.repository).as_bytes());
+        self.state().pushed.push(request.clone());
         Ok(format!("sha256:{}", "d".repeat(64)))
     }
 }

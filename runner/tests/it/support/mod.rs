@@ -1,9 +1,12 @@
 //! What several areas need: a scripted engine, a model of the server, a place to keep a log.
 
 pub mod agent;
+pub mod aws;
 pub mod fake;
+pub mod forge;
 pub mod log;
 pub mod place;
+pub mod registry;
 pub mod server;
 
 /// The image of every test that needs one; it has a shell and little else.

@@ -20,8 +20,8 @@ use sha2::Digest as _;
 use tidegate_protocol::{
     ids::{AttemptId, RunnerId},
     messages::{
-        Claim, EPOCH_HEADER, Enrol, Enrolled, Finish, Lease, LogAccepted, MAX_LOG_CHUNK, PREFIX, Refused,
-        Renewed, StepReport, Stored,
+        AskIdToken, Claim, EPOCH_HEADER, Enrol, Enrolled, Finish, IdToken, Lease, LogAccepted, MAX_LOG_CHUNK,
+        PREFIX, Refused, Renewed, StepReport, Stored,
     },
 };
 use url::Url;
@@ -214,7 +214,9 @@ fn router(state: Shared) -> Router {
         .route("/log", post(log))
         .route("/finish", post(finish))
         .route("/artifacts", get(list_artifacts))
-        .route("/artifacts/{name}", put(put_blob))
+        .route("/artifacts/{name}", put(put_blob).delete(delete_artifact))
+        .route("/cache-entry", get(has_cache))
+        .route("/id-token", post(id_token))
         .route("/artifacts/{stage}/{name}", get(get_artifact))
         .route("/reports/{kind}", put(put_blob))
         .route("/caches", get(get_cache).put(put_blob))
@@ -394,6 +396,31 @@ async fn put_blob(
         attempt.blobs.insert(name, body.to_vec());
     });
     Json(stored)
+}
+
+async fn delete_artifact(State(state): State<Shared>, Path(path): PathParts) -> StatusCode {
+    with(&state, &path, |attempt| {
+        attempt.artifacts.remove(&path["name"]);
+        attempt.blobs.remove(&path["name"]);
+    });
+    StatusCode::NO_CONTENT
+}
+
+async fn has_cache(State(state): State<Shared>, Query(query): Query<BTreeMap<String, String>>) -> StatusCode {
+    let state = state.lock().unwrap();
+    let there = state.attempts.values().any(|attempt| attempt.blobs.contains_key(&query["key"]));
+    if there { StatusCode::OK } else { StatusCode::NO_CONTENT }
+}
+
+/// A token of sorts: it says what was asked for.
+async fn id_token(Json(asked): Json<AskIdToken>) -> Json<IdToken> {
+    use base64::Engine as _;
+    let part =
+        |value: serde_json::Value| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = serde_json::json!({ "aud": asked.audience.unwrap_or_else(|| "usual".to_owned()) });
+    Json(IdToken {
+        token: format!("{}.{}.signature", part(serde_json::json!({ "alg": "RS256" })), part(claims)),
+    })
 }
 
 /// From any attempt: the model has one run.

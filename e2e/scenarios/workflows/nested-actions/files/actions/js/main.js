@@ -1,0 +1,2 @@
+console.log(`main ${process.env.INPUT_WHO}`);
+console.log(`pre first: ${process.env.STATE_pre || 'no'}`);
