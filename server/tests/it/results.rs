@@ -259,7 +259,10 @@ async fn caches_go_up_to_the_default_branch_and_never_sideways(pool: PgPool) {
 
     // Where a run would write, not where it reads.
     for (lease, there) in [(main, true), (topic, false), (other, false)] {
-        let has = results::has_cache(&world.app, runner, lease.attempt, lease.epoch, "pip-1").await.unwrap();
+        let has =
+            results::has_cache(&world.app, runner, lease.attempt, lease.epoch, CacheScope::Branch, "pip-1")
+                .await
+                .unwrap();
         assert_eq!(has, there, "{}", lease.source.reference);
     }
 

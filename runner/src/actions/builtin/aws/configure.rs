@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     stage::{Failure, ResultsError},
-    toolkit,
+    toolkit::id_token,
 };
 
 /// What has no effect here.
@@ -174,16 +174,16 @@ async fn assume(step: &mut Use<'_>, sts: &Sts<'_>, role: &str, given: Option<Key
     })
 }
 
-/// A token that says what this stage is.
+/// A token of the server's that says what this stage is. Logs hide it.
 async fn identity_token(step: &Use<'_>) -> Result<String, Failure> {
-    let audience = step.input("audience");
-    toolkit::id_token(step.ctx, Some(audience)).await.map_err(|error| {
+    let audience = Some(step.input("audience")).filter(|audience| !audience.is_empty());
+    id_token(step.ctx, audience).await.map_err(|error| {
         let reason = format!(
-            "`role-to-assume` without keys needs an identity token for {audience}: {error}. Or give `aws-access-key-id` \
-             and `aws-secret-access-key`, or a token in `web-identity-token-file`"
+            "`role-to-assume` without keys goes by an identity token, and there is none: {error}; or give \
+             `aws-access-key-id` and `aws-secret-access-key`, or a token in `web-identity-token-file`"
         );
         match error {
-            ResultsError::Invalid(_) => Failure::failed(reason),
+            ResultsError::Invalid(_) | ResultsError::NotFound(_) => Failure::failed(reason),
             _ => Failure::infrastructure(reason),
         }
     })
