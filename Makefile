@@ -104,6 +104,10 @@ conformance: ## Print how much of the public test data beside the repository is 
 	@$(CARGO) test --locked --quiet --package tidegate-pipelines --test it -- --ignored --exact --nocapture conformance::measured
 	@$(CARGO) test --locked --quiet --package tidegate-runner --test it -- --nocapture --test-threads=1 conformance:: | sed -n 's/^\.*\(.*[^.].*\)/\1/p'
 
+.PHONY: fuzz
+fuzz: ## Fuzz what reads strangers' bytes, each target for FUZZ_SECONDS=60 (FUZZ_TARGETS="yaml ..." for some)
+	@FUZZ_SECONDS="$(or $(FUZZ_SECONDS),60)" scripts/fuzz $(FUZZ_TARGETS)
+
 .PHONY: bench
 bench: demo-ready build ## Print the figures beside their floors
 	$(CARGO) build --locked --release --package tidegate-e2e --bins

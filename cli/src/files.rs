@@ -168,7 +168,7 @@ fn as_workflow(path: &Path) -> String {
 
 /// All that is wrong with a file. What it calls is read from the working tree; what is not there (and whatever is of
 /// another repository) is taken for right, with a warning where the file is in its place in a working tree.
-pub fn check(path: &str, tree: &TreeFiles, at_home: bool, text: &str) -> Vec<Diagnostic> {
+pub fn check(path: &str, tree: &dyn Files, at_home: bool, text: &str) -> Vec<Diagnostic> {
     let file = SourceFile { path, text };
     let files = StandIns::new(tree, text);
     let mut found = check_in(&file, Setting { files: &files, ..Setting::default() });
@@ -206,6 +206,11 @@ impl TreeFiles {
     /// Those below this folder.
     pub fn new(root: &Path) -> Self {
         Self { root: root.canonicalize().unwrap_or_else(|_| root.to_path_buf()) }
+    }
+
+    /// The working tree's top folder.
+    pub fn root(&self) -> &Path {
+        &self.root
     }
 }
 

@@ -30,7 +30,7 @@ macro_rules! codes {
 
 codes! {
     SYNTAX Error "TG0101" "The file is not YAML. The place shown is where the parser gave up, which may be after the mistake."
-    TOO_LARGE Error "TG0102" "A pipeline file may have 256 KiB and a workflow file 1 MiB, with 50,000 nodes (aliases counted as often as they are used) and 64 levels of nesting."
+    TOO_LARGE Error "TG0102" "A pipeline file may have 256 KiB and a workflow file 1 MiB, with 50,000 nodes (aliases counted as often as they are used), 64 levels of nesting, and aliases that stand for as much text again."
     EMPTY Error "TG0103" "The file holds no document, or more than one. A pipeline is one mapping with the keys `on` and `stages`."
     DUPLICATE_KEY Error "TG0104" "A mapping has the same key twice, so one of the two would be lost. Both places are shown."
     MERGE_KEY Error "TG0105" "Merge keys (`<<`) are not part of the language: they hide which value wins. Use an alias for a whole value, or `defaults`."
@@ -46,7 +46,7 @@ codes! {
     BAD_SIZE Error "TG0206" "A size is a number with a unit: `512MiB`, `2GiB`, `500MB`."
     BAD_NAME Error "TG0207" "Names of stages, inputs, services and artifacts begin with a letter and go on with letters, digits, `-` and `_`; names of environment values and secrets have no `-`."
     UNSAFE_PATH Error "TG0208" "Paths lie below the workspace: not absolute, and without `..`."
-    BAD_GLOB Error "TG0209" "A pattern that cannot be read. `*` matches within one path segment, `**` across them, `?` one character, `[ab]` a set, `{a,b}` either; `!` in front takes away."
+    BAD_GLOB Error "TG0209" "A pattern that cannot be read. `*` matches within one path segment, `**` across them, `?` one character, `[ab]` a set, `{a,b}` either; `!` in front takes away. A pipeline may have 1,000 patterns."
     REPEATED Error "TG0210" "The same name is given twice in a list whose names must differ."
     BAD_REGEX Error "TG0211" "A regular expression that cannot be read, or is too large. Look-around and back-references do not exist: matching takes linear time."
 
@@ -58,7 +58,7 @@ codes! {
     KEY_NOT_FOR_VERB Error "TG0304" "The key has no meaning for a stage of this verb."
     UNKNOWN_STAGE Error "TG0305" "There is no stage of this name."
     CYCLE Error "TG0306" "Stages need each other in a circle, so none of them could ever begin."
-    TOO_MANY_STAGES Error "TG0307" "A matrix may make 256 stages; a pipeline may have 1,000, and 20,000 needs between them."
+    TOO_MANY_STAGES Error "TG0307" "A matrix may make 256 stages; a pipeline may have 1,000, 20,000 needs between them, and 64 MiB in all its stages together."
     EMPTY_MATRIX Error "TG0308" "The matrix makes no stage at all."
     BAD_MATRIX Error "TG0309" "A matrix maps names to lists of plain values, with `include` and `exclude` as lists of mappings."
     DEPLOY_RETRY Error "TG0310" "A deployment is carried out at most once, because nobody can know how far a lost one came. It has no `retry`."
@@ -121,7 +121,7 @@ codes! {
     RUNNER_GROUP Error "TG1106" "A runner group is a name, or a name after `organization/` or `enterprise/`."
     NO_MACHINE Error "TG1107" "No machine is configured for a label of `runs-on`. The setting `machines` maps labels to images: `machines: {ubuntu-latest: {image: ...}}`."
     WORKFLOW_MATRIX Error "TG1108" "A matrix maps names to lists that are not empty, with `include` and `exclude` as lists of mappings; `exclude` names only keys of the matrix."
-    TOO_MANY_JOBS Error "TG1109" "A matrix may make 256 jobs, and a workflow with all that it calls 1,000."
+    TOO_MANY_JOBS Error "TG1109" "A matrix may make 256 jobs, and a workflow with all that it calls 1,000, and 64 MiB in all of them together."
     GROUP_NAME Error "TG1110" "The name of a concurrency group may have 400 characters."
     IMAGE_VERSION Error "TG1111" "The version of a snapshot is a number and `.*`, for example `1.*`."
 
@@ -145,6 +145,9 @@ codes! {
     NO_TIMEOUT Warning "TG1905" "No job says how long it may take, so a job that hangs occupies a runner for six hours. Give jobs `timeout-minutes`."
     KEY_IGNORED Warning "TG1906" "A key that means nothing here and is ignored."
     NUMBER_SHORTENED Warning "TG1907" "YAML reads this as a number, so it loses digits: `3.10` becomes `3.1`. Put it in quotes."
+    NO_STEP_HERE Warning "TG1908" "An expression reads a step that is not there or comes later, or something that no step has: the value is empty."
+    NOT_NEEDED Warning "TG1909" "An expression reads a job that is not among the `needs` of this one, or something that the job does not hand on: the value is empty."
+    ACTION_INPUT Warning "TG1910" "A step gives an action of the same repository an input that it does not declare, or leaves out one that it requires."
 }
 
 /// What `tidegate explain` says of a code: more than fits a message, and an example.
@@ -168,6 +171,11 @@ const PAGES: &[&str] = &[
     include_str!("codes/triggers.md"),
     include_str!("codes/reuse.md"),
     include_str!("codes/warnings.md"),
+    include_str!("codes/workflows.md"),
+    include_str!("codes/jobs.md"),
+    include_str!("codes/actions.md"),
+    include_str!("codes/calls.md"),
+    include_str!("codes/workflow-warnings.md"),
 ];
 
 impl Code {

@@ -243,6 +243,11 @@ impl<'a> Problems<'a> {
         self.list.len() >= FULL && self.errors >= LIMIT
     }
 
+    /// Whether one more warning would be kept.
+    pub(crate) fn has_room(&self) -> bool {
+        self.list.len() < FULL
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.errors > 0
     }

@@ -11,10 +11,10 @@ use crate::{
     ResolveError, Setting,
     lenient::{self, Status, Values},
     machine::machine,
-    matrix::{self, Lists},
+    matrix::{self, Lists, Refused},
     plan::{
-        Does, Expand, Expressions, Late, MatrixPlan, Pairs, RunsOn, StageKey, StagePlan, Strategy, Template,
-        Verb,
+        Does, Expand, Expressions, Late, MAX_PLAN, MatrixPlan, Pairs, RunsOn, StageKey, StagePlan, Strategy,
+        Template, Verb, too_heavy, weight,
     },
     shell,
     yaml::number_text,
@@ -22,6 +22,8 @@ use crate::{
 
 /// Seconds of the longest time a stage may ask for: 35 days.
 const MAX_SECONDS: f64 = 3_024_000.0;
+/// What an error is about that says there would be too many or too large stages.
+pub(crate) const TOO_LARGE: &str = "strategy";
 /// The longest name that pages show.
 const MAX_TITLE: usize = 100;
 
@@ -37,7 +39,10 @@ pub fn expand(
         None => None,
         Some(matrix) => {
             let lists = lists(matrix, contexts)?;
-            Some(matrix::build(&lists).map_err(|message| error("strategy.matrix", message))?)
+            Some(matrix::build(&lists).map_err(|refused| match refused {
+                Refused::Wrong(message) => error("strategy.matrix", message),
+                Refused::Large(message) => error(TOO_LARGE, message),
+            })?)
         }
     };
     let Some(made) = made else {
@@ -52,8 +57,12 @@ pub fn expand(
     let max_parallel =
         known_number(open.max_parallel.as_ref(), contexts)?.and_then(whole).filter(|most| *most > 0);
     let total = u32::try_from(made.len()).unwrap_or(u32::MAX);
+    if weight(stage).saturating_mul(made.len()) > MAX_PLAN {
+        return Err(error(TOO_LARGE, format!("the matrix has {}", too_heavy())));
+    }
     let mut taken = HashSet::new();
     let mut stages = Vec::new();
+    let mut contexts = contexts.clone();
     for (index, made) in (0_u32..).zip(made) {
         let mut one = stage.clone();
         one.expand = None;
@@ -61,7 +70,6 @@ pub fn expand(
         one.title = Some(titled(stage.title.as_deref().unwrap_or(&stage.name), &made.shown));
         one.matrix = made.values.into_iter().collect();
         one.strategy = Some(Strategy { index, total, fail_fast, max_parallel });
-        let mut contexts = contexts.clone();
         contexts.insert(
             "matrix".to_owned(),
             one.matrix.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),

@@ -6,10 +6,34 @@
 
 use serde_json::Value;
 
-use crate::{plan::Pairs, yaml::number_text};
+use crate::{
+    plan::{MAX_PLAN, Pairs, too_heavy, weight},
+    yaml::number_text,
+};
 
 /// The most stages of one matrix.
 pub(crate) const MAX_MATRIX: usize = 256;
+
+/// The most comparisons that making a matrix may take.
+const MAX_COMPARISONS: usize = 16 << 20;
+
+/// Refuses a matrix for which combinations would be compared with what `include` and `exclude` name for too long.
+/// `parts`: all that these name, in all their mappings; `names`: of all lists and mappings.
+pub(crate) fn comparable<'n>(
+    combinations: usize,
+    parts: usize,
+    names: impl Iterator<Item = &'n String>,
+) -> Result<(), String> {
+    let names = names.collect::<std::collections::HashSet<_>>().len();
+    let comparisons = combinations.saturating_mul(parts).saturating_mul(names);
+    if comparisons > MAX_COMPARISONS {
+        return Err(format!(
+            "the matrix would take {comparisons} comparisons of {combinations} combinations with what `include` and \
+             `exclude` name, and {MAX_COMPARISONS} are allowed"
+        ));
+    }
+    Ok(())
+}
 
 /// The lists of a matrix, all of them known.
 #[derive(Debug, Clone, Default)]
@@ -28,22 +52,41 @@ pub(crate) struct Made {
     pub shown: Vec<String>,
 }
 
+/// Why a matrix makes no stages.
+#[derive(Debug)]
+pub(crate) enum Refused {
+    /// It says something that makes no sense.
+    Wrong(String),
+    /// There would be too much of it.
+    Large(String),
+}
+
 /// All stages of a matrix, in order, or why there are none.
-pub(crate) fn build(lists: &Lists) -> Result<Vec<Made>, String> {
+pub(crate) fn build(lists: &Lists) -> Result<Vec<Made>, Refused> {
     if let Some((name, _)) = lists.axes.iter().find(|(_, values)| values.is_empty()) {
-        return Err(format!("the list `{name}` of the matrix has no values"));
+        return Err(Refused::Wrong(format!("the list `{name}` of the matrix has no values")));
     }
     if lists.axes.is_empty() && lists.include.is_empty() {
-        return Err("the matrix has no list with values".to_owned());
+        return Err(Refused::Wrong("the matrix has no list with values".to_owned()));
     }
     for (name, _) in lists.exclude.iter().flatten() {
         if find(&lists.axes, name).is_none() {
-            return Err(format!("`exclude` names `{name}`, and the matrix has no such list"));
+            return Err(Refused::Wrong(format!("`exclude` names `{name}`, and the matrix has no such list")));
         }
     }
     let size = lists.axes.iter().try_fold(1_usize, |size, (_, values)| size.checked_mul(values.len()));
     let size = size.filter(|size| *size <= MAX_MATRIX * 16).ok_or_else(too_many)?;
     let product = if lists.axes.is_empty() { 0 } else { size };
+    let filters = || lists.include.iter().chain(&lists.exclude);
+    let parts = filters().flatten().map(|(_, value)| 1 + nodes(value)).sum();
+    let names = filters().flatten().map(|(name, _)| name).chain(lists.axes.iter().map(|(name, _)| name));
+    comparable(product + lists.include.len(), parts, names).map_err(Refused::Large)?;
+    // Each combination has a copy of its values, and of what `include` adds.
+    let largest = lists.axes.iter().filter_map(|(_, values)| values.iter().map(weight).max()).sum::<usize>();
+    let added = lists.include.iter().map(weight).sum::<usize>();
+    if product.saturating_mul(largest.saturating_add(added)) > MAX_PLAN {
+        return Err(Refused::Large(format!("the matrix has {}", too_heavy())));
+    }
     let mut used = vec![false; lists.include.len()];
     let mut made = Vec::new();
     for index in 0..product {
@@ -83,8 +126,17 @@ pub(crate) fn build(lists: &Lists) -> Result<Vec<Made>, String> {
     Ok(made)
 }
 
-fn too_many() -> String {
-    format!("the matrix makes more than {MAX_MATRIX} stages")
+/// A value with all that is in it.
+fn nodes(value: &Value) -> usize {
+    1 + match value {
+        Value::Array(list) => list.iter().map(nodes).sum(),
+        Value::Object(map) => map.values().map(nodes).sum(),
+        _ => 0,
+    }
+}
+
+fn too_many() -> Refused {
+    Refused::Large(format!("the matrix makes more than {MAX_MATRIX} stages"))
 }
 
 /// The first list varies slowest.

@@ -13,7 +13,7 @@ pub fn capabilities() -> Value {
     json!({
         "capabilities": {
             "positionEncoding": "utf-16",
-            "textDocumentSync": { "openClose": true, "change": 2 },
+            "textDocumentSync": { "openClose": true, "change": 2, "save": true },
             "completionProvider": { "triggerCharacters": [".", " ", ":", "[", "{", "-"] },
             "hoverProvider": true,
             "codeActionProvider": { "codeActionKinds": ["quickfix"] },

@@ -3,6 +3,9 @@
 //!
 //! Editors start it for all YAML, so files outside of the conventional folders are passed over in silence.
 //!
+//! A file is checked with those that it names: as they are open in the editor, else as they are in the working tree. So
+//! when one changes the others that are open are checked too, and told again where that makes a difference.
+//!
 //! Messages are handled one after the other: a check takes milliseconds. Sizes are bounded ([`wire`]); what cannot be
 //! understood is answered with an error and changes nothing.
 
@@ -17,7 +20,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tidegate_pipelines::{
-    Diagnostic,
+    Diagnostic, FileRef, Files,
     editor::{Document, Position},
 };
 use url::Url;
@@ -60,6 +63,23 @@ struct Open {
     /// The other files of its working tree.
     files: TreeFiles,
     found: Vec<Diagnostic>,
+}
+
+/// The files of a working tree, those that are open as they are in the editor.
+struct Workspace<'s> {
+    open: &'s HashMap<String, Open>,
+    tree: &'s TreeFiles,
+}
+
+impl Files for Workspace<'_> {
+    fn read(&self, file: &FileRef) -> Result<String, String> {
+        let FileRef::Same(path) = file else { return self.tree.read(file) };
+        let is = |open: &&Open| open.path == *path && open.files.root() == self.tree.root();
+        match self.open.values().find(is) {
+            Some(open) => Ok(open.document.text().as_str().to_owned()),
+            None => self.tree.read(file),
+        }
+    }
 }
 
 struct Server<W> {
@@ -107,6 +127,10 @@ impl<W: Write> Server<W> {
     }
 
     fn notified(&mut self, method: &str, params: &Value) -> Outcome {
+        // Files on disk have changed, maybe one that an open one names.
+        if matches!(method, "textDocument/didSave" | "workspace/didChangeWatchedFiles") {
+            return self.again(|_, _| true);
+        }
         let document = &params["textDocument"];
         let Some(uri) = document["uri"].as_str().map(str::to_owned) else { return Ok(()) };
         match method {
@@ -129,19 +153,52 @@ impl<W: Write> Server<W> {
                 self.publish(&uri, document["version"].as_i64())
             }
             "textDocument/didClose" => match self.open.remove(&uri) {
-                Some(_) => self.send(&answers::diagnostics(&uri, None, None, &[])),
+                Some(closed) => {
+                    self.send(&answers::diagnostics(&uri, None, None, &[]))?;
+                    // What was not saved counts no more.
+                    self.again(|_, open| open.files.root() == closed.files.root())
+                }
                 None => Ok(()),
             },
             _ => Ok(()),
         }
     }
 
-    /// Checks a file and tells the editor what is wrong with it.
+    /// Checks a file and tells the editor what is wrong with it, and then the others of its working tree.
     fn publish(&mut self, uri: &str, version: Option<i64>) -> Outcome {
-        let Some(open) = self.open.get_mut(uri) else { return Ok(()) };
-        open.found = files::check(&open.path, &open.files, true, open.document.text().as_str());
-        let message = answers::diagnostics(uri, version, Some(&open.document), &open.found);
-        self.send(&message)
+        let Some(open) = self.open.get(uri) else { return Ok(()) };
+        let root = open.files.root().to_owned();
+        let found = self.check(open);
+        let message = answers::diagnostics(uri, version, Some(&open.document), &found);
+        if let Some(open) = self.open.get_mut(uri) {
+            open.found = found;
+        }
+        self.send(&message)?;
+        self.again(|other, open| other != uri && open.files.root() == root)
+    }
+
+    /// Checks open files once more, and tells what is different.
+    fn again(&mut self, which: impl Fn(&str, &Open) -> bool) -> Outcome {
+        let mut changed: Vec<(String, Vec<Diagnostic>)> = Vec::new();
+        for (uri, open) in self.open.iter().filter(|(uri, open)| which(uri.as_str(), open)) {
+            let found = self.check(open);
+            if found != open.found {
+                changed.push((uri.clone(), found));
+            }
+        }
+        changed.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (uri, found) in changed {
+            let Some(open) = self.open.get_mut(&uri) else { continue };
+            let message = answers::diagnostics(&uri, None, Some(&open.document), &found);
+            open.found = found;
+            self.send(&message)?;
+        }
+        Ok(())
+    }
+
+    fn check(&self, open: &Open) -> Vec<Diagnostic> {
+        let files = Workspace { open: &self.open, tree: &open.files };
+        files::check(&open.path, &files, true, open.document.text().as_str())
     }
 
     /// The file that a request is about, if it is one of ours.

@@ -143,6 +143,67 @@ fn the_usual_look_and_mistakes_of_other_files() {
     assert_eq!(edit["range"]["end"], json!({"line": 2, "character": 0}));
 }
 
+/// What one file says of another that is open too follows what is written there, saved or not.
+#[test]
+fn files_that_are_open_are_read_as_they_are_in_the_editor() {
+    let folder = tempfile::tempdir().unwrap();
+    let workflows = folder.path().join(".github/workflows");
+    std::fs::create_dir_all(&workflows).unwrap();
+    let called = |input: &str| {
+        format!(
+            "on: {{workflow_call: {{inputs: {{{input}: {{type: string, required: true}}}}}}}}\njobs: {{a: {{runs-on: x, \
+             timeout-minutes: 1, steps: [{{run: x}}]}}}}\n"
+        )
+    };
+    std::fs::write(workflows.join("called.yml"), called("level")).unwrap();
+    let uri = |name: &str| format!("file://{}/{name}", workflows.display());
+    let document = |method: &str, name: &str, more: Value| {
+        let mut params = json!({ "textDocument": { "uri": uri(name), "version": 1 } });
+        for (key, value) in more.as_object().unwrap() {
+            match key.as_str() {
+                "text" => params["textDocument"]["text"] = value.clone(),
+                key => params[key] = value.clone(),
+            }
+        }
+        json!({ "jsonrpc": "2.0", "method": method, "params": params })
+    };
+    let caller = "on: push\njobs: {c: {uses: ./.github/workflows/called.yml, with: {level: x}}}\n";
+    let said = talk(&[
+        document("textDocument/didOpen", "caller.yml", json!({ "text": caller })),
+        document("textDocument/didOpen", "called.yml", json!({ "text": called("level") })),
+        document(
+            "textDocument/didChange",
+            "called.yml",
+            json!({ "contentChanges": [{ "text": called("depth") }] }),
+        ),
+        document("textDocument/didClose", "called.yml", json!({})),
+        document("textDocument/didSave", "caller.yml", json!({})),
+    ]);
+    let told: Vec<(String, Vec<String>)> = said
+        .iter()
+        .map(|one| {
+            let params = &one["params"];
+            let codes = params["diagnostics"].as_array().unwrap().iter();
+            let name = params["uri"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            (name, codes.map(|one| one["code"].as_str().unwrap().to_owned()).collect())
+        })
+        .collect();
+    let row = |name: &str, codes: &[&str]| {
+        (name.to_owned(), codes.iter().map(|code| (*code).to_owned()).collect::<Vec<_>>())
+    };
+    assert_eq!(
+        told,
+        [
+            row("caller.yml", &[]),
+            row("called.yml", &[]),
+            row("called.yml", &[]),
+            row("caller.yml", &["TG1304", "TG1304"]),
+            row("called.yml", &[]),
+            row("caller.yml", &[]),
+        ]
+    );
+}
+
 #[test]
 fn files_that_are_no_pipelines_are_passed_over() {
     let document = json!({"uri": "file:///srv/app/compose.yml", "version": 1, "text": "services: {}\n"});

@@ -33,6 +33,54 @@ fn a_plan_outside_of_a_repository() {
 }
 
 #[test]
+fn a_workflow_is_planned_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    write(
+        at,
+        ".github/workflows/ci.yml",
+        "on: {pull_request: , push: {branches: [main]}}
+jobs:
+  test:
+    runs-on: ubuntu-latest
+    timeout-minutes: 5
+    strategy: {matrix: {node: [22, 24], os: [a], exclude: [{node: 22}], include: [{node: 26, os: b}]}}
+    steps: [{uses: actions/checkout@v4}, {id: unit, run: npm test, if: matrix.node > 22}]
+  tell:
+    needs: [test]
+    if: always() && needs.test.result == 'failure'
+    runs-on: ubuntu-latest
+    steps: [{run: ./tell}]
+",
+    );
+    let plan = |event: &str| {
+        json(&tidegate(at, &["plan", ".github/workflows/ci.yml", "--event", event, "--json"]).out)
+    };
+    for (event, triggered) in [("pull_request", true), ("release", false)] {
+        let plan = plan(event);
+        assert_eq!(plan["triggered"], triggered, "{plan:#}");
+        let jobs = plan["jobs"].as_array().unwrap();
+        if !triggered {
+            assert!(jobs.is_empty() && plan["reason"].is_string());
+            continue;
+        }
+        let told: Vec<_> =
+            jobs.iter().map(|job| (job["id"].as_str().unwrap(), job["name"].as_str().unwrap())).collect();
+        assert_eq!(told, [("test", "test (24, a)"), ("test", "test (26, b)"), ("tell", "tell")]);
+        assert_eq!((&jobs[1]["matrix"]["node"], &jobs[1]["matrix"]["os"]), (&26.into(), &"b".into()));
+        assert_eq!(
+            (&jobs[0]["steps"][1]["id"], &jobs[0]["steps"][1]["if"]),
+            (&"unit".into(), &"matrix.node > 22".into())
+        );
+        assert_eq!(
+            (&jobs[2]["needs"], &jobs[2]["runs_on"][0]),
+            (&serde_json::json!(["test"]), &"ubuntu-latest".into())
+        );
+        assert_eq!(jobs[2]["if"], "always() && needs.test.result == 'failure'");
+    }
+}
+
+#[test]
 fn facts_come_from_the_working_tree_the_payload_and_the_command_line() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -2,15 +2,22 @@
 //!
 //! `*` is any text without `/`, `**` any text at all, `[a-z]` one sign of a set; `?` and `+` repeat the sign or set
 //! before them (none or one, one or more); `\` makes the next sign ordinary; `!` at the beginning takes away. Matching
-//! follows all possibilities side by side, so it takes time in proportion to pattern and text, whatever they are.
+//! follows all possibilities side by side, so it takes time in proportion to pattern and text, whatever they are. Many
+//! patterns over many paths still add up, so a list counts its steps and gives up where they are too many.
+
+use std::cell::Cell;
 
 /// The longest pattern, in bytes.
 const MAX_LENGTH: usize = 1024;
+/// The most steps that a list may take over all that it is asked: a part of a pattern at a sign of a text.
+const MAX_STEPS: usize = 1 << 27;
 
 /// A list of patterns, read in order.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct FilterList {
     list: Vec<Filter>,
+    /// The steps that it may still take; none when it has given up.
+    left: Cell<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -54,7 +61,17 @@ impl Signs {
 impl FilterList {
     /// Reads a list. Patterns that cannot be read are left out; [`check`] reports them.
     pub(crate) fn new<'p>(patterns: impl IntoIterator<Item = &'p str>) -> Self {
-        Self { list: patterns.into_iter().filter_map(|pattern| read(pattern).ok()).collect() }
+        let list = patterns.into_iter().filter_map(|pattern| read(pattern).ok()).collect();
+        Self { list, left: Cell::new(MAX_STEPS) }
+    }
+
+    /// Whether it took too many steps, so that what it said counts for nothing.
+    pub(crate) fn gave_up(&self) -> bool {
+        self.left.get() == 0
+    }
+
+    fn matches(&self, filter: &Filter, text: &str) -> bool {
+        !self.gave_up() && filter.matches(text, &self.left)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -63,12 +80,16 @@ impl FilterList {
 
     /// Whether the list asks for this: the last pattern that matches decides.
     pub(crate) fn wants(&self, text: &str) -> bool {
-        self.list.iter().rev().find(|filter| filter.matches(text)).is_some_and(|filter| !filter.takes_away)
+        self.list
+            .iter()
+            .rev()
+            .find(|filter| self.matches(filter, text))
+            .is_some_and(|filter| !filter.takes_away)
     }
 
     /// Whether a list of what is to be ignored has this. Here `!` means everything but what follows.
     pub(crate) fn ignores(&self, text: &str) -> bool {
-        self.list.iter().any(|filter| filter.matches(text) != filter.takes_away)
+        self.list.iter().any(|filter| self.matches(filter, text) != filter.takes_away)
     }
 }
 
@@ -78,7 +99,7 @@ pub(crate) fn check(pattern: &str) -> Result<(), String> {
 }
 
 impl Filter {
-    fn matches(&self, text: &str) -> bool {
+    fn matches(&self, text: &str, left: &Cell<usize>) -> bool {
         // `at[n]`: all parts before the n-th have been used up by the text so far. A second row is for `**/`, inside
         // of which a segment has begun that is not over.
         let length = self.parts.len();
@@ -87,6 +108,10 @@ impl Filter {
         mark(&mut at, 0);
         self.skip(&mut at);
         for c in text.chars() {
+            left.set(left.get().saturating_sub(length));
+            if left.get() == 0 {
+                return false;
+            }
             let mut next = vec![false; length + 1];
             let mut next_inside = vec![false; length + 1];
             let mut any = false;
@@ -266,6 +291,23 @@ mod tests {
         assert!(!wants(&["!wip"], "main"));
         let ignored = FilterList::new(["docs/**"]);
         assert!(ignored.ignores("docs/a") && !ignored.ignores("src/a"));
+    }
+
+    /// However long patterns and texts are, no more than the steps that are allowed are taken, and few when few do.
+    #[test]
+    fn steps_are_counted_and_bounded() {
+        let taken = |list: &FilterList| MAX_STEPS - list.left.get();
+        let list = FilterList::new(["src/**", "!src/x/*.md"]);
+        assert!(list.wants("src/a/b.rs") && taken(&list) < 300, "{}", taken(&list));
+        // As many signs as parts, and each part alive to the end: the product, and not more.
+        let stars = "*a".repeat(200);
+        let list = FilterList::new([stars.as_str()]);
+        assert!(!list.wants(&"a".repeat(150)));
+        assert_eq!(taken(&list), 400 * 150);
+        list.left.set(400 * 200);
+        assert!(!list.wants(&"a".repeat(150)) && !list.gave_up());
+        assert!(!list.wants(&"a".repeat(150)) && list.gave_up(), "no more than what was left");
+        assert!(!list.wants("a") && !list.ignores("a"));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod contexts;
 mod cron;
 mod filter;
 mod inputs;
+mod local;
 mod lower;
 mod names;
 mod permissions;
@@ -87,6 +88,7 @@ pub fn check_within(file: &SourceFile<'_>, setting: Setting<'_>, limits: &Limits
             false => permissions::Policy::Write,
         };
         calls::load(file.path, &root, setting, policy, &mut problems);
+        local::check(&root, setting, &mut problems);
     }
     problems.finish()
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 pub(super) use crate::expressions::holds_expression;
 use crate::{
     actions::schema::Reach,
+    diagnostic::{Place, Problems},
     expressions::{self, Finding, check_lenient, split_lenient},
     lenient::{self, Reads},
 };
@@ -74,6 +75,54 @@ pub(super) fn check(text: &str, condition: bool, reach: Reach) -> Vec<Finding> {
         return findings;
     }
     check_lenient(text, &allowed)
+}
+
+/// Where a part of a value is in the file, if the value stands there as it is read and is more than the part.
+pub(super) fn inside(problems: &Problems<'_>, place: Place, text: &str, part: Place) -> Option<Place> {
+    let written = problems.text().get(place.start..place.end)?;
+    let text = text.trim_end();
+    // Folded, escaped and indented text stands there in another form.
+    let offset = place.start + written.find(text)?;
+    let end = part.end.min(text.len());
+    (part.start < end && (part.start, end) != (0, text.len()))
+        .then(|| Place::new(offset + part.start, offset + end))
+}
+
+/// A name that an expression reads, with what stands behind it as far as that is written down: `steps`, `build`,
+/// `outputs`, `x`. Places and ranges are bytes of the text.
+pub(super) struct Path {
+    pub names: Vec<(String, Place)>,
+    /// The expression that it stands in.
+    pub expression: std::ops::Range<usize>,
+}
+
+/// All names that a template, or (with `condition`) an `if`, reads, in their order. What cannot be read is reported
+/// elsewhere.
+pub(super) fn paths(text: &str, condition: bool) -> Vec<Path> {
+    let mut found = Vec::new();
+    let mut read = |range: std::ops::Range<usize>| {
+        let Ok(parsed) = expressions::parse_lenient(text.get(range.clone()).unwrap_or_default()) else {
+            return;
+        };
+        expressions::paths(&parsed, &mut |names| {
+            let places = names.iter().map(|(name, place)| {
+                ((*name).to_owned(), Place::new(range.start + place.start, range.start + place.end))
+            });
+            found.push(Path { names: places.collect(), expression: range.clone() });
+        });
+    };
+    if !holds_expression(text) {
+        if condition {
+            read(0..text.len());
+        }
+        return found;
+    }
+    for part in split_lenient(text).unwrap_or_default() {
+        if let expressions::Part::Expression(range) = part {
+            read(range);
+        }
+    }
+    found
 }
 
 /// What a template or condition reads; nothing where it cannot be read.

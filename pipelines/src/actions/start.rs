@@ -209,14 +209,15 @@ impl Filter<'_> {
     fn paths(&self) -> Result<(), String> {
         let Some(changed) = &self.event.changed_paths else { return Ok(()) };
         let (event, count) = (self.event_name, changed.len());
+        // Where it takes too long to tell the workflow starts: better once too often than not at all.
         if let Some(wanted) = self.patterns("paths")
-            && !changed.iter().any(|path| wanted.wants(path))
+            && !changed.iter().any(|path| wanted.wants(path) || wanted.gave_up())
         {
             return Err(format!("none of the {count} changed paths matches on.{event}.paths"));
         }
         if let Some(ignored) = self.patterns("paths-ignore").filter(|list| !list.is_empty())
             && !changed.is_empty()
-            && changed.iter().all(|path| ignored.ignores(path))
+            && changed.iter().all(|path| ignored.ignores(path) && !ignored.gave_up())
         {
             return Err(format!("all of the {count} changed paths are ignored by on.{event}.paths-ignore"));
         }

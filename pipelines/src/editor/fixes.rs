@@ -4,12 +4,15 @@ use super::{Fix, loose::unquoted};
 use crate::Diagnostic;
 
 pub(super) fn fixes(text: &str, diagnostic: &Diagnostic) -> Vec<Fix> {
-    let range = diagnostic.span.start..diagnostic.span.end;
+    // A mistake in an expression may be reported where its value begins; the very place stands beside it.
+    let inner = diagnostic.related.iter().find(|one| one.message == "here" && one.file.is_none());
+    let span = inner.map_or(diagnostic.span, |inner| inner.span);
+    let range = span.start..span.end;
     let Some(written) = text.get(range.clone()) else { return Vec::new() };
     let Some(help) = diagnostic.help.as_deref() else { return Vec::new() };
     let mut fixes = Vec::new();
     if let Some(word) = meant(help)
-        && !written.contains('\n')
+        && !written.contains(['\n', ' ', '{', '('])
     {
         let quote = written.chars().next().filter(|first| matches!(first, '"' | '\''));
         let new_text = match quote {
@@ -84,6 +87,37 @@ mod tests {
             mended("on: push\nstages:\n  a: {image: \"a:1\", run: x, if: \"git.brnch == 'a'\"}\n"),
             "on: push\nstages:\n  a: {image: \"a:1\", run: x, if: \"git.branch == 'a'\"}\n"
         );
+    }
+
+    #[test]
+    fn a_word_of_a_workflow_never_takes_the_place_of_its_whole_value() {
+        let steps = |run: &str| {
+            format!(
+                "on: push\njobs:\n  a:\n    runs-on: debian\n    timeout-minutes: 1\n    steps:\n      - {{id: one, run: \
+                 x}}\n      - run: {run}\n"
+            )
+        };
+        let mend = |text: String| {
+            let found = check(&SourceFile { path: ".github/workflows/w.yml", text: &text });
+            let [one] = found.as_slice() else { panic!("{found:?}") };
+            let fix = fixes(&text, one).into_iter().next();
+            fix.map(|fix| {
+                let mut mended = text.clone();
+                mended.replace_range(fix.range, &fix.new_text);
+                mended
+            })
+        };
+        assert_eq!(mend(steps("echo ${{ gihub.sha }}")), Some(steps("echo ${{ github.sha }}")));
+        assert_eq!(
+            mend(steps("echo ${{ steps.oen.outputs.x }}")),
+            Some(steps("echo ${{ steps.one.outputs.x }}"))
+        );
+        let block = |name: &str| {
+            steps(&format!("|\n          echo\n          echo ${{{{ steps.{name}.outputs.x }}}}"))
+        };
+        assert_eq!(mend(block("oen")), Some(block("one")));
+        // Where it cannot be told which part of a text is meant, nothing is offered.
+        assert_eq!(mend(steps("\"a\\tb ${{ gihub.sha }}\"")), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) use fold::{expression_of, fold, literal, literal_text, replaced};
 pub(crate) use functions::compile_regex;
 pub(crate) use lenient::check_lenient;
 pub(crate) use lenient::{Ended, Lenient, MAX_MEMORY, Value as LenientValue, unknown};
-pub(crate) use names::{Names, StageName};
+pub(crate) use names::{Names, StageName, paths};
 pub(crate) use parser::{json_number, parse, parse_filled, parse_lenient};
 pub(crate) use scope::Scope;
 pub(crate) use strict::{evaluate, kind_name, to_text};

@@ -307,6 +307,15 @@ const UPSTREAM: &[(&str, Type)] = &[
 ];
 const ENVIRONMENT: &[(&str, Type)] = &[("name", Type::Text), ("url", Type::Text)];
 
+/// Every name that an expression reads, with what stands behind it as far as that is written down, in the order of
+/// the text: `a.b['c'].*` is `a`, `b`, `c`.
+pub(crate) fn paths<'e>(expression: &'e Expression, visit: &mut dyn FnMut(&[(&'e str, Place)])) {
+    match path(expression) {
+        Some(names) => visit(&names),
+        None => expression.parts().into_iter().for_each(|part| paths(part, visit)),
+    }
+}
+
 /// `a.b['c']` as its parts, when all of them are known.
 pub(super) fn path(expression: &Expression) -> Option<Vec<(&str, Place)>> {
     match &expression.kind {

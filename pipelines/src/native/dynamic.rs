@@ -10,7 +10,7 @@ use crate::{
     context::{Context, ResolveError},
     expressions::{Scope, evaluate, kind_name, parse},
     native::words::is_name,
-    plan::{Dynamic, Row, StagePlan, Strategy, Told},
+    plan::{Dynamic, MAX_PLAN, Row, StagePlan, Strategy, Told, too_heavy, weight},
 };
 
 /// The name that a value of a plain list has.
@@ -24,6 +24,9 @@ pub fn expand_native(stage: &StagePlan, context: &Context) -> Result<Vec<StagePl
     let lists = lists(dynamic, &scope)?;
     let whole = dynamic.matrix.as_deref().unwrap_or("matrix");
     let combinations = combine(&lists).map_err(|message| error(whole, message))?;
+    if weight(stage).saturating_mul(combinations.len()) > MAX_PLAN {
+        return Err(error(whole, format!("the matrix has {}", too_heavy())));
+    }
     let total = u32::try_from(combinations.len()).unwrap_or(u32::MAX);
     let mut stages: Vec<StagePlan> = Vec::new();
     for (index, combination) in (0..).zip(combinations) {

@@ -9,12 +9,11 @@ use crate::{
     codes,
     diagnostic::{Problems, Spanned},
     expressions::to_text,
+    matrix::{self, MAX_MATRIX},
     nearest::{did_you_mean, listed},
     plan::{Row, StageKey},
 };
 
-/// The most stages of one matrix.
-pub(crate) const MAX_MATRIX: usize = 256;
 /// The most stages of a pipeline.
 pub(crate) const MAX_STAGES: usize = crate::plan::MOST_STAGES;
 
@@ -116,9 +115,13 @@ pub(crate) fn combine(lists: &Lists) -> Result<Vec<Row>, String> {
     let too_many = || format!("the matrix makes more than {MAX_MATRIX} stages");
     let axes = &lists.axes;
     let product = axes.iter().try_fold(1_usize, |product, (_, values)| product.checked_mul(values.len()));
-    if product.is_none_or(|product| product > MAX_MATRIX * 16) || lists.include.len() > MAX_MATRIX * 16 {
+    let Some(product) = product.filter(|product| *product <= MAX_MATRIX * 16) else { return Err(too_many()) };
+    if lists.include.len() > MAX_MATRIX * 16 {
         return Err(too_many());
     }
+    let rows = || lists.include.iter().chain(&lists.exclude);
+    let names = rows().flatten().map(|(name, _)| name).chain(axes.iter().map(|(name, _)| name));
+    matrix::comparable(product + lists.include.len(), rows().map(Vec::len).sum(), names)?;
     let mut combinations = product_of(axes);
     for exclude in &lists.exclude {
         combinations

@@ -20,8 +20,8 @@ use crate::{
     event::Event,
     expressions::{literal_text, parse},
     plan::{
-        ArtifactFetch, Build, Concurrency, Container, Deploy, Driver, Expressions, Need, NeedState, Network,
-        Push, Run, Smoke, StageKey, StagePlan, Strategy, Template, Verb,
+        ArtifactFetch, Build, Concurrency, Container, Deploy, Driver, Expressions, MAX_PLAN, Need, NeedState,
+        Network, Push, Run, Smoke, StageKey, StagePlan, Strategy, Template, Verb, too_heavy, weight,
     },
 };
 
@@ -39,14 +39,22 @@ pub(crate) fn stages(
 ) -> Vec<StagePlan> {
     let rewriter = Rewriter::new(pipeline, problems);
     let planner = Planner { pipeline, checked, event, rewriter };
-    let stages = pipeline.stages.iter().enumerate();
+    let mut stages = Vec::new();
+    let mut heavy = 0_usize;
+    for (index, stage) in pipeline.stages.iter().enumerate() {
+        let expansions = checked.expansions.get(index).map_or(&[][..], Vec::as_slice);
+        for made in expansions.iter().filter_map(|one| planner.stage(index, stage, one)) {
+            too_long(&made, stage, problems);
+            heavy = heavy.saturating_add(weight(&made));
+            if heavy > MAX_PLAN {
+                let message = format!("the pipeline has {}", too_heavy());
+                problems.report(codes::TOO_MANY_STAGES, stage.name.place, message);
+                return stages;
+            }
+            stages.push(made);
+        }
+    }
     stages
-        .flat_map(|(index, stage)| {
-            let expansions = checked.expansions.get(index).map_or(&[][..], Vec::as_slice);
-            let made = expansions.iter().filter_map(|one| planner.stage(index, stage, one));
-            made.inspect(|made| too_long(made, stage, problems)).collect::<Vec<_>>()
-        })
-        .collect()
 }
 
 /// What was put together of several expressions may be longer than one may be.

@@ -61,7 +61,12 @@ pub(crate) struct Reader<'p, 'a> {
     pub scope: usize,
     /// A template could not be read, so it is not known which stages there are.
     pub incomplete: bool,
+    /// The patterns so far.
+    patterns: usize,
 }
+
+/// The most patterns of a pipeline with all that it uses: each becomes a program of its own.
+const MAX_PATTERNS: usize = 1000;
 
 /// A mapping with fixed keys.
 pub(crate) struct Fields<'n> {
@@ -114,7 +119,7 @@ impl<'n> Fields<'n> {
 
 impl<'p, 'a> Reader<'p, 'a> {
     pub(crate) fn new(problems: &'p mut Problems<'a>) -> Self {
-        Self { problems, uses: Vec::new(), stage: None, step: None, scope: 0, incomplete: false }
+        Self { problems, uses: Vec::new(), stage: None, step: None, scope: 0, incomplete: false, patterns: 0 }
     }
 }
 
@@ -424,6 +429,15 @@ impl Reader<'_, '_> {
     /// A pattern of names.
     pub(crate) fn pattern(&mut self, node: &Node) -> Option<Spanned<String>> {
         let text = self.text(node)?;
+        self.patterns += 1;
+        if self.patterns > MAX_PATTERNS {
+            if self.patterns == MAX_PATTERNS + 1 {
+                let message =
+                    format!("this is one pattern more than the {MAX_PATTERNS} that a pipeline may have");
+                self.bad(codes::BAD_GLOB, text.place, message, None);
+            }
+            return None;
+        }
         match glob::check(&text.value) {
             Ok(()) => Some(text),
             Err(why) => {

@@ -14,6 +14,7 @@ mod stage;
 mod steps;
 mod unmet;
 mod verbs;
+mod weight;
 
 use std::collections::BTreeMap;
 
@@ -27,8 +28,8 @@ pub use dynamic::{Dynamic, Row, Told};
 pub use late::{Call, CallInput, Expand, Late, MatrixPlan, Pairs, RunsOn};
 pub use made::{MOST_STAGES, Roll, replace_stage};
 pub use results::{
-    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, FindingLevel, ReportKind, ReportRule,
-    RiskLevel, Thresholds,
+    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, CacheUser, FindingLevel, ReportKind,
+    ReportRule, RiskLevel, Thresholds,
 };
 pub use stage::{
     Emits, Expressions, Need, NeedState, Network, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse,
@@ -36,6 +37,7 @@ pub use stage::{
 };
 pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen};
 pub use verbs::{Build, Deploy, Driver, HttpCheck, Push, Smoke, Verb};
+pub(crate) use weight::{MAX_PLAN, too_heavy, weight};
 
 /// The version of the plan's own format. A server refuses to schedule a plan of a version it does not know.
 pub const PLAN_VERSION: u32 = 1;

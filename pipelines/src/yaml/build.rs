@@ -1,9 +1,10 @@
 //! From parser events to the tree, within budgets.
 //!
 //! The parser works through the file without recursion and bounds its own nesting; the tree is built on an
-//! explicit stack. Three budgets hold: bytes before anything else, depth, and nodes, where an alias costs as
-//! much as what it stands for, charged before it is copied (and so does the copy kept for an anchor). So no input can make the tree large, and an alias
-//! inside its own anchor finds nothing, because an anchor counts only once its node is complete.
+//! explicit stack. Four budgets hold: bytes before anything else, depth, nodes, and the text of nodes. An alias costs
+//! as much of them as what it stands for, charged before it is copied (and so does the copy kept for an anchor). So no
+//! input can make the tree large, and an alias inside its own anchor finds nothing, because an anchor counts only once
+//! its node is complete.
 //!
 //! A mistake that leaves the rest readable (a duplicate key, a merge key, a tag) is reported and reading goes
 //! on; only the parser's own errors and the budgets end it.
@@ -43,7 +44,9 @@ pub(crate) fn parse(problems: &mut Problems<'_>, dialect: &Dialect) -> Option<No
         root: None,
         anchors: HashMap::new(),
         nodes: 0,
+        bytes: 0,
         kept: 0,
+        kept_bytes: 0,
     };
     for item in Parser::new_from_str_with_options(text, options) {
         match item {
@@ -74,8 +77,12 @@ struct Builder<'p, 'a> {
     root: Option<Node>,
     anchors: HashMap<usize, Anchor>,
     nodes: usize,
+    /// Of the text of all nodes.
+    bytes: usize,
     /// Nodes copied for anchors.
     kept: usize,
+    /// The same of their text.
+    kept_bytes: usize,
 }
 
 struct Open {
@@ -83,8 +90,9 @@ struct Open {
     place: Place,
     /// Written in brackets or braces.
     flow: bool,
-    /// Nodes counted when it began.
+    /// Nodes and bytes counted when it began.
     nodes_before: usize,
+    bytes_before: usize,
     /// Levels below it so far.
     height: usize,
     kind: OpenKind,
@@ -124,8 +132,15 @@ fn core_name(tag: &Tag) -> Option<&str> {
 
 struct Anchor {
     node: Node,
-    nodes: usize,
+    size: Size,
     height: usize,
+}
+
+/// How much a node is, with all that is in it.
+#[derive(Clone, Copy)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
 }
 
 impl Builder<'_, '_> {
@@ -141,7 +156,8 @@ impl Builder<'_, '_> {
                 return Err(Stop);
             }
             Event::Scalar(text, style, anchor, _) => {
-                self.charge(1, 0, place)?;
+                let size = Size { nodes: 1, bytes: text.len() };
+                self.charge(size, 0, place)?;
                 // `!!str 1` is text, as if it stood in quotes.
                 let plain = style == ScalarStyle::Plain && tag != Some(TagRead::Text);
                 // `!cancelled()` is a tag with nothing behind it.
@@ -150,7 +166,7 @@ impl Builder<'_, '_> {
                 } else {
                     Node { kind: Kind::Scalar(Scalar { text: text.into_owned(), plain }), place }
                 };
-                self.remember(anchor, &node, 1, 0)?;
+                self.remember(anchor, &node, size, 0)?;
                 self.attach(node, 0);
             }
             Event::SequenceStart(style, anchor, _) => {
@@ -183,9 +199,10 @@ impl Builder<'_, '_> {
         style: StructureStyle,
         kind: OpenKind,
     ) -> Result<(), Stop> {
-        self.charge(1, 0, place)?;
+        let (nodes_before, bytes_before) = (self.nodes, self.bytes);
+        self.charge(Size { nodes: 1, bytes: 0 }, 0, place)?;
         let flow = style == StructureStyle::Flow;
-        self.open.push(Open { anchor, place, flow, nodes_before: self.nodes - 1, height: 0, kind });
+        self.open.push(Open { anchor, place, flow, nodes_before, bytes_before, height: 0, kind });
         Ok(())
     }
 
@@ -200,7 +217,8 @@ impl Builder<'_, '_> {
         let inside = text.get(open.place.start..place.end.max(open.place.start)).unwrap_or_default();
         let node =
             Node { kind, place: Place::new(open.place.start, open.place.start + inside.trim_end().len()) };
-        self.remember(open.anchor, &node, self.nodes - open.nodes_before, open.height + 1)?;
+        let size = Size { nodes: self.nodes - open.nodes_before, bytes: self.bytes - open.bytes_before };
+        self.remember(open.anchor, &node, size, open.height + 1)?;
         self.attach(node, open.height + 1);
         Ok(())
     }
@@ -212,20 +230,19 @@ impl Builder<'_, '_> {
             self.attach(Node { kind: Kind::Broken, place }, 0);
             return Ok(());
         };
-        let (nodes, height) = (anchor.nodes, anchor.height);
-        self.charge(nodes, height, place)?;
+        let (size, height) = (anchor.size, anchor.height);
+        self.charge(size, height, place)?;
         if let Some(node) = self.anchors.get(&id).map(|anchor| anchor.node.clone()) {
             self.attach(node, height);
         }
         Ok(())
     }
 
-    /// Counts nodes that are about to be added, `height` levels of them below this one.
-    fn charge(&mut self, nodes: usize, height: usize, place: Place) -> Result<(), Stop> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MAX_NODES {
-            return Err(self.too_many(place));
-        }
+    /// Counts what is about to be added, `height` levels of it below this one.
+    fn charge(&mut self, size: Size, height: usize, place: Place) -> Result<(), Stop> {
+        self.nodes = self.nodes.saturating_add(size.nodes);
+        self.bytes = self.bytes.saturating_add(size.bytes);
+        self.within(self.nodes, self.bytes, place)?;
         if self.open.len() + height > self.dialect.max_depth {
             let message = too_deep(self.dialect);
             self.problems.report(codes::TOO_LARGE, place, message);
@@ -234,19 +251,26 @@ impl Builder<'_, '_> {
         Ok(())
     }
 
-    fn too_many(&mut self, place: Place) -> Stop {
-        let message = format!("the file has more than {MAX_NODES} values, counting each use of an alias");
+    /// The budgets of nodes and of their text. Aliases may stand for as much text as a file may have beside.
+    fn within(&mut self, nodes: usize, bytes: usize, place: Place) -> Result<(), Stop> {
+        let message = if nodes > MAX_NODES {
+            format!("the file has more than {MAX_NODES} values, counting each use of an alias")
+        } else if bytes > self.dialect.max_bytes.saturating_mul(2) {
+            let most = self.dialect.max_bytes / 1024;
+            format!("aliases stand for more than {most} KiB of text here, counting each use")
+        } else {
+            return Ok(());
+        };
         self.problems.report(codes::TOO_LARGE, place, message);
-        Stop
+        Err(Stop)
     }
 
-    fn remember(&mut self, anchor: usize, node: &Node, nodes: usize, height: usize) -> Result<(), Stop> {
+    fn remember(&mut self, anchor: usize, node: &Node, size: Size, height: usize) -> Result<(), Stop> {
         if anchor != 0 {
-            self.kept = self.kept.saturating_add(nodes);
-            if self.kept > MAX_NODES {
-                return Err(self.too_many(node.place));
-            }
-            self.anchors.insert(anchor, Anchor { node: node.clone(), nodes, height });
+            self.kept = self.kept.saturating_add(size.nodes);
+            self.kept_bytes = self.kept_bytes.saturating_add(size.bytes);
+            self.within(self.kept, self.kept_bytes, node.place)?;
+            self.anchors.insert(anchor, Anchor { node: node.clone(), size, height });
         }
         Ok(())
     }
@@ -443,6 +467,29 @@ mod tests {
             text.push_str(&format!("a{level}: &a{level} [{uses}]\n"));
         }
         assert_eq!(codes_of(&text), ["TG0102"]);
+    }
+
+    /// The tree of a file has no more text than twice what the file may have, whatever aliases say.
+    #[test]
+    fn text_that_is_used_many_times_ends_at_the_budget() {
+        let long = "x".repeat(Dialect::NATIVE.max_bytes / 4);
+        assert_eq!(codes_of(&format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 3].join(", "))), [""; 0]);
+        assert_eq!(codes_of(&format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 30].join(", "))), ["TG0102"]);
+        let kept: String =
+            (0..40).map(|level| format!("a{}: &a{} [*a{level}]\n", level + 1, level + 1)).collect();
+        assert_eq!(codes_of(&format!("a0: &a0 {long}\n{kept}")), ["TG0102"]);
+        fn text(node: &Node) -> usize {
+            match &node.kind {
+                Kind::Scalar(scalar) => scalar.text.len(),
+                Kind::List(items) => items.iter().map(text).sum(),
+                Kind::Map(entries) => {
+                    entries.iter().map(|entry| entry.key.value.len() + text(&entry.value)).sum()
+                }
+                Kind::Broken => 0,
+            }
+        }
+        let (node, _) = read(&format!("a: &a {}\nb: [{}]\n", "x".repeat(1000), vec!["*a"; 250].join(", ")));
+        assert_eq!(text(&node.unwrap()), 2 + 251 * 1000);
     }
 
     #[test]

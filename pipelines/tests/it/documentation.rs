@@ -1,8 +1,14 @@
 //! docs/language.md says what is so.
 
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use regex::Regex;
 use tidegate_pipelines::{
-    Compiled, Setting, SourceFile, check_in, codes, compile, compile_emitted, condition, expand_native,
-    json_schema, plan::StageKey, render, resolve, template_schema,
+    Compiled, Diagnostic, Setting, SourceFile, check_in, codes, compile, compile_emitted, condition,
+    expand_native, json_schema, plan::StageKey, render, resolve, template_schema,
 };
 
 use crate::{events, files::Folder, workflows};
@@ -68,30 +74,35 @@ fn every_code_is_documented() {
     }
 }
 
-/// Every code of this language has a page, whose wrong example gives it and whose right one is no mistake.
+/// What a page's example gives: as the language that it is in, with the other files that the tests have.
+fn found(id: &str, text: &str) -> Vec<Diagnostic> {
+    let event = events::push("main");
+    let folder = Folder::golden();
+    if text.contains("\njobs:") || id.starts_with("TG1") {
+        let machines = workflows::machines();
+        let setting = Setting { files: &workflows::Folder, machines: &machines, ..Setting::default() };
+        let file = SourceFile { path: ".github/workflows/ci.yml", text };
+        let mut all = check_in(&file, setting);
+        // What is refused only when it is planned.
+        all.extend(compile(&file, &event, setting).diagnostics);
+        return all;
+    }
+    if id == "TG0708" {
+        let emits = "on: push\nstages: {plan: {image: \"debian:12\", emits: stages.yml, run: x}}\n";
+        let file = SourceFile { path: "p.yml", text: emits };
+        let Some(Compiled::Plan(plan)) = compile(&file, &event, folder.setting()).result else {
+            panic!("the plan with `emits`")
+        };
+        let emitter = StageKey("plan".to_owned());
+        return compile_emitted(text, &emitter, &plan, &event, folder.setting()).diagnostics;
+    }
+    check_in(&SourceFile { path: "pipeline.yml", text }, folder.setting())
+}
+
+/// Every code has a page, whose wrong example gives it and whose right one is no mistake.
 #[test]
 fn every_page_shows_what_it_says() {
-    let folder = Folder::golden();
-    let emits = "on: push\nstages: {plan: {image: \"debian:12\", emits: stages.yml, run: x}}\n";
-    let event = events::push("main");
-    let Some(Compiled::Plan(plan)) =
-        compile(&SourceFile { path: "p.yml", text: emits }, &event, folder.setting()).result
-    else {
-        panic!("the plan with `emits`")
-    };
-    let machines = workflows::machines();
-    let workflows = Setting { files: &workflows::Folder, machines: &machines, ..Setting::default() };
-    let found = |id: &str, text: &str| match id {
-        "TG0708" => {
-            let emitter = StageKey("plan".to_owned());
-            compile_emitted(text, &emitter, &plan, &event, folder.setting()).diagnostics
-        }
-        _ if text.contains("\njobs:") => {
-            check_in(&SourceFile { path: ".github/workflows/ci.yml", text }, workflows)
-        }
-        _ => check_in(&SourceFile { path: "pipeline.yml", text }, folder.setting()),
-    };
-    for code in codes::ALL.iter().filter(|code| code.id.starts_with("TG0")) {
+    for code in codes::ALL {
         let page = code.page().unwrap_or_else(|| panic!("{} has no page", code.id));
         assert!(page.text.len() > 40 && page.wrong != page.right, "{}", code.id);
         let wrong = found(code.id, page.wrong);
@@ -99,5 +110,50 @@ fn every_page_shows_what_it_says() {
         let right = found(code.id, page.right);
         let good = right.iter().all(|one| !one.is_error() && one.code != code.id);
         assert!(good, "{}: {right:?}", code.id);
+    }
+}
+
+/// The sources of a crate without their comments and unit tests.
+fn sources(folder: &Path, into: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let text = text.split("\n#[cfg(test)]").next().unwrap();
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let text = lines.collect::<Vec<_>>().join("\n");
+            into.push((path, text));
+        }
+    }
+}
+
+/// Whatever code any crate can give is in the table, so it has a page; and the table has none that nobody gives.
+#[test]
+fn codes_in_use_are_those_of_the_table() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut files = Vec::new();
+    for name in ["pipelines", "protocol", "server", "runner", "cli"] {
+        sources(&root.join(name).join("src"), &mut files);
+    }
+    let table = fs::read_to_string(root.join("pipelines/src/codes.rs")).unwrap();
+    let names = Regex::new(r#"(?m)^    ([A-Z_]+) (?:Error|Warning) "(TG[0-9]{4})""#).unwrap();
+    let names: Vec<(&str, &str)> = names
+        .captures_iter(&table)
+        .map(|found| (found.get(1).unwrap().as_str(), found.get(2).unwrap().as_str()))
+        .collect();
+    assert_eq!(names.len(), codes::ALL.len());
+    let written = Regex::new("TG[0-9]{4}").unwrap();
+    for (path, text) in &files {
+        for code in written.find_iter(text) {
+            assert!(codes::find(code.as_str()).is_some(), "{} names {}", path.display(), code.as_str());
+        }
+    }
+    for (name, id) in names {
+        let used = files.iter().any(|(path, text)| {
+            !path.ends_with("codes.rs") && (text.contains(&format!("codes::{name}")) || text.contains(id))
+        });
+        assert!(used, "nobody gives {id} ({name})");
     }
 }

@@ -109,6 +109,8 @@ fn every_code_is_in_a_golden_file() {
         .filter(|code| !all.contains(&format!("[{}]", code.id)))
         // Warnings about workflows have golden files of their own.
         .filter(|code| !code.id.starts_with("TG092"))
+        // Asked of a file by itself, not when it is compiled for an event.
+        .filter(|code| code.id != "TG1910")
         .map(|code| code.id)
         .collect();
     assert_eq!(missing, BTreeSet::new());

@@ -2,11 +2,17 @@
 //!
 //! How long they take is measured by `make bench`, not here: a test that fails on a slow machine is no test.
 
-use tidegate_pipelines::{SourceFile, check, findings, render, triggers};
+use tidegate_pipelines::{
+    Compilation, Compiled, Setting, SourceFile, check, compile, findings, format, render, triggers,
+};
+
+use crate::{events, workflows::machines};
 
 const MIB: usize = 1 << 20;
 /// Enough that what takes more than linear time is felt.
 const ALLOWED: usize = 50 << 10;
+/// The most that the stages of a plan may be in all.
+const MAX_PLAN: usize = 64 << 20;
 const HEAD: &str = "on: push\ndefaults: {image: \"debian:12\"}\nstages:\n";
 
 fn laughs() -> String {
@@ -30,7 +36,7 @@ fn filled(head: &str, line: impl Fn(usize) -> String) -> String {
     text
 }
 
-fn files() -> Vec<(&'static str, String)> {
+pub fn files() -> Vec<(&'static str, String)> {
     let values: Vec<String> = (0..900).map(|value| value.to_string()).collect();
     let axes: String = (0..8).map(|axis| format!("a{axis}: [{}], ", values.join(", "))).collect();
     let many = values.join(", ");
@@ -94,6 +100,31 @@ fn files() -> Vec<(&'static str, String)> {
                 text + &format!("  s{n}: {{run: a, if: \"{}\"}}\n", "(".repeat(4000))
             }),
         ),
+        (
+            "a long text that is used 10,000 times",
+            format!("a: &a {}\nb: [{}]\n", "x".repeat(ALLOWED), vec!["*a"; 10_000].join(", ")),
+        ),
+        (
+            "long texts that are kept many times",
+            (1..60).fold(format!("a0: &a0 {}\n", "x".repeat(2 * ALLOWED)), |text, n| {
+                text + &format!("a{n}: &a{n} [*a{}]\n", n - 1)
+            }),
+        ),
+        (
+            "expressions that read what is not there",
+            format!(
+                "on: push\njobs: {{a: {{runs-on: x, if: 1, stepz: [], env: {{{}}}}}}}\n",
+                (0..900).fold(String::new(), |text, n| text
+                    + &format!("V{n}: \"${{{{ steps.a{n}.outputs.b }}}} ${{{{ needs.c{n}.result }}}}\", "),)
+            ),
+        ),
+        (
+            "many patterns",
+            format!(
+                "on: {{push: {{branches: [{}]}}}}\njobs: {{a: 1}}\n",
+                (0..3000).map(|n| format!("\"a*{{b,c}}{n}\", ")).collect::<String>()
+            ),
+        ),
         ("a key of a hundred thousand letters", format!("{}: 1\n", "k".repeat(100_000))),
         ("2,000 stages in a line", format!("on: push\nstages: {{{}}}\n", "x-: {rnu: 1}, ".repeat(2000))),
     ]
@@ -118,6 +149,107 @@ fn hostile_files_end_in_an_error_that_can_be_read() {
             findings::annotations(&found);
             findings::sarif(&found);
             triggers(&file);
+            let _ = format(&text);
         }
+    }
+}
+
+/// Small files that stand for a lot: what comes of them is bounded, and so is what is kept in memory on the way, because
+/// it is counted before it is made.
+fn multiplying() -> Vec<(&'static str, &'static str, String)> {
+    const NATIVE: &str = "p.yml";
+    const WORKFLOW: &str = ".github/workflows/p.yml";
+    let list = |count: usize| (0..count).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    let variables = |count: usize| (0..count).map(|n| format!("V{n}: x, ")).collect::<String>();
+    let job = |rest: &str| {
+        format!("on: push\njobs:\n  a: {{runs-on: debian, timeout-minutes: 1, steps: [], {rest}}}\n")
+    };
+    let jobs = |count: usize| -> String {
+        (0..count).map(|n| format!("  j{n}: {{runs-on: debian, timeout-minutes: 1, steps: []}}\n")).collect()
+    };
+    let stages = |count: usize| -> String { (0..count).map(|n| format!("  s{n}: {{run: x}}\n")).collect() };
+    let deep = (0..14).fold("1".to_owned(), |inner, _| format!("[{inner}, {inner}]"));
+    let excluded = |count: usize| "{v: -1, w: -2}, ".repeat(count);
+    let included: String = (0..3000).map(|n| format!("n{n}: 1, ")).collect();
+    vec![
+        (
+            "variables of the workflow in 1,000 jobs",
+            WORKFLOW,
+            format!("on: push\nenv: {{{}}}\njobs:\n{}", variables(9_000), jobs(900)),
+        ),
+        (
+            "variables of a job in a matrix",
+            WORKFLOW,
+            job(&format!("env: {{{}}}, strategy: {{matrix: {{v: [{}]}}}}", variables(20_000), list(256))),
+        ),
+        (
+            "a deep value in each combination",
+            WORKFLOW,
+            job(&format!("strategy: {{matrix: {{v: [{deep}], w: [{}]}}}}", list(256))),
+        ),
+        (
+            "combinations that are all left out",
+            WORKFLOW,
+            job(&format!(
+                "strategy: {{matrix: {{v: [{0}], w: [{0}], exclude: [{1}]}}}}",
+                list(64),
+                excluded(8_000)
+            )),
+        ),
+        (
+            "an include of thousands of values",
+            WORKFLOW,
+            job(&format!("strategy: {{matrix: {{v: [{}], include: [{{{included}}}]}}}}", list(256))),
+        ),
+        (
+            "an include of thousands of values",
+            NATIVE,
+            format!("{HEAD}  a: {{run: x, matrix: {{v: [{}], include: [{{{included}}}]}}}}\n", list(256)),
+        ),
+        (
+            "variables of the pipeline in 1,000 stages",
+            NATIVE,
+            format!("env: {{{}}}\n{HEAD}{}", variables(9_000), stages(900)),
+        ),
+    ]
+}
+
+#[test]
+fn a_small_file_never_stands_for_a_huge_plan() {
+    let machines = machines();
+    for (name, path, text) in multiplying() {
+        assert!(text.len() < MIB, "{name} is not small");
+        let file = SourceFile { path, text: &text };
+        let setting = Setting { machines: &machines, ..Setting::default() };
+        let Compilation { result, diagnostics } = compile(&file, &events::push("main"), setting);
+        assert!(result.is_none(), "{name} became a plan");
+        let errors: Vec<_> = diagnostics.iter().filter(|one| one.is_error()).collect();
+        let right = |code: &str| ["TG0307", "TG1109"].contains(&code);
+        assert!(errors.iter().all(|one| right(&one.code)) && !errors.is_empty(), "{name}: {errors:?}");
+    }
+}
+
+/// What is allowed is allowed to the end, and what comes of it is within the bound.
+#[test]
+fn a_large_plan_within_the_bounds_is_made() {
+    let machines = machines();
+    let values = (0..250).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+    let script = "echo\\n".repeat(2000);
+    for (path, text) in [
+        (
+            ".github/workflows/p.yml",
+            format!(
+                "on: push\njobs: {{a: {{runs-on: debian, timeout-minutes: 1, strategy: {{matrix: {{v: [{values}]}}}}, steps: \
+                 [{{run: \"{script}\"}}]}}}}\n"
+            ),
+        ),
+        ("p.yml", format!("{HEAD}  a: {{run: \"{script}\", matrix: {{v: [{values}]}}}}\n")),
+    ] {
+        let file = SourceFile { path, text: &text };
+        let setting = Setting { machines: &machines, ..Setting::default() };
+        let Compilation { result, diagnostics } = compile(&file, &events::push("main"), setting);
+        let Some(Compiled::Plan(plan)) = result else { panic!("{diagnostics:?}") };
+        assert_eq!(plan.stages.len(), 250);
+        assert!(serde_json::to_string(&plan.stages).unwrap().len() < MAX_PLAN);
     }
 }

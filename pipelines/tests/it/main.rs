@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod conformance;
+mod corpus;
 mod documentation;
 mod events;
 mod examples;
@@ -12,7 +13,9 @@ mod golden;
 mod hostile;
 mod import;
 mod properties;
+mod reference;
 mod running;
+mod sarif;
 mod stored;
 mod triggers;
 mod workflow_runs;

@@ -22,7 +22,7 @@ fn survives(text: &str) {
     survives_as("pipeline.yml", text);
 }
 
-fn survives_as(path: &str, text: &str) {
+pub fn survives_as(path: &str, text: &str) {
     let file = SourceFile { path, text };
     let diagnostics = check(&file);
     for diagnostic in &diagnostics {
@@ -76,7 +76,7 @@ fn sound(plan: &Plan) {
 }
 
 fn sources(files: &[PathBuf]) -> Vec<String> {
-    files.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    files.iter().map(|path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned()).collect()
 }
 
 /// A golden file with pieces cut out, doubled or replaced.

@@ -1,5 +1,5 @@
 //! Workflows of GitHub Actions and what comes of them, as in [`crate::golden`]: `tests/golden/actions`. What they call
-//! is in the folder `called` there.
+//! is in the folder `called` there, and the repository's own actions in `local`.
 
 use std::{
     collections::BTreeMap,
@@ -23,8 +23,10 @@ pub struct Folder;
 impl Files for Folder {
     fn read(&self, file: &FileRef) -> Result<String, String> {
         let (FileRef::Same(path) | FileRef::Other { path, .. }) = file;
-        let inside = path.strip_prefix(".github/workflows/").ok_or("it is no workflow")?;
-        fs::read_to_string(folder().join(inside)).map_err(|_| "it is not there".to_owned())
+        let action = path.strip_prefix(".github/actions/").map(|inside| folder().join("local").join(inside));
+        let workflow = || path.strip_prefix(".github/workflows/").map(|inside| folder().join(inside));
+        let place = action.or_else(workflow).ok_or("it is no workflow and no action")?;
+        fs::read_to_string(place).map_err(|_| "it is not there".to_owned())
     }
 }
 

@@ -3,8 +3,11 @@
 mod jobs;
 mod matrix;
 mod on;
+mod reads;
 mod steps;
 mod warnings;
+
+pub(super) use steps::flat;
 
 use crate::{codes, diagnostic::Problems, yaml::Node};
 
@@ -20,6 +23,7 @@ pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
         jobs::check(node, problems);
     }
     warnings::check(root, problems);
+    reads::check(root, problems);
 }
 
 /// The most characters of a concurrency group's name.

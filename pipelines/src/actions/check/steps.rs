@@ -7,6 +7,19 @@ use crate::{
     yaml::Node,
 };
 
+/// The steps of a job in their order, those that run side by side too.
+pub(in crate::actions) fn flat(job: &Node) -> Vec<&Node> {
+    let mut open: Vec<&Node> = job.get("steps").map_or(&[][..], Node::items).iter().rev().collect();
+    let mut steps = Vec::new();
+    while let Some(step) = open.pop() {
+        match step.get("parallel") {
+            Some(parallel) => open.extend(parallel.items().iter().rev()),
+            None => steps.push(step),
+        }
+    }
+    steps
+}
+
 pub(super) fn check(steps: &Node, problems: &mut Problems<'_>) {
     let mut ids = StepIds::default();
     list(steps, &mut ids, problems);

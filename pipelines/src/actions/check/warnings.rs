@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::steps::flat;
 use crate::{
     actions::{names, schema::shortened, seam},
     codes,
@@ -14,7 +15,7 @@ pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
     let mut pins = HashSet::new();
     for Entry { value: job, .. } in jobs {
         images(job, problems);
-        let steps = all_steps(job);
+        let steps = flat(job);
         for step in &steps {
             if let Some(run) = step.get("run") {
                 script(run, problems);
@@ -39,19 +40,6 @@ pub(super) fn check(root: &Node, problems: &mut Problems<'_>) {
         let report = problems.report(codes::NO_TIMEOUT, first.key.place, message);
         report.help("give jobs `timeout-minutes`; without it a job that hangs is stopped after six hours");
     }
-}
-
-/// The steps of a job, those that run side by side too.
-fn all_steps(job: &Node) -> Vec<&Node> {
-    let mut open: Vec<&Node> = job.get("steps").map_or(&[][..], Node::items).iter().rev().collect();
-    let mut steps = Vec::new();
-    while let Some(step) = open.pop() {
-        match step.get("parallel") {
-            Some(parallel) => open.extend(parallel.items().iter().rev()),
-            None => steps.push(step),
-        }
-    }
-    steps
 }
 
 /// Properties of events that whoever causes the event chooses freely.
@@ -171,7 +159,7 @@ fn target_checkout(root: &Node, jobs: &[Entry], problems: &mut Problems<'_>) {
     if !on.unwrap_or_default().iter().any(|event| event == "pull_request_target") {
         return;
     }
-    for step in jobs.iter().flat_map(|job| all_steps(&job.value)) {
+    for step in jobs.iter().flat_map(|job| flat(&job.value)) {
         let checkout =
             step.get("uses").and_then(Node::text).is_some_and(|uses| uses.starts_with("actions/checkout@"));
         let reference = step.at(&["with", "ref"]).or_else(|| step.at(&["with", "repository"]));

@@ -289,6 +289,9 @@ pub(super) fn report(error: &ResolveError, id: &Spanned<String>, job: &Node, pro
     let place = |path: &[&str]| job.at(path).map(|node| node.place);
     let (code, place, message) = match error.expression.as_str() {
         "runs-on" => (codes::NO_MACHINE, place(&["runs-on"]), error.message.clone()),
+        crate::expand::TOO_LARGE => {
+            (codes::TOO_MANY_JOBS, place(&["strategy", "matrix"]), error.message.clone())
+        }
         "strategy.matrix" => (codes::WORKFLOW_MATRIX, place(&["strategy", "matrix"]), error.message.clone()),
         expression => (codes::BAD_EXPRESSION, find(job, expression), format!("job `{}`: {error}", id.value)),
     };

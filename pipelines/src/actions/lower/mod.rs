@@ -23,7 +23,7 @@ use crate::{
     codes::{self, Code},
     diagnostic::{Place, Problems},
     event::Event,
-    plan::{Call, StagePlan, Template},
+    plan::{Call, MAX_PLAN, StagePlan, Template, too_heavy},
     yaml::{Entry, Node},
 };
 pub(super) use job::concurrency;
@@ -43,6 +43,8 @@ pub(super) struct Lowering<'l> {
     stages: usize,
     steps: usize,
     edges: usize,
+    /// Bytes of all stages.
+    weight: usize,
     calls: Vec<Call>,
 }
 
@@ -61,7 +63,8 @@ pub(super) fn workflow(
     contexts: BTreeMap<String, Value>,
     problems: &mut Problems<'_>,
 ) -> Lowered {
-    let mut lowering = Lowering { event, setting, stages: 0, steps: 0, edges: 0, calls: Vec::new() };
+    let mut lowering =
+        Lowering { event, setting, stages: 0, steps: 0, edges: 0, weight: 0, calls: Vec::new() };
     let scope = Scope::root(root, called, contexts);
     let stages = lowering.scope(&scope, problems);
     Lowered { stages, calls: lowering.calls }
@@ -77,6 +80,8 @@ impl Lowering<'_> {
             of(format!("more than {MAX_STEPS} steps in its jobs"))
         } else if self.edges > MAX_EDGES {
             of(format!("more than {MAX_EDGES} needs between its jobs"))
+        } else if self.weight > MAX_PLAN {
+            of(too_heavy())
         } else {
             None
         }

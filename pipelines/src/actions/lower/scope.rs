@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use indexmap::IndexSet;
 use serde_json::Value;
 
 use super::{Lowering, Sink, call_inputs, call_inputs::is_open, job, secrets, steps::Defaults};
@@ -14,7 +15,7 @@ use crate::{
     codes,
     diagnostic::{Place, Problems, Spanned},
     expand::{self, expand},
-    plan::{Call, Need, NeedState, StageKey, StagePlan, Template, Verb},
+    plan::{Call, Need, NeedState, StageKey, StagePlan, Template, Verb, weight},
     yaml::{Entry, Node},
 };
 
@@ -100,6 +101,10 @@ impl Lowering<'_> {
         let jobs = scope.root.get("jobs").map_or(&[][..], Node::entries);
         let mut groups: HashMap<String, Group> = HashMap::new();
         for Entry { key, value } in in_order(jobs) {
+            // What is too much was reported, and nothing comes of the rest.
+            if self.too_much().is_some() {
+                break;
+            }
             let group = self.job(scope, key, value, &groups, problems);
             groups.insert(key.value.to_ascii_lowercase(), group);
         }
@@ -121,20 +126,22 @@ impl Lowering<'_> {
         let needed: Vec<&Group> =
             needs.iter().filter_map(|need| groups.get(&need.value.to_ascii_lowercase())).collect();
         let mut edges: Vec<Need> = Vec::new();
-        let mut upstream: Vec<StageKey> = Vec::new();
+        // In order, each once.
+        let mut upstream: IndexSet<&StageKey> = IndexSet::new();
         for group in &needed {
             // A stage inside a call may be skipped although the call as a whole succeeds.
             let accepts = if group.is_call { NeedState::Finished } else { NeedState::Succeeded };
             edges.extend(group.stages.iter().map(|stage| Need { stage: stage.key.clone(), accepts }));
-            add(&mut upstream, &group.upstream);
-            add(&mut upstream, &group.stages.iter().map(|stage| stage.key.clone()).collect::<Vec<_>>());
+            upstream.extend(&group.upstream);
+            upstream.extend(group.stages.iter().map(|stage| &stage.key));
         }
         if needs.is_empty() {
             let accepts = NeedState::Finished;
             edges.extend(scope.before.iter().map(|stage| Need { stage: stage.clone(), accepts }));
         }
-        add(&mut upstream, &scope.before_upstream);
-        add(&mut upstream, &scope.before);
+        upstream.extend(&scope.before_upstream);
+        upstream.extend(&scope.before);
+        let upstream = upstream.into_iter().cloned().collect();
         let mut group = Group { stages: Vec::new(), upstream, is_call: node.get("uses").is_some() };
         if group.is_call {
             let keys = edges.into_iter().map(|need| need.stage).collect();
@@ -190,6 +197,7 @@ impl Lowering<'_> {
             if let Verb::Run(run) = &stage.verb {
                 self.steps += run.steps.len();
             }
+            self.weight = self.weight.saturating_add(weight(stage));
         }
         if before.is_none()
             && let Some(message) = self.too_much()
@@ -326,12 +334,6 @@ impl Lowering<'_> {
             skip: scope.skip.clone(),
         })
     }
-}
-
-/// Adds what is not there yet.
-fn add(list: &mut Vec<StageKey>, more: &[StageKey]) {
-    let known: std::collections::HashSet<StageKey> = list.iter().cloned().collect();
-    list.extend(more.iter().filter(|key| !known.contains(*key)).cloned());
 }
 
 /// Jobs after all that they need. The graph was found to have no circle.

@@ -107,24 +107,13 @@ impl Reader<'_, '_> {
     /// Reported where the value begins, which is where GitHub reports it; the very place is shown beside.
     fn findings(&mut self, node: &Node, text: &str, condition: bool, reach: Reach) {
         for finding in seam::check(text, condition, reach) {
-            let place = self.inside(node.place, text, finding.place);
+            let place = seam::inside(self.problems, node.place, text, finding.place);
             let report = self.problems.report(finding.code, node.place, finding.message);
             let report = report.maybe_help(finding.help);
             if let Some(place) = place {
                 report.related(place, "here");
             }
         }
-    }
-
-    /// Where a part of a value is in the file, if the value stands there as it is read.
-    fn inside(&self, place: Place, text: &str, part: Place) -> Option<Place> {
-        let written = self.problems.text().get(place.start..place.end)?;
-        let text = text.trim_end();
-        // Folded, escaped and indented text stands there in another form.
-        let offset = place.start + written.find(text)?;
-        let end = part.end.min(text.len());
-        (part.start < end && (part.start, end) != (0, text.len()))
-            .then(|| Place::new(offset + part.start, offset + end))
     }
 
     fn map(
