@@ -78,6 +78,17 @@ pub async fn reports(context: &StageContext, step: u32) -> Result<(), Failure> {
                 missing = Some(Failure::failed(format!("{what}, so its thresholds cannot be judged")));
             }
         }
+        if rule.fail_on != Thresholds::default() && !context.results.judges() {
+            let what = rule.paths.join(", ");
+            line(
+                &*context.log,
+                step,
+                format!(
+                    "report {what}: `fail_on` is judged by a server, which also has the reports that new findings are \
+                     compared with; here reports are only kept"
+                ),
+            );
+        }
         for (path, bytes) in found {
             match context.results.put_report(rule.kind, &path, bytes).await {
                 Ok(()) => line(&*context.log, step, format!("report {path}")),

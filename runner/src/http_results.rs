@@ -4,7 +4,7 @@
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use tidegate_pipelines::plan::{ReportKind, StageKey};
+use tidegate_pipelines::plan::{CacheScope, ReportKind, StageKey};
 use tidegate_protocol::messages::{AskIdToken, IdToken, ListedArtifact, Stored};
 use tokio_util::sync::CancellationToken;
 
@@ -56,6 +56,16 @@ impl HttpResults {
     }
 }
 
+/// What a cache call is about. A server that knows no scopes is asked for the default one.
+fn query(scope: CacheScope, key: &str) -> Vec<(&'static str, &str)> {
+    let scope = match scope {
+        CacheScope::Branch => None,
+        CacheScope::Pipeline => Some(("scope", "pipeline")),
+        CacheScope::Repository => Some(("scope", "repository")),
+    };
+    [("key", key)].into_iter().chain(scope).collect()
+}
+
 #[async_trait]
 impl Results for HttpResults {
     async fn put_artifact(&self, name: &str, archive: &Path) -> Result<Stored, ResultsError> {
@@ -78,11 +88,12 @@ impl Results for HttpResults {
 
     async fn find_cache(
         &self,
+        scope: CacheScope,
         key: &str,
         restore_keys: &[String],
         to: &Path,
     ) -> Result<Option<FoundCache>, ResultsError> {
-        let mut query = vec![("key", key)];
+        let mut query = query(scope, key);
         query.extend(restore_keys.iter().map(|prefix| ("restore", prefix.as_str())));
         let place = ["caches"];
         let found = self.persist(|| self.client.get_file(&place, &query, "tidegate-cache-key", to)).await;
@@ -93,15 +104,15 @@ impl Results for HttpResults {
         }
     }
 
-    async fn put_cache(&self, key: &str, archive: &Path) -> Result<Stored, ResultsError> {
-        let query = [("key", key)];
+    async fn put_cache(&self, scope: CacheScope, key: &str, archive: &Path) -> Result<Stored, ResultsError> {
+        let query = query(scope, key);
         let place = ["caches"];
         self.persist(|| self.client.put_file(&place, &query, archive)).await
     }
 
-    async fn has_cache(&self, key: &str) -> Result<bool, ResultsError> {
+    async fn has_cache(&self, scope: CacheScope, key: &str) -> Result<bool, ResultsError> {
         let place = ["cache-entry"];
-        let query = [("key", key)];
+        let query = query(scope, key);
         self.persist(|| self.client.has(&place, &query)).await
     }
 

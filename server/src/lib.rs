@@ -3,7 +3,7 @@
 //! ```text
 //! http (people, runners, webhooks)   tasks (inbox, outbox, sweep, cron, retention)
 //!        \                             /
-//!   runs   leases   gates   deploy   results   environments   secrets   repositories
+//!   runs   leases   gates   deploy   results   identity   environments   secrets   repositories
 //!        \                             /
 //!          schedule (decide purely, apply in one transaction)
 //!                      |

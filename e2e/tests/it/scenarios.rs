@@ -33,7 +33,7 @@ async fn scenarios_come_out_as_they_say() {
     let (count, web) = (scenarios.len(), web::start().await.unwrap());
     let ended: Vec<Option<String>> = stream::iter(scenarios)
         .map(|scenario| {
-            let stack = stack.clone();
+            let (stack, web) = (stack.clone(), web.clone());
             async move {
                 carry_out(&stack, &scenario, &web)
                     .await

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::functions;
 use crate::{
     context::{Context, StageFacts, StepFacts, StepResult},
-    plan::{NeedState, StagePlan},
+    plan::{NeedState, StageKey, StagePlan},
 };
 
 /// The names of an evaluation.
@@ -145,10 +145,12 @@ fn event(context: &Context) -> Value {
 }
 
 /// Stages by key; the stages of one matrix or template also under their common name, with the worst of their states.
+/// What a stage added to the run has its name before theirs, and that stays its own.
 fn stages(context: &Context) -> Value {
     let mut all = Map::new();
     for (key, facts) in &context.stages {
-        for name in groups(&key.0) {
+        let of_none = |name: &&str| !context.stages.contains_key(&StageKey((*name).to_owned()));
+        for name in groups(&key.0).filter(of_none) {
             let worst = match all.get(name).and_then(|group| group["status"].as_str()) {
                 Some(so_far) if badness(so_far) >= badness(&facts.status) => so_far.to_owned(),
                 _ => facts.status.clone(),
@@ -199,5 +201,39 @@ fn badness(status: &str) -> u8 {
         "unknown" => 4,
         "failed" => 5,
         _ => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stage_keeps_its_name_beside_those_that_it_added() {
+        let facts = |status: &str, word: &str| StageFacts {
+            status: status.to_owned(),
+            outputs: [("word".to_owned(), word.to_owned())].into(),
+        };
+        let event = serde_json::from_value(json!({
+            "kind": "push", "repository": "a/b", "default_branch": "main", "actor": "dora", "trusted": true,
+            "git": { "sha": "a".repeat(40), "reference": "refs/heads/main" },
+        }))
+        .unwrap();
+        let plan = serde_json::from_value(json!({
+            "version": 1, "name": "p", "source": { "path": "p.yml", "sha256": "" }, "stages": [],
+        }))
+        .unwrap();
+        let mut context = Context::new(&plan, &event);
+        for (key, facts) in [
+            ("plan", facts("succeeded", "told")),
+            ("plan / one", facts("failed", "other")),
+            ("test (a)", facts("succeeded", "a")),
+            ("test (b)", facts("failed", "b")),
+        ] {
+            context.stages.insert(StageKey(key.to_owned()), facts);
+        }
+        let all = stages(&context);
+        assert_eq!(all["plan"], json!({ "status": "succeeded", "outputs": { "word": "told" } }));
+        assert_eq!(all["test"], json!({ "status": "failed", "outputs": {} }));
     }
 }

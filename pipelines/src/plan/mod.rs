@@ -28,8 +28,8 @@ pub use dynamic::{Dynamic, Row, Told};
 pub use late::{Call, CallInput, Expand, Late, MatrixPlan, Pairs, RunsOn};
 pub use made::{MOST_STAGES, Roll, replace_stage};
 pub use results::{
-    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, FindingLevel, ReportKind, ReportRule,
-    RiskLevel, Thresholds,
+    ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, CacheUser, FindingLevel, ReportKind,
+    ReportRule, RiskLevel, Thresholds,
 };
 pub use stage::{
     Emits, Expressions, Need, NeedState, Network, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse,

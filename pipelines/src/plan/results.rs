@@ -74,6 +74,41 @@ impl CacheScope {
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
+
+    /// The places of entries that a run reads, in order. It writes to the first of them. What an untrusted run writes is
+    /// in no place that another run reads.
+    pub fn places(self, run: &CacheUser<'_>) -> Vec<String> {
+        let place = |reference: &str| match self {
+            Self::Branch => reference.to_owned(),
+            // No ref holds a space, so the last word is the ref.
+            Self::Pipeline => format!("pipeline {} {reference}", run.pipeline),
+            Self::Repository => "repository".to_owned(),
+        };
+        if !run.trusted {
+            let kind = if self == Self::Repository { "repository " } else { "" };
+            let own = if self == Self::Pipeline { place(run.reference) } else { run.reference.to_owned() };
+            return vec![format!("untrusted {kind}{own}")];
+        }
+        let mut places = vec![place(run.reference)];
+        let default = place(&format!("refs/heads/{}", run.default_branch));
+        if !places.contains(&default) {
+            places.push(default);
+        }
+        places
+    }
+}
+
+/// What decides which entries a run may have.
+#[derive(Debug, Clone, Copy)]
+pub struct CacheUser<'a> {
+    /// Its full ref.
+    pub reference: &'a str,
+    /// The repository's default branch.
+    pub default_branch: &'a str,
+    /// The path of its pipeline file.
+    pub pipeline: &'a str,
+    /// False for a fork's run.
+    pub trusted: bool,
 }
 
 /// A report that the server reads.
@@ -173,6 +208,36 @@ impl RiskLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_place_that_others_read_is_written_by_an_untrusted_run() {
+        let run = |reference, trusted| CacheUser {
+            reference,
+            default_branch: "main",
+            pipeline: "a b.yml",
+            trusted,
+        };
+        let (main, topic) = (run("refs/heads/main", true), run("refs/heads/topic", true));
+        use CacheScope::{Branch, Pipeline, Repository};
+        assert_eq!(Branch.places(&main), ["refs/heads/main"]);
+        assert_eq!(Branch.places(&topic), ["refs/heads/topic", "refs/heads/main"]);
+        assert_eq!(
+            Pipeline.places(&topic),
+            ["pipeline a b.yml refs/heads/topic", "pipeline a b.yml refs/heads/main"]
+        );
+        assert_eq!(Repository.places(&topic), ["repository"]);
+        let fork = run("refs/heads/main", false);
+        for scope in [Branch, Pipeline, Repository] {
+            let places = scope.places(&fork);
+            assert!(places.len() == 1 && places[0].starts_with("untrusted "), "{places:?}");
+            for other in [Branch, Pipeline, Repository] {
+                assert!(
+                    !other.places(&main).contains(&places[0]) && !other.places(&topic).contains(&places[0])
+                );
+                assert!(other == scope || !other.places(&fork).contains(&places[0]));
+            }
+        }
+    }
 
     #[test]
     fn levels_of_scores() {

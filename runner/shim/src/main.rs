@@ -7,9 +7,11 @@
 
 mod files;
 mod forward;
+mod own;
 mod probe;
 mod serve;
 mod step;
+mod toolkit;
 #[cfg_attr(not(test), expect(dead_code, reason = "the reading half is the runner's"))]
 mod wire;
 
@@ -19,15 +21,18 @@ fn main() {
     let mut arguments = std::env::args_os().skip(1);
     let command = arguments.next();
     let folder = arguments.next().map(PathBuf::from);
-    let path = arguments.next();
+    let rest: Vec<String> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let path = rest.first();
     let done = match (command.as_deref().and_then(|word| word.to_str()), folder) {
-        (Some("serve"), Some(folder)) => serve::serve(&folder),
+        (Some("serve"), Some(folder)) => serve::serve(&folder, &rest),
+        (Some("own"), Some(folder)) => own::own(path.map_or("", String::as_str), &folder),
         (Some("empty"), Some(folder)) => empty(&folder),
         (Some("probe-tcp"), Some(address)) => probe::tcp(&address.to_string_lossy()).map(|_| ()),
         (Some("probe-http"), Some(address)) => {
-            probe::http(&address.to_string_lossy(), &path.unwrap_or_default().to_string_lossy())
+            probe::http(&address.to_string_lossy(), path.map_or("", String::as_str))
         }
-        _ => Err("usage: shim serve|empty FOLDER | shim probe-tcp ADDRESS | shim probe-http ADDRESS PATH"
+        _ => Err("usage: shim serve FOLDER [PORT=ADDRESS ...] | shim empty FOLDER | shim own FOLDER USER | \
+                  shim probe-tcp ADDRESS | shim probe-http ADDRESS PATH"
             .to_owned()),
     };
     if let Err(message) = done {

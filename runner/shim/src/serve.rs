@@ -1,6 +1,6 @@
 //! The loop: commands in, signals in, bytes in, frames out.
 //!
-//! One thread and one `poll`. Races worth knowing: a cancel may come before its step (it waits in the queue and
+//! One thread and one `poll` (ports of services have a thread of their own, [`forward`]). Races worth knowing: a cancel may come before its step (it waits in the queue and
 //! is reported cancelled without having run), during it, or after its end (nothing happens). A step's end is
 //! reported only after its pipe was read empty, so a `Finished` frame is always the step's last one.
 
@@ -28,6 +28,7 @@ use nix::{
 
 use crate::{
     files,
+    forward::{self, Rule},
     step::Running,
     wire::{Alive, Command, EXIT_LEASE, Finished, HEADER, Header, Kind, MAX_PAYLOAD, StepCommand, VERSION},
 };
@@ -58,8 +59,8 @@ struct Shim {
     ended: bool,
 }
 
-/// Serves the channel in `folder` until an [`Command::End`].
-pub fn serve(folder: &Path) -> Result<(), String> {
+/// Serves the channel in `folder` until an [`Command::End`]. `ports` are rules of [`forward`].
+pub fn serve(folder: &Path, ports: &[String]) -> Result<(), String> {
     let says = |what: &str, error: &dyn std::fmt::Display| format!("{}/{what}: {error}", folder.display());
     // Orphans of a step become our children, also where we are not process 1.
     nix::sys::prctl::set_child_subreaper(true).map_err(|error| format!("prctl: {error}"))?;
@@ -72,7 +73,7 @@ pub fn serve(folder: &Path) -> Result<(), String> {
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(|error| format!("signalfd: {error}"))?;
 
-    crate::forward::begin();
+    crate::toolkit::begin();
 
     // The watch comes before the first read, so no line is missed between the two.
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
@@ -96,7 +97,11 @@ pub fn serve(folder: &Path) -> Result<(), String> {
         lease_until: None,
         ended: false,
     };
-    let alive = serde_json::to_vec(&Alive { version: VERSION }).map_err(|error| error.to_string())?;
+    // After the signals were blocked, so that the thread takes none of them.
+    let rules: Result<Vec<Rule>, String> = ports.iter().map(|rule| Rule::parse(rule)).collect();
+    let trouble = rules.and_then(|rules| forward::start(&rules)).err();
+    let alive = Alive { version: VERSION, trouble };
+    let alive = serde_json::to_vec(&alive).map_err(|error| error.to_string())?;
     shim.frame(Kind::Alive, 0, &alive)?;
     shim.read_commands()?;
     loop {

@@ -116,6 +116,9 @@ impl Kind {
 pub struct Alive {
     /// [`VERSION`] of the shim.
     pub version: u32,
+    /// Why the sandbox is of no use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// How a step ended.

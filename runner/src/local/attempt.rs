@@ -11,7 +11,11 @@ use tidegate_protocol::{
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use super::{LocalRun, LocalSink, LocalStage, Shared, Stop, emitted, lenient::Given, results::FolderResults};
+use super::{
+    LocalRun, LocalSink, LocalStage, Shared, Stop, emitted,
+    lenient::Given,
+    results::{FolderResults, RunPlace},
+};
 use crate::{
     journal::Journal,
     logs::{LogStore, MaskedLog},
@@ -179,6 +183,12 @@ async fn one_attempt(shared: &Shared, lease: Lease, cancel: &CancellationToken) 
     };
     let mut secrets: Vec<String> = lease.secrets.iter().map(|secret| secret.value.clone()).collect();
     secrets.extend(lease.registry_login.iter().map(|login| login.password.clone()));
+    let (git, plan) = (&shared.run.event.git, &shared.run.plan);
+    let place = RunPlace {
+        reference: git.reference.clone(),
+        default_branch: shared.run.event.default_branch.clone(),
+        pipeline: plan.source.path.clone(),
+    };
     let told = Arc::new(Told { sink: shared.run.sink.clone(), stage: key });
     // No lease, so no end of one; the sender must only live as long as the attempt.
     let (_ends, lease_ends) = watch::channel(None);
@@ -194,6 +204,7 @@ async fn one_attempt(shared: &Shared, lease: Lease, cancel: &CancellationToken) 
         results: Arc::new(FolderResults::new(
             &shared.results,
             &shared.caches,
+            place,
             shared_stage(&journal),
             shared.kept.clone(),
         )),

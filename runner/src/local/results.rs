@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
-use tidegate_pipelines::plan::{ReportKind, StageKey};
+use tidegate_pipelines::plan::{CacheScope, CacheUser, ReportKind, StageKey};
 use tidegate_protocol::messages::{ListedArtifact, Stored};
 
 use crate::{
@@ -26,17 +26,29 @@ pub(crate) type Kept = Arc<Mutex<BTreeMap<(StageKey, String), u64>>>;
 pub(crate) struct FolderResults {
     results: PathBuf,
     caches: PathBuf,
+    run: RunPlace,
     stage: StageKey,
     kept: Kept,
 }
 
+/// What tells apart the caches of runs of different branches and pipelines.
+#[derive(Debug, Clone)]
+pub(crate) struct RunPlace {
+    pub(crate) reference: String,
+    pub(crate) default_branch: String,
+    pub(crate) pipeline: String,
+}
+
 impl FolderResults {
-    pub(crate) fn new(results: &Path, caches: &Path, stage: StageKey, kept: Kept) -> Self {
-        Self { results: results.to_owned(), caches: caches.to_owned(), stage, kept }
+    pub(crate) fn new(results: &Path, caches: &Path, run: RunPlace, stage: StageKey, kept: Kept) -> Self {
+        Self { results: results.to_owned(), caches: caches.to_owned(), run, stage, kept }
     }
 
-    fn cache(&self, key: &str) -> PathBuf {
-        self.caches.join(format!("{}.zst", hex::encode(Sha256::digest(key))))
+    /// The folders that cache entries are read from, in order; they are written to the first. As on a server.
+    fn cache_folders(&self, scope: CacheScope) -> Vec<PathBuf> {
+        let RunPlace { reference, default_branch, pipeline } = &self.run;
+        let places = scope.places(&CacheUser { reference, default_branch, pipeline, trusted: true });
+        places.iter().map(|place| self.caches.join(readable(place))).collect()
     }
 
     fn artifact(&self, stage: &StageKey, name: &str) -> PathBuf {
@@ -54,6 +66,26 @@ fn readable(name: &str) -> String {
         return plain;
     }
     format!("{plain}-{}", &hex::encode(Sha256::digest(name))[..8])
+}
+
+/// A cache entry: when it was made, its key, its archive.
+type Entry = (std::time::SystemTime, String, PathBuf);
+
+/// The entries in a folder, oldest first.
+fn entries(folder: &Path) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "key"))
+        .filter_map(|entry| {
+            let stored_key = fs::read_to_string(entry.path()).ok()?;
+            let archive = entry.path().with_extension("zst");
+            Some((entry.metadata().ok()?.modified().ok()?, stored_key, archive))
+        })
+        .collect();
+    entries.sort();
+    entries
 }
 
 fn put(from: &Path, to: &Path) -> Result<Stored, ResultsError> {
@@ -114,23 +146,16 @@ impl Results for FolderResults {
     /// Beside each entry lies a file with its key, by which prefixes are found; the newest wins.
     async fn find_cache(
         &self,
+        scope: CacheScope,
         key: &str,
         restore_keys: &[String],
         to: &Path,
     ) -> Result<Option<FoundCache>, ResultsError> {
-        let mut entries: Vec<(std::time::SystemTime, String, PathBuf)> = fs::read_dir(&self.caches)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .filter(|entry| entry.path().extension().is_some_and(|extension| extension == "key"))
-            .filter_map(|entry| {
-                let stored_key = fs::read_to_string(entry.path()).ok()?;
-                let archive = entry.path().with_extension("zst");
-                Some((entry.metadata().ok()?.modified().ok()?, stored_key, archive))
-            })
-            .collect();
-        entries.sort();
-        let newest = |wanted: &dyn Fn(&str) -> bool| entries.iter().rev().find(|(_, key, _)| wanted(key));
+        let folders: Vec<Vec<Entry>> =
+            self.cache_folders(scope).iter().map(|folder| entries(folder)).collect();
+        let newest = |wanted: &dyn Fn(&str) -> bool| {
+            folders.iter().find_map(|entries| entries.iter().rev().find(|(_, key, _)| wanted(key)))
+        };
         let exact = newest(&|stored| stored == key);
         let found = exact.or_else(|| {
             restore_keys.iter().find_map(|prefix| newest(&|stored| stored.starts_with(prefix.as_str())))
@@ -144,8 +169,10 @@ impl Results for FolderResults {
         }
     }
 
-    async fn put_cache(&self, key: &str, archive: &Path) -> Result<Stored, ResultsError> {
-        let place = self.cache(key);
+    async fn put_cache(&self, scope: CacheScope, key: &str, archive: &Path) -> Result<Stored, ResultsError> {
+        let name = hex::encode(Sha256::digest(key));
+        let folder = self.cache_folders(scope).into_iter().next().unwrap_or_else(|| self.caches.clone());
+        let place = folder.join(format!("{name}.zst"));
         let fail = |source| ResultsError::Io { what: place.display().to_string(), source };
         if place.exists() {
             return stored(&place).map_err(fail);
@@ -155,8 +182,9 @@ impl Results for FolderResults {
         Ok(kept)
     }
 
-    async fn has_cache(&self, key: &str) -> Result<bool, ResultsError> {
-        Ok(self.cache(key).exists())
+    async fn has_cache(&self, scope: CacheScope, key: &str) -> Result<bool, ResultsError> {
+        let name = format!("{}.zst", hex::encode(Sha256::digest(key)));
+        Ok(self.cache_folders(scope).first().is_some_and(|folder| folder.join(name).exists()))
     }
 
     async fn delete_artifact(&self, name: &str) -> Result<(), ResultsError> {
@@ -178,6 +206,11 @@ impl Results for FolderResults {
         ))
     }
 
+    /// There is nobody who knows earlier reports, or keeps a stage from succeeding.
+    fn judges(&self) -> bool {
+        false
+    }
+
     async fn put_report(&self, kind: ReportKind, path: &str, bytes: Vec<u8>) -> Result<(), ResultsError> {
         let kind = format!("{kind:?}").to_lowercase();
         let place =
@@ -192,22 +225,32 @@ impl Results for FolderResults {
 mod tests {
     use super::*;
 
+    fn of_branch(folder: &Path, branch: &str, pipeline: &str) -> FolderResults {
+        let run = RunPlace {
+            reference: format!("refs/heads/{branch}"),
+            default_branch: "main".to_owned(),
+            pipeline: pipeline.to_owned(),
+        };
+        FolderResults::new(folder, &folder.join("caches"), run, StageKey("t".to_owned()), Kept::default())
+    }
+
     #[tokio::test]
     async fn caches_are_found_by_key_then_by_prefix() {
         let folder = tempfile::tempdir().unwrap();
-        let results =
-            FolderResults::new(folder.path(), &folder.path().join("caches"), stage("t"), Kept::default());
+        let results = of_branch(folder.path(), "main", "a.yml");
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let scope = CacheScope::Branch;
         fs::write(&from, b"one").unwrap();
-        results.put_cache("pip-a", &from).await.unwrap();
+        results.put_cache(scope, "pip-a", &from).await.unwrap();
         fs::write(&from, b"two").unwrap();
         // An entry is never written again.
-        results.put_cache("pip-a", &from).await.unwrap();
-        let found = results.find_cache("pip-a", &[], &to).await.unwrap();
+        results.put_cache(scope, "pip-a", &from).await.unwrap();
+        let found = results.find_cache(scope, "pip-a", &[], &to).await.unwrap();
         assert_eq!(found.unwrap().key, "pip-a");
         assert_eq!(fs::read(&to).unwrap(), b"one");
-        assert_eq!(results.find_cache("pip-b", &[], &to).await.unwrap(), None);
-        let found = results.find_cache("pip-b", &["npm-".to_owned(), "pip-".to_owned()], &to).await.unwrap();
+        assert_eq!(results.find_cache(scope, "pip-b", &[], &to).await.unwrap(), None);
+        let prefixes = ["npm-".to_owned(), "pip-".to_owned()];
+        let found = results.find_cache(scope, "pip-b", &prefixes, &to).await.unwrap();
         assert_eq!(found.unwrap().key, "pip-a");
     }
 
@@ -219,8 +262,10 @@ mod tests {
     async fn artifacts_are_listed_by_the_names_that_they_were_given() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::default();
-        let of = |key: &str| {
-            FolderResults::new(folder.path(), &folder.path().join("caches"), stage(key), kept.clone())
+        let of = |key: &str| FolderResults {
+            stage: stage(key),
+            kept: kept.clone(),
+            ..of_branch(folder.path(), "main", "a.yml")
         };
         let from = folder.path().join("from");
         fs::write(&from, b"one").unwrap();
@@ -234,6 +279,27 @@ mod tests {
         let to = folder.path().join("to");
         of("use").get_artifact(&stage("make (one)"), "part one", &to).await.unwrap();
         assert_eq!(fs::read(&to).unwrap(), b"one");
+    }
+
+    #[tokio::test]
+    async fn a_caches_scope_is_kept_to() {
+        use CacheScope::{Branch, Pipeline, Repository};
+        let folder = tempfile::tempdir().unwrap();
+        let main = of_branch(folder.path(), "main", "a.yml");
+        let topic = of_branch(folder.path(), "topic/1", "a.yml");
+        let other = of_branch(folder.path(), "topic/1", "b.yml");
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        fs::write(&from, b"x").unwrap();
+        let found = async |results: &FolderResults, scope| {
+            results.find_cache(scope, "k", &[], &to).await.unwrap().is_some()
+        };
+        topic.put_cache(Branch, "k", &from).await.unwrap();
+        assert!(found(&other, Branch).await && !found(&main, Branch).await);
+        main.put_cache(Pipeline, "k", &from).await.unwrap();
+        assert!(found(&topic, Pipeline).await && !found(&other, Pipeline).await);
+        assert!(!found(&main, Repository).await);
+        other.put_cache(Repository, "k", &from).await.unwrap();
+        assert!(found(&main, Repository).await && found(&topic, Repository).await);
     }
 
     #[test]

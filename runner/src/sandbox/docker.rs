@@ -18,11 +18,11 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 use tidegate_pipelines::plan::Service;
-use tidegate_protocol::ids::AttemptId;
+use tidegate_protocol::{ids::AttemptId, messages::RegistryLogin};
 
 use super::{
     Engine, EngineError, Images, LABEL_ATTEMPT, NetworkId, Owner, Probed, Sandbox, SandboxEnd, SandboxSpec,
-    ServiceId, docker_networks::NetworkBook,
+    ServiceId, docker_networks::NetworkBook, docker_spec,
 };
 
 /// The limit of calls that only ask.
@@ -196,19 +196,20 @@ impl Engine for Docker {
     async fn ensure_image(
         &self,
         image: &str,
+        login: Option<&RegistryLogin>,
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError> {
-        self.pull_if_missing(image, progress).await
+        self.pull_if_missing(image, login, progress).await
     }
 
-    async fn network(&self, owner: &Owner, untrusted: bool) -> Result<NetworkId, EngineError> {
-        self.take_network(owner, untrusted).await
+    async fn network(&self, owner: &Owner, closed: bool) -> Result<NetworkId, EngineError> {
+        self.take_network(owner, closed).await
     }
 
     async fn start_service(
         &self,
         owner: &Owner,
-        network: &NetworkId,
+        network: (&NetworkId, bool),
         shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError> {
@@ -251,7 +252,27 @@ impl Engine for Docker {
         shim: &Path,
         folder: &Path,
     ) -> Result<(), EngineError> {
-        self.empty_with_shim(owner, image, shim, folder).await
+        self.help_with_shim(
+            "empty a workspace",
+            owner,
+            image,
+            (shim, folder),
+            &["empty", docker_spec::FOLDER],
+        )
+        .await
+    }
+
+    async fn own_folder(
+        &self,
+        owner: &Owner,
+        image: &str,
+        shim: &Path,
+        folder: &Path,
+        user: &str,
+    ) -> Result<(), EngineError> {
+        let words = ["own", docker_spec::FOLDER, user];
+        self.help_with_shim("hand the workspace to the stage's user", owner, image, (shim, folder), &words)
+            .await
     }
 
     fn images(&self) -> &dyn Images {

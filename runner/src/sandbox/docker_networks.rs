@@ -2,7 +2,8 @@
 //!
 //! A network takes about 90 ms to make and twice that to remove, most of what a sandbox costs beyond its own
 //! start. So a few are kept: one is taken for a stage and put back when the stage's last container is gone. Nothing of
-//! a stage survives on it. An untrusted stage gets a network of its own kind, made for it and removed after.
+//! a stage survives on it. A stage that may reach nobody else gets a network of its own kind, made for it and removed
+//! after.
 //!
 //! Invariant: a kept network is idle or taken by one attempt. Networks of an earlier process are in no book; they are
 //! adopted when nobody is on them, and an attempt that comes back to clean up after itself finds them taken by then
@@ -25,6 +26,9 @@ use crate::sync::lock;
 
 /// The label of a network that outlives its stages; its value is the process that made it.
 const LABEL_POOL: &str = "tidegate.pool";
+
+/// The option of a bridge that has no address on the engine's machine.
+const NO_ADDRESS: &str = "com.docker.network.bridge.inhibit_ipv4";
 
 /// Whether a network was refused for want of addresses: the engine's own pools are used up (they hold about thirty
 /// networks, compose's included), or the subnet that was asked for is somebody's.
@@ -81,12 +85,8 @@ impl NetworkBook {
 }
 
 impl Docker {
-    pub(super) async fn take_network(
-        &self,
-        owner: &Owner,
-        untrusted: bool,
-    ) -> Result<NetworkId, EngineError> {
-        if untrusted {
+    pub(super) async fn take_network(&self, owner: &Owner, closed: bool) -> Result<NetworkId, EngineError> {
+        if closed {
             return self.create_network(&owner.runner, Some(owner)).await;
         }
         let taker = (owner.runner.clone(), owner.attempt);
@@ -193,7 +193,7 @@ impl Docker {
         Ok(found.is_some_and(|network| network.containers.unwrap_or_default().is_empty()))
     }
 
-    /// Makes a network: an untrusted attempt's own, or one to keep.
+    /// Makes a network: a closed one of an attempt's own, or one to keep.
     async fn create_network(&self, runner: &str, owner: Option<&Owner>) -> Result<NetworkId, EngineError> {
         let mut labels = HashMap::from([(LABEL_RUNNER.to_owned(), runner.to_owned())]);
         match owner {
@@ -206,6 +206,9 @@ impl Docker {
             name: format!("tidegate-{}", uuid::Uuid::now_v7().simple()),
             driver: Some("bridge".to_owned()),
             internal: Some(owner.is_some()),
+            // An internal network leads to its gateway still, which is an address of the engine's machine, and by that
+            // to every other one of them. So a closed network's bridge has no address at all.
+            options: owner.map(|_| HashMap::from([(NO_ADDRESS.to_owned(), "true".to_owned())])),
             labels: Some(labels),
             ..NetworkCreateRequest::default()
         };

@@ -4,15 +4,16 @@
 //! use. So they hold for a server that listens on loopback only (not ready), and for a runner that is itself in a
 //! container and cannot reach the network.
 
-use std::{path::Path, time::Duration};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use bollard::{
     exec::{StartExecOptions, StartExecResults},
-    models::{ExecConfig, HealthStatusEnum},
+    models::{ExecConfig, HealthStatusEnum, NetworkSettings},
     query_parameters::{InspectContainerOptions, LogsOptionsBuilder},
 };
 use futures_util::StreamExt as _;
 use tidegate_pipelines::plan::{ReadyProbe, Service};
+use tidegate_protocol::ids::AttemptId;
 
 use super::{
     CHANNEL, EngineError, NetworkId, Owner, Probed, ServiceId,
@@ -25,18 +26,43 @@ const PROBE: Duration = Duration::from_secs(15);
 /// How much of a service's output is looked at.
 const LOG_BYTES: usize = 1 << 20;
 
+fn service_name(attempt: AttemptId, service: &str) -> String {
+    format!("tidegate-{attempt}-{service}")
+}
+
+fn address_in(settings: Option<NetworkSettings>) -> Option<String> {
+    let networks = settings?.networks?;
+    networks.into_values().find_map(|endpoint| endpoint.ip_address).filter(|address| !address.is_empty())
+}
+
 impl Docker {
     pub(super) async fn create_service(
         &self,
         owner: &Owner,
-        network: &NetworkId,
+        network: (&NetworkId, bool),
         shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError> {
         let body = docker_spec::service(owner, network, shim, service, self.machine);
-        let name = format!("tidegate-{}-{}", owner.attempt, service.name);
         let what = format!("start the service `{}`", service.name);
-        self.run_container(&what, &name, body).await.map(ServiceId)
+        self.run_container(&what, &service_name(owner.attempt, &service.name), body).await.map(ServiceId)
+    }
+
+    /// The address of a service that was started, on its attempt's network.
+    pub(super) async fn service_address(
+        &self,
+        attempt: AttemptId,
+        service: &str,
+    ) -> Result<IpAddr, EngineError> {
+        let what = format!("look for the service `{service}`");
+        let name = service_name(attempt, service);
+        let call = self.client.inspect_container(&name, None::<InspectContainerOptions>);
+        let found = self.call(&what, QUICK, call).await?;
+        let address = address_in(found.network_settings).and_then(|address| address.parse().ok());
+        address.ok_or_else(|| EngineError::Refused {
+            what,
+            reason: "it has no address any more; it may have ended".to_owned(),
+        })
     }
 
     pub(super) async fn probe_service(
@@ -65,11 +91,7 @@ impl Docker {
                 _ => Probed::Ready,
             });
         };
-        let address = found
-            .network_settings
-            .and_then(|settings| settings.networks)
-            .and_then(|networks| networks.into_values().find_map(|endpoint| endpoint.ip_address))
-            .filter(|address| !address.is_empty());
+        let address = address_in(found.network_settings);
         let shim = format!("{CHANNEL}/shim");
         let Some(address) = address else { return Ok(Probed::NotYet("it has no address yet".to_owned())) };
         match &ready.probe {

@@ -1,6 +1,7 @@
 //! What a sandbox and a service may do, as the engine's own settings. Pure.
 //!
-//! Steps run as root of the image with few capabilities, and can gain none:
+//! Steps run as root of the image with few capabilities, and can gain none. Where a stage asks for another user, process
+//! 1 is that user's too, and has no capability at all:
 //!
 //! | kept | why |
 //! | --- | --- |
@@ -19,7 +20,7 @@ use bollard::models::{
     ContainerCreateBody, EndpointSettings, HealthConfig, HostConfig, HostConfigLogConfig, Mount, MountType,
     NetworkingConfig,
 };
-use tidegate_pipelines::plan::{Resources, Service};
+use tidegate_pipelines::plan::{Container, Resources, Service, Template};
 
 use super::{CHANNEL, NetworkId, Owner, SandboxSpec, WORKSPACE, docker::label_map};
 
@@ -29,8 +30,11 @@ const PIDS: i64 = 1024;
 const DEFAULT_MEMORY: u64 = 4 << 30;
 const SHARED_MEMORY: i64 = 256 << 20;
 
-/// The container of a sandbox. `machine` is the engine's processors and memory.
-pub(super) fn sandbox(spec: &SandboxSpec, machine: (f64, u64)) -> ContainerCreateBody {
+/// Where a helper's container sees its folder.
+pub(super) const FOLDER: &str = "/folder";
+
+/// The container of a sandbox. `ports` are words of the shim, `machine` is the engine's processors and memory.
+pub(super) fn sandbox(spec: &SandboxSpec, ports: Vec<String>, machine: (f64, u64)) -> ContainerCreateBody {
     let mut mounts = vec![
         bind(&spec.channel, CHANNEL, true),
         bind(&spec.spool, &format!("{CHANNEL}/spool"), false),
@@ -48,13 +52,18 @@ pub(super) fn sandbox(spec: &SandboxSpec, machine: (f64, u64)) -> ContainerCreat
     ContainerCreateBody {
         image: Some(spec.image.clone()),
         entrypoint: Some(vec![format!("{CHANNEL}/shim")]),
-        cmd: Some(vec!["serve".to_owned(), CHANNEL.to_owned()]),
-        user: Some("0:0".to_owned()),
+        cmd: Some(["serve".to_owned(), CHANNEL.to_owned()].into_iter().chain(ports).collect()),
+        user: Some(spec.user.clone().unwrap_or_else(|| "0:0".to_owned())),
+        env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         working_dir: Some(WORKSPACE.to_owned()),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         stop_signal: Some("SIGTERM".to_owned()),
         labels: Some(label_map(spec.owner.labels())),
-        host_config: Some(HostConfig { network_mode: Some(spec.network.0.clone()), ..host }),
+        host_config: Some(HostConfig {
+            network_mode: Some(spec.network.0.clone()),
+            dns: name_servers(spec.closed),
+            ..host
+        }),
         ..ContainerCreateBody::default()
     }
 }
@@ -62,7 +71,7 @@ pub(super) fn sandbox(spec: &SandboxSpec, machine: (f64, u64)) -> ContainerCreat
 /// The container of a service. The shim is there for its probes.
 pub(super) fn service(
     owner: &Owner,
-    network: &NetworkId,
+    (network, closed): (&NetworkId, bool),
     shim: &Path,
     service: &Service,
     machine: (f64, u64),
@@ -72,16 +81,24 @@ pub(super) fn service(
         HashMap::from([("max-size".to_owned(), "8m".to_owned()), ("max-file".to_owned(), "2".to_owned())]);
     let endpoint =
         EndpointSettings { aliases: Some(vec![service.name.clone()]), ..EndpointSettings::default() };
-    let command: Vec<String> = service.command.iter().map(|word| word.as_str().to_owned()).collect();
+    let words = |words: &[Template]| -> Option<Vec<String>> {
+        let words: Vec<String> = words.iter().map(|word| word.as_str().to_owned()).collect();
+        if words.is_empty() { None } else { Some(words) }
+    };
+    let Container { env, user, entrypoint, credentials: _, ports: _ } = &service.container;
+    let env = env.iter().chain(&service.env);
     ContainerCreateBody {
         image: Some(service.image.as_str().to_owned()),
-        cmd: (!command.is_empty()).then_some(command),
-        env: Some(service.env.iter().map(|(name, value)| format!("{name}={}", value.as_str())).collect()),
+        entrypoint: words(entrypoint),
+        cmd: words(&service.command),
+        user: user.as_ref().map(|user| user.as_str().to_owned()),
+        env: Some(env.map(|(name, value)| format!("{name}={}", value.as_str())).collect()),
         labels: Some(label_map(owner.labels())),
         host_config: Some(HostConfig {
             mounts: Some(vec![bind(shim, &format!("{CHANNEL}/shim"), true)]),
             log_config: Some(HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(log) }),
             network_mode: Some(network.0.clone()),
+            dns: name_servers(closed),
             ..limits(&Resources::default(), false, machine)
         }),
         networking_config: Some(NetworkingConfig {
@@ -91,23 +108,34 @@ pub(super) fn service(
     }
 }
 
-/// A container that empties a folder with the shim's help and has no network.
-pub(super) fn emptying(owner: &Owner, image: &str, shim: &Path, folder: &Path) -> ContainerCreateBody {
+/// A container in which the shim alone does something to a folder, seen at [`FOLDER`]. It has no network.
+pub(super) fn helper(
+    owner: &Owner,
+    image: &str,
+    (shim, folder): (&Path, &Path),
+    words: &[&str],
+) -> ContainerCreateBody {
     ContainerCreateBody {
         image: Some(image.to_owned()),
         entrypoint: Some(vec![format!("{CHANNEL}/shim")]),
-        cmd: Some(vec!["empty".to_owned(), "/folder".to_owned()]),
+        cmd: Some(words.iter().map(|word| (*word).to_owned()).collect()),
         user: Some("0:0".to_owned()),
         healthcheck: Some(HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() }),
         labels: Some(label_map(owner.labels())),
         host_config: Some(HostConfig {
-            mounts: Some(vec![bind(shim, &format!("{CHANNEL}/shim"), true), bind(folder, "/folder", false)]),
+            mounts: Some(vec![bind(shim, &format!("{CHANNEL}/shim"), true), bind(folder, FOLDER, false)]),
             log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
             network_mode: Some("none".to_owned()),
             ..limits(&Resources::default(), false, (1.0, 1 << 30))
         }),
         ..ContainerCreateBody::default()
     }
+}
+
+/// Who is asked for names that are not on the network. The engine would ask for a closed one too, and a name is a
+/// message; nobody listens there, so the answer is a quick no.
+fn name_servers(closed: bool) -> Option<Vec<String>> {
+    closed.then(|| vec!["127.0.0.1".to_owned()])
 }
 
 fn limits(resources: &Resources, untrusted: bool, (cpus, memory): (f64, u64)) -> HostConfig {

@@ -2,11 +2,13 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    net::SocketAddr,
     path::Path,
     time::Duration,
 };
 
 use bollard::{
+    auth::DockerCredentials,
     models::{ContainerCreateBody, ContainerSummary},
     query_parameters::{
         CreateContainerOptionsBuilder, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
@@ -14,7 +16,7 @@ use bollard::{
     },
 };
 use futures_util::StreamExt as _;
-use tidegate_protocol::ids::AttemptId;
+use tidegate_protocol::{ids::AttemptId, messages::RegistryLogin};
 
 use super::{
     EngineError, LABEL_ATTEMPT, LABEL_RUNNER, Owner, SandboxSpec,
@@ -44,13 +46,24 @@ impl Docker {
             Ok(Err(error)) => return Err(self.error(what, &error)),
             Err(_) => return Err(EngineError::TimedOut { what: what.to_owned(), limit: SLOW }),
         };
-        self.call(what, SLOW, self.client.start_container(&created.id, None::<StartContainerOptions>))
-            .await?;
-        Ok(created.id)
+        let start = self.client.start_container(&created.id, None::<StartContainerOptions>);
+        match self.call(what, SLOW, start).await {
+            Ok(()) => Ok(created.id),
+            Err(EngineError::Refused { reason, .. }) if lacks_user(&reason) => Err(EngineError::Image(
+                format!("the image `{image}` cannot be run as the user that is asked for: {reason}"),
+            )),
+            Err(error) => Err(error),
+        }
     }
 
     pub(super) async fn create_sandbox(&self, spec: &SandboxSpec) -> Result<String, EngineError> {
-        let body = docker_spec::sandbox(spec, self.machine);
+        let mut ports = Vec::new();
+        for forward in &spec.forwards {
+            let address = self.service_address(spec.owner.attempt, &forward.service).await?;
+            let kind = if forward.udp { "udp" } else { "tcp" };
+            ports.push(format!("{kind}:{}={}", forward.local, SocketAddr::new(address, forward.port)));
+        }
+        let body = docker_spec::sandbox(spec, ports, self.machine);
         self.run_container("start the sandbox", &Self::sandbox_name(spec.owner.attempt, spec.part), body)
             .await
     }
@@ -58,6 +71,7 @@ impl Docker {
     pub(super) async fn pull_if_missing(
         &self,
         image: &str,
+        login: Option<&RegistryLogin>,
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError> {
         let what = format!("look for the image `{image}`");
@@ -72,7 +86,13 @@ impl Docker {
         };
         let (name, tag) = split_tag(image);
         let options = CreateImageOptionsBuilder::new().from_image(name).tag(tag).build();
-        let mut stream = std::pin::pin!(self.client.create_image(Some(options), None, None));
+        let login = login.map(|login| DockerCredentials {
+            username: Some(login.username.clone()),
+            password: Some(login.password.clone()),
+            serveraddress: registry_of(name).map(str::to_owned),
+            ..DockerCredentials::default()
+        });
+        let mut stream = std::pin::pin!(self.client.create_image(Some(options), None, login));
         loop {
             let item = tokio::time::timeout(PULL_SILENCE, stream.next())
                 .await
@@ -147,16 +167,17 @@ impl Docker {
         self.release_networks(runner, attempt, attached).await
     }
 
-    pub(super) async fn empty_with_shim(
+    /// Lets the shim do something to a folder in a container of its own, and waits for it.
+    pub(super) async fn help_with_shim(
         &self,
+        what: &str,
         owner: &Owner,
         image: &str,
-        shim: &Path,
-        folder: &Path,
+        (shim, folder): (&Path, &Path),
+        words: &[&str],
     ) -> Result<(), EngineError> {
-        let what = "empty a workspace";
-        let body = docker_spec::emptying(owner, image, shim, folder);
-        let name = format!("tidegate-empty-{}", uuid::Uuid::now_v7().simple());
+        let body = docker_spec::helper(owner, image, (shim, folder), words);
+        let name = format!("tidegate-helper-{}", uuid::Uuid::now_v7().simple());
         let id = self.run_container(what, &name, body).await?;
         let wait = async {
             let mut stream = std::pin::pin!(self.client.wait_container(&id, None::<WaitContainerOptions>));
@@ -174,6 +195,17 @@ impl Docker {
     }
 }
 
+/// Whether a container was not started because its image knows no such user or group.
+fn lacks_user(reason: &str) -> bool {
+    reason.contains("unable to find user") || reason.contains("unable to find group")
+}
+
+/// The registry in an image's name; none: the engine's default one.
+fn registry_of(name: &str) -> Option<&str> {
+    let (first, _) = name.split_once('/')?;
+    (first.contains(['.', ':']) || first == "localhost").then_some(first)
+}
+
 /// Name and tag of an image; a digest stays with the name's tag part, as the engine wants it.
 fn split_tag(image: &str) -> (&str, &str) {
     if let Some((name, digest)) = image.split_once('@') {
@@ -187,7 +219,21 @@ fn split_tag(image: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::split_tag;
+    use super::{lacks_user, registry_of, split_tag};
+
+    #[test]
+    fn the_registry_of_an_image_is_told_from_its_path() {
+        assert_eq!(registry_of("ghcr.io/a/b"), Some("ghcr.io"));
+        assert_eq!(registry_of("127.0.0.1:5000/a"), Some("127.0.0.1:5000"));
+        assert_eq!(registry_of("localhost/a"), Some("localhost"));
+        assert_eq!((registry_of("team/a"), registry_of("debian")), (None, None));
+    }
+
+    #[test]
+    fn the_engines_words_for_an_unknown_user_are_known() {
+        let said = "unable to find user tide: no matching entries in passwd file";
+        assert!(lacks_user(said) && !lacks_user("no such container"));
+    }
 
     #[test]
     fn tags_and_digests_are_told_from_ports() {

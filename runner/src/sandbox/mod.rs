@@ -26,7 +26,10 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_pipelines::plan::{Resources, Service};
-use tidegate_protocol::ids::{AttemptId, RunId};
+use tidegate_protocol::{
+    ids::{AttemptId, RunId},
+    messages::RegistryLogin,
+};
 
 pub use images::{BuildRequest, Entry, Images, LogBytes, PushRequest};
 
@@ -106,6 +109,8 @@ pub struct SandboxSpec {
     pub image: String,
     /// The stage's network, from [`Engine::network`].
     pub network: NetworkId,
+    /// As that was asked for: it leads nowhere else, so no name is asked of anybody outside.
+    pub closed: bool,
     /// Host folder, seen read-only at [`CHANNEL`]: `shim`, `commands`, `scripts/`.
     pub channel: PathBuf,
     /// Host file, seen writable at `CHANNEL/spool`.
@@ -120,6 +125,25 @@ pub struct SandboxSpec {
     pub resources: Resources,
     /// A fork's run: the stricter sandbox.
     pub untrusted: bool,
+    /// Environment values of the container itself; those of its image and of its steps' commands are apart.
+    pub env: BTreeMap<String, String>,
+    /// The user inside it, `name`, `id` or with a group behind a colon; absent: root.
+    pub user: Option<String>,
+    /// Ports of the attempt's services that are reached at `localhost` inside. The services were started.
+    pub forwards: Vec<Forward>,
+}
+
+/// A port of a service at `localhost` of a sandbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forward {
+    /// The port at `localhost`.
+    pub local: u16,
+    /// The service's name.
+    pub service: String,
+    /// The service's own port.
+    pub port: u16,
+    /// For datagrams; else for connections.
+    pub udp: bool,
 }
 
 /// A network of an engine.
@@ -165,21 +189,24 @@ pub trait Engine: Send + Sync {
     async fn retire(&self);
 
     /// Makes the image present. `progress` gets lines for the set-up log. A tag that is present counts: it is
-    /// not looked up again.
+    /// not looked up again. `login` is for its registry, and for nobody else.
     async fn ensure_image(
         &self,
         image: &str,
+        login: Option<&RegistryLogin>,
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError>;
 
-    /// A network of this attempt's own, with name resolution. Nobody else is on it. A closed one leads nowhere else.
+    /// A network of this attempt's own, with name resolution. Nobody else is on it. A closed one leads nowhere else, the
+    /// engine's own machine included.
     async fn network(&self, owner: &Owner, closed: bool) -> Result<NetworkId, EngineError>;
 
-    /// Starts a service on the network under its name. Its image is present. `shim` is the program's file.
+    /// Starts a service on the network under its name, and says whether that is closed. Its image is present. `shim` is
+    /// the program's file.
     async fn start_service(
         &self,
         owner: &Owner,
-        network: &NetworkId,
+        network: (&NetworkId, bool),
         shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError>;
@@ -214,6 +241,17 @@ pub trait Engine: Send + Sync {
         image: &str,
         shim: &Path,
         folder: &Path,
+    ) -> Result<(), EngineError>;
+
+    /// Gives all in a host folder that is not a user's of the image to it, with the help of that image, which is
+    /// present. `user` is as in [`SandboxSpec::user`].
+    async fn own_folder(
+        &self,
+        owner: &Owner,
+        image: &str,
+        shim: &Path,
+        folder: &Path,
+        user: &str,
     ) -> Result<(), EngineError>;
 
     /// The engine's images, for the verbs `build` and `push`.

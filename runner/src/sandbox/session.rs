@@ -89,8 +89,11 @@ pub fn create_channel(channel: &Path, spool: &Path, shim: &Path) -> io::Result<(
     fs::create_dir_all(channel.join("scripts"))?;
     fs::create_dir_all(channel.join("files"))?;
     // Any user of the image may run the shim; other users of this machine are kept out by the folder above.
-    for folder in [channel.to_owned(), channel.join("scripts"), channel.join("files")] {
-        fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    // What the engine mounts at `files` has that folder's mode, and process 1 need not be root.
+    for (folder, mode) in
+        [(channel.to_owned(), 0o755), (channel.join("scripts"), 0o755), (channel.join("files"), 0o1777)]
+    {
+        fs::set_permissions(folder, Permissions::from_mode(mode))?;
     }
     let program = channel.join("shim");
     if fs::hard_link(shim, &program).is_err() {
@@ -259,6 +262,7 @@ impl Follower {
         }
         if frame.kind == Kind::Alive {
             return match serde_json::from_slice::<Alive>(frame.payload) {
+                Ok(Alive { trouble: Some(trouble), .. }) => Some(trouble),
                 Ok(alive) if alive.version == VERSION => {
                     let _ = self.events.send(Event::Alive);
                     None

@@ -57,6 +57,7 @@ impl Hands for Sandboxed<'_, '_> {
             cwd: WORKSPACE.to_owned(),
         };
         let number = self.engine.commands_of(self.turn.page);
+        self.engine.strange_files = true;
         self.engine.command(self.scope, self.turn, command).await.map(|finished| (number, finished))
     }
 
@@ -212,6 +213,7 @@ impl Engine<'_> {
             done = work => done,
         };
         let left = step.left;
+        self.strange_files = true;
         if done.is_err() {
             self.talk.stop().await;
         }

@@ -100,7 +100,7 @@ impl Engine<'_> {
             None => {
                 let mut said = String::new();
                 let mut progress = |text: String| said.push_str(&format!("{text}\n"));
-                self.ctx.engine.ensure_image(image, &mut progress).await?;
+                self.ctx.engine.ensure_image(image, None, &mut progress).await?;
                 self.tape.note(&key, &said)?;
                 said
             }
@@ -215,6 +215,7 @@ impl Engine<'_> {
         let mut talk = self.open_container(image, part).await?;
         let finished = talk.run(sent, reads, limit, turn.afterwards).await;
         talk.end();
+        self.strange_files = true;
         let mut finished = finished?;
         self.merge(turn.page, &mut finished);
         Ok(finished)
@@ -244,6 +245,7 @@ impl Engine<'_> {
             part: Some(part),
             image: image.to_owned(),
             network: network.ok_or_else(|| Failure::infrastructure("the stage has no network"))?,
+            closed: ctx.is_closed(),
             channel: dirs.channel.clone(),
             spool: dirs.spool.clone(),
             workspace: ctx.dirs.workspace(),
@@ -251,6 +253,9 @@ impl Engine<'_> {
             read_only: prepare::toolkit_mount(ctx).into_iter().collect(),
             resources: ctx.lease.stage.resources.clone(),
             untrusted: !ctx.lease.trusted,
+            env: BTreeMap::new(),
+            user: None,
+            forwards: Vec::new(),
         };
         let sandbox = ctx.engine.start(&spec).await?;
         Talk::open_at(ctx, &dirs, Some(sandbox), log)

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use tidegate_pipelines::plan::Expressions;
+use tidegate_pipelines::plan::{Expressions, Network};
 use tidegate_protocol::messages::Lease;
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -95,6 +95,12 @@ impl StageContext {
     fn secret_env(&self) -> impl Iterator<Item = (String, String)> {
         let secrets = self.lease.secrets.iter();
         secrets.filter_map(|secret| Some((secret.env.clone()?, secret.value.clone())))
+    }
+
+    /// Whether the stage may reach nothing but its services. They are on its network, so the plan's `none` and
+    /// `services` differ only in whether there are any.
+    pub fn is_closed(&self) -> bool {
+        !self.lease.trusted || self.lease.stage.network != Network::Internet
     }
 
     /// Whether the stage fills in its templates itself, and its steps speak in workflow commands.

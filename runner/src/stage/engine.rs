@@ -79,6 +79,8 @@ pub(super) struct Engine<'a> {
     pub(super) states: BTreeMap<u32, BTreeMap<String, String>>,
     /// An earlier process was here: logs are written anew.
     resumed: bool,
+    /// Somebody else than the stage's commands may have written files since the last one of them.
+    pub(super) strange_files: bool,
 }
 
 /// How things stand when a step's turn comes. In the order of getting worse.
@@ -166,6 +168,7 @@ impl<'a> Engine<'a> {
             fetched,
             states: BTreeMap::new(),
             resumed,
+            strange_files: true,
         }
     }
 
@@ -568,6 +571,7 @@ impl<'a> Engine<'a> {
         command: Command<'_>,
     ) -> Result<Finished, Failure> {
         let (sent, reads, limit) = self.begin_command(scope, turn, command)?;
+        self.hand_over(sent.index).await?;
         let mut finished = self.talk.run(sent, reads, limit, turn.afterwards).await?;
         self.merge(turn.page, &mut finished);
         Ok(finished)

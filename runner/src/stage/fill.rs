@@ -1,9 +1,12 @@
 //! What a stage that fills in its templates itself must know before anything of it is started: image, services, and
 //! its own environment.
 
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 use tidegate_pipelines::{
     lenient::{self, Status, Values},
-    plan::{Run, Template, Verb},
+    plan::{Container, Run, Template, Verb},
 };
 
 use super::{Failure, StageContext, surroundings};
@@ -22,14 +25,16 @@ pub(super) fn fill(ctx: &StageContext) -> Result<StageContext, Failure> {
         let templates =
             [&mut service.image].into_iter().chain(service.env.values_mut()).chain(&mut service.command);
         fill_all(&contexts, templates)?;
+        fill_container(ctx, &contexts, &mut service.container)?;
     }
     // A service whose image is an expression that came to nothing is not wanted this time.
     stage.services.retain(|service| !service.image.as_str().trim().is_empty());
     for cache in &mut stage.caches {
         fill_all(&contexts, [&mut cache.key].into_iter().chain(&mut cache.restore_keys))?;
     }
-    if let Verb::Run(Run { image, .. }) = &mut stage.verb {
+    if let Verb::Run(Run { image, container, .. }) = &mut stage.verb {
         fill_all(&contexts, [&mut *image])?;
+        fill_container(ctx, &contexts, container)?;
         if image.as_str().trim().is_empty() {
             return Err(Failure::failed("the stage's image is an expression that came to nothing"));
         }
@@ -37,8 +42,27 @@ pub(super) fn fill(ctx: &StageContext) -> Result<StageContext, Failure> {
     Ok(StageContext { lease: lease.into(), ..ctx.clone() })
 }
 
+fn fill_container(
+    ctx: &StageContext,
+    contexts: &BTreeMap<String, Value>,
+    container: &mut Container,
+) -> Result<(), Failure> {
+    let Container { env, user, entrypoint, credentials, ports } = container;
+    let login = credentials.iter_mut().flat_map(|both| [&mut both.username, &mut both.password]);
+    let templates = env.values_mut().chain(&mut *user).chain(entrypoint).chain(ports).chain(login);
+    fill_all(contexts, templates)?;
+    // An expression that came to nothing asks for nothing.
+    if user.as_ref().is_some_and(|user| user.as_str().trim().is_empty()) {
+        *user = None;
+    }
+    if let Some(credentials) = credentials {
+        ctx.log.hide(credentials.password.as_str());
+    }
+    Ok(())
+}
+
 fn fill_all<'t>(
-    contexts: &std::collections::BTreeMap<String, serde_json::Value>,
+    contexts: &BTreeMap<String, Value>,
     templates: impl IntoIterator<Item = &'t mut Template>,
 ) -> Result<(), Failure> {
     let hash_files = |_: &[String]| Err("there are no files yet".to_owned());

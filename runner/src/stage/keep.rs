@@ -65,7 +65,7 @@ async fn caches(ctx: &StageContext, step: u32, found: &[String]) {
         .unwrap_or_else(|error| Err(error.to_string()));
         let stored = match packed {
             Ok(packed) if packed.entries == 0 => Err("there is nothing in its paths".to_owned()),
-            Ok(_) => ctx.results.put_cache(key, &path).await.map_err(|error| error.to_string()),
+            Ok(_) => ctx.results.put_cache(cache.scope, key, &path).await.map_err(|error| error.to_string()),
             Err(reason) => Err(reason),
         };
         let _ = std::fs::remove_file(&path);

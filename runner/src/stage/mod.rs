@@ -3,11 +3,11 @@
 //! | module | job |
 //! | --- | --- |
 //! | [`execute`] | the attempt's states: prepare, do, keep, clean |
-//! | `prepare`, `fill`, `sandboxed`, `services`, `fetching` | before the first step |
+//! | `prepare`, `fill`, `sandboxed`, `services`, `ports`, `fetching` | before the first step |
 //! | [`commands`], `engine` | the steps, one after the other |
 //! | `script`, `uses`, `built_in`, `container`, `posts` | what a step does |
 //! | `scope`, `surroundings`, `tape` | what its expressions read, the same after a restart |
-//! | `talk`, `spoken` | one command in the sandbox, and what it says |
+//! | `talk`, `spoken`, `own` | one command in the sandbox, what it says, and whose the files are that it finds |
 //! | `keep`, [`results`] | after the last step |
 
 mod built_in;
@@ -20,7 +20,9 @@ mod fetching;
 mod fill;
 mod hash_files;
 mod keep;
+mod own;
 pub mod paths;
+mod ports;
 mod posts;
 mod prepare;
 pub mod results;

@@ -6,6 +6,7 @@
 //! | `/tidegate/temp` | `tidegate/temp` | `RUNNER_TEMP` |
 //! | `/tidegate/tools` | `tidegate/tools` | `RUNNER_TOOL_CACHE`, unless the runner lends its own |
 //! | `/tidegate/actions` | `tidegate/actions` | actions, as they were fetched |
+//! | `/tidegate/home` | `tidegate/home` | the home of a user that a stage asks for |
 //! | `/tidegate/event.json` | `tidegate/event.json` | the event |
 //!
 //! `/tidegate` is there only in stages that fill in their templates themselves.
@@ -20,6 +21,8 @@ use crate::{archive::beneath::Root, sandbox::WORKSPACE};
 
 /// The folder of what runner and actions share, in the sandbox.
 pub const SHARED: &str = "/tidegate";
+/// The home of a user that a stage asks for, in the sandbox.
+pub const HOME: &str = "/tidegate/home";
 /// Where the runner's own tool cache is seen, when its settings name one.
 pub const LENT_TOOLS: &str = "/opt/hostedtoolcache";
 /// Where the runner's own Node.js is seen, when its settings name one.

@@ -37,7 +37,7 @@ pub(super) fn folders(ctx: &StageContext) -> Result<(), Failure> {
 /// What the runner and actions share: folders, and the event as a file.
 fn shared(ctx: &StageContext) -> io::Result<()> {
     let shared = ctx.dirs.shared();
-    for folder in ["actions", "temp", "tools"] {
+    for folder in ["actions", "home", "temp", "tools"] {
         fs::create_dir_all(shared.join(folder))?;
     }
     let event = ctx.lease.contexts.get("github").and_then(|github| github.get("event"));
@@ -65,7 +65,7 @@ pub(super) async fn workspace(ctx: &StageContext) -> Result<Vec<String>, Failure
         let restore: Vec<String> = cache.restore_keys.iter().map(|key| key.as_str().to_owned()).collect();
         let archive = ctx.dirs.scratch().join("cache.tar.zst");
         // A cache is for speed: without it the stage is slower, not wrong.
-        match ctx.results.find_cache(cache.key.as_str(), &restore, &archive).await {
+        match ctx.results.find_cache(cache.scope, cache.key.as_str(), &restore, &archive).await {
             Ok(Some(found)) => match unpack(ctx, archive, ctx.dirs.files(), "cache").await {
                 Ok(()) => {
                     line(&*ctx.log, 0, format!("restored cache {}", found.key));

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use async_trait::async_trait;
-use tidegate_pipelines::plan::{ReportKind, StageKey};
+use tidegate_pipelines::plan::{CacheScope, ReportKind, StageKey};
 use tidegate_protocol::messages::{ListedArtifact, Stored};
 
 /// Why a file could not be stored or had.
@@ -51,19 +51,26 @@ pub trait Results: Send + Sync {
     /// The artifacts that earlier stages of the run kept, those only that this stage may get.
     async fn list_artifacts(&self) -> Result<Vec<ListedArtifact>, ResultsError>;
 
-    /// Writes the best cache entry for the key, else for the first restore key that has one, to `to`.
+    /// Writes the best cache entry for the key, else for the first restore key that has one, to `to`. `scope` says
+    /// whose entries count.
     async fn find_cache(
         &self,
+        scope: CacheScope,
         key: &str,
         restore_keys: &[String],
         to: &Path,
     ) -> Result<Option<FoundCache>, ResultsError>;
 
     /// Stores a cache entry; an existing one stays as it is.
-    async fn put_cache(&self, key: &str, archive: &Path) -> Result<Stored, ResultsError>;
+    async fn put_cache(&self, scope: CacheScope, key: &str, archive: &Path) -> Result<Stored, ResultsError>;
+
+    /// Whether whoever takes reports judges them by their thresholds.
+    fn judges(&self) -> bool {
+        true
+    }
 
     /// Whether there is a cache entry of exactly this key where this stage would write one.
-    async fn has_cache(&self, key: &str) -> Result<bool, ResultsError>;
+    async fn has_cache(&self, scope: CacheScope, key: &str) -> Result<bool, ResultsError>;
 
     /// Removes an artifact that this stage kept; not an error when there is none.
     async fn delete_artifact(&self, name: &str) -> Result<(), ResultsError>;

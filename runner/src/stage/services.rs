@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidegate_pipelines::plan::Service;
 use tokio::time::{Instant, sleep};
 
-use super::{Failure, StageContext};
+use super::{Failure, StageContext, sandboxed};
 use crate::{
     logs::line,
     sandbox::{NetworkId, Probed, ServiceId},
@@ -26,8 +26,10 @@ pub(super) async fn start_all(ctx: &StageContext, network: &NetworkId) -> Result
 async fn start_one(ctx: &StageContext, network: &NetworkId, service: &Service) -> Result<(), Failure> {
     let began = Instant::now();
     let mut progress = |text: String| line(&*ctx.log, 0, text);
-    ctx.engine.ensure_image(service.image.as_str(), &mut progress).await?;
-    let id = ctx.engine.start_service(&ctx.owner(), network, &ctx.runner.shim, service).await?;
+    let login = sandboxed::login(&service.container);
+    ctx.engine.ensure_image(service.image.as_str(), login.as_ref(), &mut progress).await?;
+    let id =
+        ctx.engine.start_service(&ctx.owner(), (network, ctx.is_closed()), &ctx.runner.shim, service).await?;
     let (interval, limit) = service.ready.as_ref().map_or((DEFAULT_INTERVAL, DEFAULT_TIMEOUT), |ready| {
         (Duration::from_millis(ready.interval_ms), Duration::from_millis(ready.timeout_ms))
     });

@@ -9,6 +9,7 @@ use tidegate_protocol::messages::Lease;
 use super::{
     context::RunnerFacts,
     paths::{LENT_TOOLS, SHARED},
+    ports,
 };
 use crate::sandbox::WORKSPACE;
 
@@ -64,8 +65,13 @@ pub(super) fn contexts(lease: &Lease, runner: &RunnerFacts) -> BTreeMap<String, 
     let debug = is_debug(&secrets, contexts.get("vars"));
     contexts.insert("secrets".to_owned(), secrets.into());
     contexts.insert("runner".to_owned(), self::runner(runner, debug));
-    let services: Map<String, Value> =
-        lease.stage.services.iter().map(|service| (service.name.clone(), json!({ "ports": {} }))).collect();
+    // Before their templates are filled in nobody knows the ports, and nobody asks for them.
+    let mapped = ports::mapped(&lease.stage.services).unwrap_or_default();
+    let services =
+        lease.stage.services.iter().map(|service| {
+            (service.name.clone(), json!({ "ports": ports::context(&service.name, &mapped) }))
+        });
+    let services: Map<String, Value> = services.collect();
     contexts.insert("job".to_owned(), json!({ "status": "success", "container": {}, "services": services }));
     contexts.insert("steps".to_owned(), json!({}));
     for (name, value) in

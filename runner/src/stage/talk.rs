@@ -71,6 +71,11 @@ impl<'a> Talk<'a> {
         }
     }
 
+    /// Whether a command was sent, by this process or an earlier one.
+    pub(super) fn was_sent(&self, index: u32) -> bool {
+        self.session.was_sent(index)
+    }
+
     /// Whether the sandbox has ended.
     pub(super) fn is_over(&self) -> bool {
         self.ended.borrow().is_some()

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tidegate_pipelines::plan::CacheScope;
 
 use super::{
     Shared, base,
@@ -54,7 +55,10 @@ async fn fetch(shared: &Shared, keys: &[String], version: &str) -> Result<Option
     let prefixes: Vec<String> = keys.iter().map(|key| format!("{prefix}{key}")).collect();
     let Some(exact) = prefixes.first() else { return Ok(None) };
     let (id, path) = shared.downloads.begin();
-    let Some(found) = shared.ctx.results.find_cache(exact, &prefixes, &path).await? else { return Ok(None) };
+    let Some(found) = shared.ctx.results.find_cache(CacheScope::Branch, exact, &prefixes, &path).await?
+    else {
+        return Ok(None);
+    };
     shared.downloads.offer(id)?;
     let key = found.key.strip_prefix(&prefix).unwrap_or(&found.key).to_owned();
     Ok(Some((key, download_url(shared, id))))
@@ -86,7 +90,7 @@ pub(super) async fn reserve(shared: &Shared, entry: CacheEntry) -> Result<Value,
 async fn begin(shared: &Shared, entry: CacheEntry) -> Result<u64, Trouble> {
     let (keys, version) = entry.keys()?;
     let key = keys.into_iter().next().unwrap_or_default();
-    if shared.ctx.results.has_cache(&format!("{}{key}", prefix(&version))).await? {
+    if shared.ctx.results.has_cache(CacheScope::Branch, &format!("{}{key}", prefix(&version))).await? {
         return Err(Trouble::exists(format!("there is a cache `{key}` already, and entries never change")));
     }
     shared.uploads.begin(Goal::Cache { key, version })
@@ -119,7 +123,7 @@ async fn store(shared: &Shared, id: u64, size: Option<u64>) -> Result<(), Troubl
         return Ok(());
     }
     let (archive, _) = assembled(shared, id, size).await?;
-    shared.ctx.results.put_cache(&format!("{}{key}", prefix(version)), &archive).await?;
+    shared.ctx.results.put_cache(CacheScope::Branch, &format!("{}{key}", prefix(version)), &archive).await?;
     shared.uploads.end(upload)
 }
 

@@ -63,6 +63,13 @@ async fn keys_are_handed_on_as_they_are_or_as_those_of_a_role() {
     ]);
     let ran = runner.run_lease(at(&aws, steps)).await;
     ran.succeeded();
+    let named =
+        json!([configure(json!({ "role-to-assume": format!("arn:aws:iam::{ACCOUNT}:role/deploy") }))]);
+    let mut permitted = at(&aws, named);
+    permitted.stage.id_token = true;
+    let by_token = runner.run_lease(permitted).await;
+    by_token.succeeded();
+    assert!(by_token.text(1).contains("authenticated as arn:aws:sts::"), "{}", by_token.text(1));
     assert_eq!(ran.text(2), format!("these\n{REGION} {REGION}\n***\n"));
     assert_eq!(ran.text(3), format!("{ACCOUNT}\n"));
     assert_eq!(ran.text(5), format!("these\n{REGION} {REGION}\n***\n"));
@@ -77,7 +84,22 @@ async fn keys_are_handed_on_as_they_are_or_as_those_of_a_role() {
         (Some("Repository"), Some("team/app"))
     );
     assert!(assumed.len() == 2 && !assumed[1].contains_key("Tags.member.1.Key"), "{assumed:?}");
-    assert_eq!(aws.calls("AssumeRoleWithWebIdentity").len(), 1);
+    assert_eq!(aws.calls("AssumeRoleWithWebIdentity").len(), 2);
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_may_have_identity_tokens_takes_a_role_without_keys() {
+    let (runner, aws) = (Runner::start().await, Aws::start().await);
+    let role = json!({ "role-to-assume": format!("arn:aws:iam::{ACCOUNT}:role/deploy") });
+    let steps = json!([configure(role), sh(&format!("test \"$AWS_ACCESS_KEY_ID\" = {}", ROLE.0))]);
+    let mut lease = at(&aws, steps);
+    lease.stage.id_token = true;
+    let ran = runner.run_lease(lease).await;
+    ran.succeeded();
+    let asked = aws.calls("AssumeRoleWithWebIdentity");
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert!(!ran.all().contains(&asked[0]["WebIdentityToken"]), "{}", ran.all());
     runner.stop().await;
 }
 
@@ -103,7 +125,7 @@ async fn what_aws_refuses_or_nobody_can_give_fails_in_a_sentence() {
         (2, "AWS does not accept the credentials"),
         (3, "AccessDenied: not authorised"),
         (4, "`allowed-account-ids` has 1, 2"),
-        (5, "identity token"),
+        (5, "permissions: id-token: write"),
         (6, "`x/y` is no region"),
         (7, "use aws-actions/configure-aws-credentials before"),
         (8, "whose credentials these are is not known: http://127.0.0.1:1/ cannot be reached"),

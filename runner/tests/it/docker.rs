@@ -15,17 +15,17 @@ use crate::support::{
     until,
 };
 
-async fn engine() -> Arc<Docker> {
+pub async fn engine() -> Arc<Docker> {
     Arc::new(Docker::connect(None).await.unwrap())
 }
 
-fn docker(arguments: &[&str]) -> String {
+pub fn docker(arguments: &[&str]) -> String {
     let output = Command::new("docker").args(arguments).output().unwrap();
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 /// The engine's own account of a container or network.
-fn inspect(id: &str) -> Value {
+pub fn inspect(id: &str) -> Value {
     let all: Value = serde_json::from_str(&docker(&["inspect", id])).unwrap();
     all[0].clone()
 }
@@ -114,6 +114,46 @@ async fn an_untrusted_sandbox_has_less_and_reaches_nobody() {
     );
 }
 
+/// All addresses that this machine has, the gateways of its networks among them.
+fn addresses() -> Vec<String> {
+    let output = Command::new("hostname").arg("-I").output().unwrap();
+    let all = String::from_utf8(output.stdout).unwrap();
+    all.split_whitespace().filter(|address| address.contains('.')).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_closed_network_does_not_lead_to_the_engines_machine() {
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = std::io::Write::write_all(&mut stream.unwrap(), b"HTTP/1.0 200 OK\r\n\r\nhost\n");
+        }
+    });
+    let engine = engine().await;
+    for closed in [true, false] {
+        let owner = owner();
+        let network = engine.network(&owner, closed).await.unwrap();
+        let gateway = inspect(&network.0)["IPAM"]["Config"][0]["Gateway"].as_str().map(str::to_owned);
+        let place = Place::start_with(engine.clone(), owner, |spec| {
+            (spec.network, spec.closed) = (network.clone(), closed);
+        })
+        .await;
+        let reached = addresses().into_iter().chain(gateway);
+        let ask = reached
+            .map(|address| format!("(timeout 5 wget -q -O - http://{address}:{port}/ 2>/dev/null) & "));
+        let said = run(&place, &format!("{} wait", ask.collect::<String>())).await;
+        // The other kind of network tells that the question is a good one.
+        assert_eq!(said.contains("host"), !closed, "{said}");
+        if closed {
+            let said = run(&place, "cat /etc/resolv.conf; nslookup example.org; echo asked").await;
+            assert!(said.ends_with("asked\n") && !said.contains("Address 1"), "{said}");
+            assert_eq!(inspect(place.sandbox.id())["HostConfig"]["Dns"], json!(["127.0.0.1"]));
+        }
+        place.clean().await;
+    }
+}
+
 #[tokio::test]
 async fn limits_hold() {
     let place = Place::start_with(engine().await, owner(), |spec| {
@@ -172,14 +212,14 @@ async fn a_folder_is_emptied_and_no_link_followed() {
 }
 
 /// An agent on Docker with its model of a server; what it had is removed at its end, also after a failed test.
-struct Runner {
-    model: Arc<Model>,
-    data: tempfile::TempDir,
+pub struct Runner {
+    pub model: Arc<Model>,
+    pub data: tempfile::TempDir,
     agent: Option<Agent>,
 }
 
 impl Runner {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (model, data) = (Model::start().await, tempfile::tempdir().unwrap());
         let agent = Some(Agent::start(&model, engine().await, data.path()));
         Self { model, data, agent }
@@ -189,6 +229,12 @@ impl Runner {
         let attempt = self.model.queue(lease(plan));
         let finish = self.model.finished(attempt).await;
         (finish, self.model.attempt(attempt).unwrap().text(1))
+    }
+
+    /// SIGKILL, and a new process on the same folder.
+    pub async fn kill_and_restart(&mut self) {
+        self.agent.take().unwrap().kill().await;
+        self.agent = Some(Agent::start(&self.model, engine().await, self.data.path()));
     }
 
     /// Containers and networks with this runner's label.
@@ -201,7 +247,7 @@ impl Runner {
         )
     }
 
-    async fn stop(mut self) {
+    pub async fn stop(mut self) {
         self.agent.take().unwrap().stop().await.unwrap();
         assert_eq!(self.left(), (0, 0), "a runner that ends leaves nothing in the engine");
     }

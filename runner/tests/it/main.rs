@@ -6,6 +6,7 @@ mod agent;
 mod aws_actions;
 mod builtins;
 mod conformance;
+mod containers;
 mod contract;
 mod docker;
 mod docker_actions;
@@ -23,3 +24,8 @@ mod verbs;
 #[expect(dead_code, reason = "its tests use a part of it")]
 #[path = "../../shim/src/files.rs"]
 mod shim_files;
+#[path = "../../shim/src/forward.rs"]
+mod shim_forward;
+#[expect(dead_code, reason = "its tests use a part of it")]
+#[path = "../../shim/src/own.rs"]
+mod shim_own;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, process::Command, sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tidegate_pipelines::{
-    Compiled, Machine, Setting, SourceFile, compile,
+    Compiled, Machine, NoFiles, Setting, SourceFile, compile,
     event::Event,
     plan::{Network, StageKey, StagePlan, Verb},
 };
@@ -393,6 +393,7 @@ jobs:
         let outcome = run_pipeline(LocalRun {
             plan,
             workspace: tree.path().to_owned(),
+            files: Arc::new(NoFiles),
             variables: BTreeMap::new(),
             only: None,
             event: event.clone(),

@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post, put},
 };
 use serde::Deserialize;
-use tidegate_pipelines::plan::{ReportKind, StageKey};
+use tidegate_pipelines::plan::{CacheScope, ReportKind, StageKey};
 use tidegate_protocol::{
     ids::AttemptId,
     messages::{
@@ -224,15 +224,22 @@ async fn get_artifact(
 }
 
 /// The query of a cache call: `restore` may come many times, in the order of preference.
-fn cache_query(query: Option<&str>) -> Result<(String, Vec<String>), Error> {
-    let (mut key, mut restore) = (None, Vec::new());
+fn cache_query(query: Option<&str>) -> Result<(CacheScope, String, Vec<String>), Error> {
+    let (mut scope, mut key, mut restore) = (CacheScope::default(), None, Vec::new());
     for (name, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
         match &*name {
             "key" => key = Some(value.into_owned()),
             "restore" => restore.push(value.into_owned()),
+            "scope" => {
+                scope = serde_json::from_value(value.as_ref().into()).map_err(|_| {
+                    Error::Invalid(format!(
+                        "`{value}` is no scope of a cache: use branch, pipeline or repository"
+                    ))
+                })?;
+            }
             other => {
                 return Err(Error::Invalid(format!(
-                    "`{other}` is no parameter of a cache: use key and restore"
+                    "`{other}` is no parameter of a cache: use key, restore and scope"
                 )));
             }
         }
@@ -240,7 +247,7 @@ fn cache_query(query: Option<&str>) -> Result<(String, Vec<String>), Error> {
     let key = key
         .filter(|key| !key.is_empty())
         .ok_or_else(|| Error::Invalid("the cache's key is missing".to_owned()))?;
-    Ok((key, restore))
+    Ok((scope, key, restore))
 }
 
 async fn has_cache(
@@ -250,8 +257,8 @@ async fn has_cache(
     axum::extract::Path(attempt): Path<AttemptId>,
     RawQuery(query): RawQuery,
 ) -> Answer<StatusCode> {
-    let (key, _) = cache_query(query.as_deref())?;
-    let there = results::has_cache(&app, runner, attempt, epoch, &key).await?;
+    let (scope, key, _) = cache_query(query.as_deref())?;
+    let there = results::has_cache(&app, runner, attempt, epoch, scope, &key).await?;
     Ok(if there { StatusCode::OK } else { StatusCode::NO_CONTENT })
 }
 
@@ -273,8 +280,8 @@ async fn get_cache(
     axum::extract::Path(attempt): Path<AttemptId>,
     RawQuery(query): RawQuery,
 ) -> Answer<Response> {
-    let (key, restore) = cache_query(query.as_deref())?;
-    match results::find_cache(&app, runner, attempt, epoch, &key, &restore).await? {
+    let (scope, key, restore) = cache_query(query.as_deref())?;
+    match results::find_cache(&app, runner, attempt, epoch, scope, &key, &restore).await? {
         Some((key, reader)) => {
             let key = axum::http::HeaderValue::from_str(&key)
                 .map_err(|_| Error::internal("a stored cache key does not fit into a header"))?;
@@ -294,8 +301,9 @@ async fn put_cache(
     RawQuery(query): RawQuery,
     body: RawBody,
 ) -> Answer<Json<Stored>> {
-    let (key, _) = cache_query(query.as_deref())?;
-    Ok(Json(results::put_cache(&app, runner, attempt, epoch, &key, body.into_data_stream()).await?))
+    let (scope, key, _) = cache_query(query.as_deref())?;
+    let body = body.into_data_stream();
+    Ok(Json(results::put_cache(&app, runner, attempt, epoch, scope, &key, body).await?))
 }
 
 /// A blob as a body. Errors in mid-stream break the connection off, so that half a blob is never taken for a

@@ -81,7 +81,7 @@ impl Reading {
         let emission = self.compiled(run, &rows, &stage.key).await?;
         if !emission.diagnostics.is_empty() {
             let summary = reports::of_diagnostics(&emission.diagnostics);
-            tx.put_report(attempt, ReportKind::Annotations, &emits.file, &summary, i64::MAX).await?;
+            tx.put_report(attempt, ReportKind::Annotations, &emits.file, (&summary, None), i64::MAX).await?;
         }
         let Some(stages) = emission.stages else {
             let reason = runs::mistakes(&emits.file, &emission.diagnostics);

@@ -47,7 +47,7 @@ pub async fn finish(
     let held = counted(app, tx.fenced(runner, attempt, epoch, "finish").await)?;
     let stage = tx.stage(held.stage).await?;
     let breached = match finish.outcome {
-        Outcome::Succeeded => results::judge(&mut tx, attempt, &stage.plan).await?,
+        Outcome::Succeeded => results::judge(&mut tx, &run, attempt, &stage.plan).await?,
         _ => None,
     };
     let (breached, added) = match (&reading, breached) {

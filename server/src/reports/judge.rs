@@ -2,10 +2,13 @@
 
 use tidegate_pipelines::{
     Patterns,
-    plan::{FindingLevel, ReportKind, ReportRule},
+    plan::{FindingLevel, ReportKind, ReportRule, RiskLevel},
 };
 
-use super::Summary;
+use super::{
+    Finding, Summary,
+    findings::{self, Before, Known},
+};
 
 /// Names that a sentence lists.
 const NAMED: usize = 3;
@@ -19,18 +22,36 @@ pub struct Judged {
     pub path: String,
     /// What it says.
     pub summary: Summary,
+    /// Its findings, in the order of the summary's; empty where nobody compares them.
+    pub findings: Vec<Known>,
+}
+
+/// What findings are compared with.
+#[derive(Debug, Clone, Default)]
+pub struct Against {
+    /// The branch.
+    pub branch: String,
+    /// The number of its last run with a report of the same stage; none: there is none.
+    pub run: Option<i64>,
+    /// The reports of that run.
+    pub reports: Vec<Judged>,
 }
 
 /// Judges the reports of an attempt; some: what fails the stage, in one sentence. Reports of one rule count
 /// together. A rule with thresholds and without a report fails too: nobody could tell whether they hold.
-pub fn judge(rules: &[ReportRule], reports: &[Judged]) -> Option<String> {
+pub fn judge(rules: &[ReportRule], reports: &[Judged], against: &Against) -> Option<String> {
     let mut said: Vec<String> = Vec::new();
     for rule in rules {
         let wanted = &rule.fail_on;
-        if !wanted.failed_tests && wanted.coverage_below.is_none() && wanted.findings_at.is_none() {
+        if !wanted.failed_tests
+            && wanted.coverage_below.is_none()
+            && wanted.findings_at.is_none()
+            && wanted.new_findings.is_none()
+        {
             continue;
         }
-        let mine: Vec<&Summary> = of_rule(rules, rule, reports).collect();
+        let judged: Vec<&Judged> = of_rule(rules, rule, reports).collect();
+        let mine: Vec<&Summary> = judged.iter().map(|report| &report.summary).collect();
         let said_of_rule = [
             mine.is_empty().then(|| {
                 format!(
@@ -42,6 +63,10 @@ pub fn judge(rules: &[ReportRule], reports: &[Judged]) -> Option<String> {
             wanted.failed_tests.then(|| tests(&mine)).flatten(),
             wanted.coverage_below.and_then(|least| coverage(&mine, least)),
             wanted.findings_at.and_then(|level| findings(&mine, level)),
+            wanted.new_findings.and_then(|risk| {
+                let before: Vec<&Judged> = of_rule(rules, rule, &against.reports).collect();
+                new_findings(&judged, &before, risk, against)
+            }),
         ];
         said.extend(said_of_rule.into_iter().flatten());
     }
@@ -56,18 +81,14 @@ fn of_rule<'a>(
     rules: &'a [ReportRule],
     rule: &'a ReportRule,
     reports: &'a [Judged],
-) -> impl Iterator<Item = &'a Summary> {
+) -> impl Iterator<Item = &'a Judged> {
     let fits = |rule: &ReportRule, report: &Judged| {
         Patterns::new(rule.paths.iter().map(|path| path.trim_start_matches("./"))).matches(&report.path)
     };
-    reports
-        .iter()
-        .filter(|report| report.kind == rule.kind)
-        .filter(move |report| {
-            let mut alike = rules.iter().filter(|other| other.kind == rule.kind);
-            fits(rule, report) || !alike.any(|other| fits(other, report))
-        })
-        .map(|report| &report.summary)
+    reports.iter().filter(|report| report.kind == rule.kind).filter(move |report| {
+        let mut alike = rules.iter().filter(|other| other.kind == rule.kind);
+        fits(rule, report) || !alike.any(|other| fits(other, report))
+    })
 }
 
 fn name(kind: ReportKind) -> &'static str {
@@ -139,15 +160,81 @@ fn findings(reports: &[&Summary], level: FindingLevel) -> Option<String> {
             let mine: u64 = counted.iter().sum();
             count += mine;
             let shown = items.iter().take(usize::try_from(mine).unwrap_or(usize::MAX).min(NAMED));
-            names.extend(shown.map(|item| match (&item.file, item.line) {
-                (Some(file), Some(line)) => format!("{} at {file}:{line}", item.rule),
-                (Some(file), None) => format!("{} at {file}", item.rule),
-                (None, _) => item.rule.clone(),
-            }));
+            names.extend(shown.map(place));
         }
     }
     let (word, least) = (if count == 1 { "finding" } else { "findings" }, level_name(level));
     (count > 0).then(|| format!("{count} {word} at or above {least}: {}", listed(names, count)))
+}
+
+/// A finding's rule and place.
+fn place(item: &Finding) -> String {
+    match (&item.file, item.line) {
+        (Some(file), Some(line)) => format!("{} at {file}:{line}", item.rule),
+        (Some(file), None) => format!("{} at {file}", item.rule),
+        (None, _) => item.rule.clone(),
+    }
+}
+
+fn new_findings(
+    reports: &[&Judged],
+    before: &[&Judged],
+    least: RiskLevel,
+    against: &Against,
+) -> Option<String> {
+    let mut known = Before::default();
+    before.iter().for_each(|report| known.add(&report.findings));
+    let (mut count, mut names) = (0u64, Vec::new());
+    for report in reports.iter().chain(before) {
+        if let Summary::Findings { error, warning, note, .. } = &report.summary
+            && error.saturating_add(*warning).saturating_add(*note) > report.findings.len() as u64
+        {
+            return Some(format!(
+                "{} has more findings than can be compared ({}), so nobody can tell which are new",
+                report.path,
+                findings::MOST
+            ));
+        }
+    }
+    for report in reports {
+        let Summary::Findings { items, .. } = &report.summary else { continue };
+        for (at, finding) in report.findings.iter().enumerate() {
+            if known.is_new(finding) && finding.risk >= least {
+                count += 1;
+                // The summary holds the first findings only.
+                if let Some(item) = items.get(at).filter(|_| names.len() < NAMED) {
+                    names.push(place(item));
+                }
+            }
+        }
+    }
+    if count == 0 {
+        return None;
+    }
+    let (word, least) = (if count == 1 { "finding" } else { "findings" }, risk_name(least));
+    let named = match listed(names, count) {
+        names if names == "…" => String::new(),
+        names => format!(": {names}"),
+    };
+    let branch = &against.branch;
+    Some(match against.run {
+        Some(run) => {
+            format!("{count} {word} at or above {least} that run {run} of `{branch}` does not have{named}")
+        }
+        None => format!(
+            "{count} {word} at or above {least}, all of them new, because `{branch}` has no report of this stage to \
+             compare with{named}"
+        ),
+    })
+}
+
+fn risk_name(level: RiskLevel) -> &'static str {
+    match level {
+        RiskLevel::Low => "low",
+        RiskLevel::Medium => "medium",
+        RiskLevel::High => "high",
+        RiskLevel::Critical => "critical",
+    }
 }
 
 fn level_name(level: FindingLevel) -> &'static str {
@@ -170,7 +257,61 @@ mod tests {
     }
 
     fn report(kind: ReportKind, path: &str, summary: Summary) -> Judged {
-        Judged { kind, path: path.to_owned(), summary }
+        Judged { kind, path: path.to_owned(), summary, findings: Vec::new() }
+    }
+
+    /// Where nothing is compared.
+    fn judge(rules: &[ReportRule], reports: &[Judged]) -> Option<String> {
+        super::judge(rules, reports, &Against::default())
+    }
+
+    #[test]
+    fn only_what_the_branch_does_not_have_counts() {
+        let found = |names: &[(u8, RiskLevel)]| {
+            let items = names.iter().map(|(name, _)| Finding {
+                rule: format!("R{name}"),
+                level: "error".into(),
+                message: String::new(),
+                file: Some("a.py".into()),
+                line: Some(u64::from(*name)),
+            });
+            Judged {
+                findings: names.iter().map(|(name, risk)| Known { id: [*name; 16], risk: *risk }).collect(),
+                ..report(
+                    ReportKind::Sarif,
+                    "x.sarif",
+                    Summary::Findings {
+                        error: names.len() as u64,
+                        warning: 0,
+                        note: 0,
+                        items: items.collect(),
+                    },
+                )
+            }
+        };
+        use RiskLevel::{Critical, High, Low};
+        let wanted = Thresholds { new_findings: Some(High), ..Thresholds::default() };
+        let rules = [rule(ReportKind::Sarif, &["*.sarif"], wanted)];
+        let against = |reports: Vec<Judged>| Against { branch: "main".into(), run: Some(7), reports };
+        let now = [found(&[(1, High), (2, Critical), (2, Critical), (3, Low)])];
+        // One of the two is an old one.
+        let before = against(vec![found(&[(1, High), (2, Critical), (4, High)])]);
+        assert_eq!(
+            super::judge(&rules, &now, &before).unwrap(),
+            "1 finding at or above high that run 7 of `main` does not have: R2 at a.py:2"
+        );
+        assert_eq!(super::judge(&rules, &now, &against(now.to_vec())), None);
+        let nothing = Against { branch: "main".into(), run: None, reports: Vec::new() };
+        assert_eq!(
+            super::judge(&rules, &now, &nothing).unwrap(),
+            "3 findings at or above high, all of them new, because `main` has no report of this stage to compare with: \
+             R1 at a.py:1, R2 at a.py:2, R2 at a.py:2"
+        );
+        assert_eq!(super::judge(&rules, &[found(&[(3, Low)])], &nothing), None);
+        let cut_off = [Judged { findings: Vec::new(), ..now[0].clone() }];
+        assert!(
+            super::judge(&rules, &cut_off, &before).unwrap().contains("more findings than can be compared")
+        );
     }
 
     fn covered(lines: u64, covered: u64) -> Summary {

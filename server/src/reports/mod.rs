@@ -5,6 +5,7 @@
 
 mod annotations;
 mod coverage;
+mod findings;
 mod judge;
 mod junit;
 mod sarif;
@@ -12,7 +13,9 @@ mod tap;
 mod xml;
 
 pub use annotations::{Note, Remark, of_diagnostics, read as read_annotations};
-pub use judge::{Judged, judge};
+pub use findings::{Known, decode as known_findings, encode as keep_findings};
+pub use judge::{Against, Judged, judge};
+pub use sarif::read as read_sarif;
 use serde::{Deserialize, Serialize};
 use tidegate_pipelines::plan::ReportKind;
 use utoipa::ToSchema;
@@ -30,7 +33,7 @@ pub fn parse(kind: ReportKind, bytes: &[u8]) -> Result<Summary, String> {
         ReportKind::Junit => junit::parse(bytes),
         ReportKind::Cobertura => coverage::cobertura(bytes),
         ReportKind::Lcov => coverage::lcov(bytes),
-        ReportKind::Sarif => sarif::parse(bytes),
+        ReportKind::Sarif => read_sarif(bytes).map(|(summary, _)| summary),
         ReportKind::Tap => tap::parse(bytes),
         ReportKind::Annotations => read_annotations(bytes).map(|(summary, _)| summary),
     }

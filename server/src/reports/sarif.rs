@@ -1,5 +1,5 @@
-//! SARIF 2.1.0. Read twice: first the levels that rules have by default, which may stand behind the results, then
-//! the results. Neither time is the document held in memory beyond its bytes.
+//! SARIF 2.1.0. Read twice: first what rules say of themselves (their level, how bad they are for security), which may
+//! stand behind the results, then the results. Neither time is the document held in memory beyond its bytes.
 
 use std::{cell::RefCell, collections::HashMap, fmt, marker::PhantomData};
 
@@ -8,24 +8,32 @@ use serde::{
     de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 
-use super::{Finding, ITEMS, MESSAGE, NAME, Summary, cut};
+use serde_json::Value as Any;
+use tidegate_pipelines::plan::{FindingLevel, RiskLevel};
+
+use super::{
+    Finding, ITEMS, MESSAGE, NAME, Summary, cut,
+    findings::{self, Known, MOST},
+};
 
 /// Rules that are remembered.
 const RULES: usize = 50_000;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Summary, String> {
+/// Reads a report: what it says, and its findings as they are kept to be compared, in the order of the summary's.
+pub fn read(bytes: &[u8]) -> Result<(Summary, Vec<Known>), String> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let report = RefCell::new(Report::default());
-    read(bytes, Pass::Rules, &report)?;
+    pass(bytes, Pass::Rules, &report)?;
     report.borrow_mut().run = 0;
-    read(bytes, Pass::Results, &report)?;
+    pass(bytes, Pass::Results, &report)?;
     let report = report.into_inner();
     if !report.runs {
         return Err("it is no SARIF: it has no `runs`".to_owned());
     }
     let [error, warning, note] = report.counts;
     let items = report.items.into_iter().flatten().take(ITEMS).collect();
-    Ok(Summary::Findings { error, warning, note, items })
+    let known = report.known.into_iter().flatten().take(MOST).collect();
+    Ok((Summary::Findings { error, warning, note, items }, known))
 }
 
 /// What has been read so far.
@@ -36,11 +44,14 @@ struct Report {
     run: usize,
     /// Default levels by run and rule.
     levels: HashMap<(usize, String), Level>,
+    /// What rules are for security, by run and rule.
+    risks: HashMap<(usize, String), RiskLevel>,
     /// Ids of rules by run and index: results may name one by its index only.
     ids: HashMap<(usize, usize), String>,
     /// Errors, warnings, notes.
     counts: [u64; 3],
     items: [Vec<Finding>; 3],
+    known: [Vec<Known>; 3],
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +88,7 @@ struct Rule {
     #[serde(default)]
     id: String,
     default_configuration: Option<Configuration>,
+    properties: Option<Any>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +105,8 @@ struct Found {
     level: Option<String>,
     kind: Option<String>,
     baseline_state: Option<String>,
+    partial_fingerprints: Option<Any>,
+    fingerprints: Option<Any>,
     #[serde(default)]
     message: Message,
     #[serde(default)]
@@ -143,15 +157,23 @@ struct Region {
 }
 
 impl Report {
-    fn rule(&mut self, index: usize, rule: Rule) {
-        if self.levels.len() >= RULES || self.ids.len() >= RULES {
+    /// `index` is its place in the list that results name rules by; a rule of a tool's extension has none.
+    fn rule(&mut self, index: Option<usize>, rule: Rule) {
+        if [self.levels.len(), self.ids.len(), self.risks.len()].iter().any(|count| *count >= RULES) {
             return;
         }
         let id = cut(&rule.id, NAME);
+        let score = rule.properties.as_ref().and_then(|properties| properties.get("security-severity"));
+        let score = score.and_then(|score| score.as_f64().or_else(|| score.as_str()?.trim().parse().ok()));
+        if let Some(score) = score {
+            self.risks.insert((self.run, id.clone()), RiskLevel::of_score(score));
+        }
         if let Some(level) = rule.default_configuration.and_then(|configuration| configuration.level) {
             self.levels.insert((self.run, id.clone()), Level::of(&level));
         }
-        self.ids.insert((self.run, index), id);
+        if let Some(index) = index {
+            self.ids.insert((self.run, index), id);
+        }
     }
 
     fn result(&mut self, found: Found) {
@@ -180,16 +202,32 @@ impl Report {
             Level::None => return,
         };
         self.counts[place] += 1;
+        let location = found.locations.0.and_then(|location| location.physical_location);
+        let (file, region) = location.map_or((None, None), |place| (place.artifact_location, place.region));
+        let file = file.and_then(|file| file.uri);
+        let message = found.message.text.or(found.message.id).unwrap_or_default();
+        if self.known[place].len() < MOST {
+            let given = [&found.partial_fingerprints, &found.fingerprints];
+            let mut given = given.into_iter().flatten().filter_map(|given| given.as_object());
+            let given = given.find(|given| !given.is_empty()).into_iter().flatten();
+            let given = given.filter_map(|(name, value)| Some((name.as_str(), value.as_str()?)));
+            let by_level = match level {
+                Level::Error => FindingLevel::Error,
+                Level::Warning => FindingLevel::Warning,
+                Level::Note | Level::None => FindingLevel::Note,
+            };
+            let risk = self.risks.get(&(self.run, rule.clone())).copied();
+            self.known[place].push(Known {
+                id: findings::id(&rule, given, file.as_deref(), &message),
+                risk: risk.unwrap_or_else(|| RiskLevel::of_level(by_level)),
+            });
+        }
         if self.items[place].len() < ITEMS {
-            let location = found.locations.0.and_then(|location| location.physical_location);
-            let (file, region) =
-                location.map_or((None, None), |place| (place.artifact_location, place.region));
-            let message = found.message.text.or(found.message.id).unwrap_or_default();
             self.items[place].push(Finding {
                 rule,
                 level: level.word().to_owned(),
                 message: cut(&message, MESSAGE),
-                file: file.and_then(|file| file.uri).map(|uri| cut(&uri, NAME)),
+                file: file.map(|uri| cut(&uri, NAME)),
                 line: region.and_then(|region| region.start_line),
             });
         }
@@ -202,7 +240,7 @@ enum Pass {
     Results,
 }
 
-fn read(bytes: &[u8], pass: Pass, report: &RefCell<Report>) -> Result<(), String> {
+fn pass(bytes: &[u8], pass: Pass, report: &RefCell<Report>) -> Result<(), String> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let no = |error: serde_json::Error| format!("it is no SARIF: {error}");
     Object(
@@ -232,6 +270,10 @@ enum Step {
     Driver,
     /// `runs[].tool.driver.rules`.
     Rules,
+    /// `runs[].tool.extensions`.
+    Extensions,
+    /// `runs[].tool.extensions[].rules`.
+    ExtensionRules,
     /// `runs[].results`.
     Results,
 }
@@ -274,11 +316,21 @@ impl<'de> DeserializeSeed<'de> for Value<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         let Self(step, pass, report) = self;
         match step {
-            Step::Tool => Object(|key: &str| (key == "driver").then_some(Step::Driver), pass, report)
-                .deserialize(deserializer),
+            Step::Tool => Object(
+                |key: &str| match key {
+                    "driver" => Some(Step::Driver),
+                    "extensions" => Some(Step::Extensions),
+                    _ => None,
+                },
+                pass,
+                report,
+            )
+            .deserialize(deserializer),
             Step::Driver => Object(|key: &str| (key == "rules").then_some(Step::Rules), pass, report)
                 .deserialize(deserializer),
-            Step::Runs | Step::Rules | Step::Results => deserializer.deserialize_any(self),
+            Step::Runs | Step::Rules | Step::Extensions | Step::ExtensionRules | Step::Results => {
+                deserializer.deserialize_any(self)
+            }
         }
     }
 }
@@ -301,9 +353,18 @@ impl<'de> Visitor<'de> for Value<'_> {
             Step::Rules => {
                 let mut index = 0;
                 while let Some(rule) = list.next_element::<Rule>()? {
-                    report.borrow_mut().rule(index, rule);
+                    report.borrow_mut().rule(Some(index), rule);
                     index += 1;
                 }
+            }
+            Step::ExtensionRules => {
+                while let Some(rule) = list.next_element::<Rule>()? {
+                    report.borrow_mut().rule(None, rule);
+                }
+            }
+            Step::Extensions => {
+                let of_extension = |key: &str| (key == "rules").then_some(Step::ExtensionRules);
+                while list.next_element_seed(Object(of_extension, pass, report))?.is_some() {}
             }
             Step::Results => {
                 while let Some(found) = list.next_element::<Found>()? {
@@ -364,7 +425,7 @@ mod tests {
     use super::*;
 
     fn read_text(text: &str) -> ([u64; 3], Vec<Finding>) {
-        match parse(text.as_bytes()).unwrap() {
+        match read(text.as_bytes()).unwrap().0 {
             Summary::Findings { error, warning, note, items } => ([error, warning, note], items),
             other => panic!("{other:?}"),
         }
@@ -399,6 +460,31 @@ mod tests {
     }
 
     #[test]
+    fn how_bad_a_finding_is_comes_from_its_rule_wherever_that_stands() {
+        let (summary, known) = read(
+            br#"{"runs": [{"results": [
+                {"ruleId": "A", "level": "note", "message": {"text": "1"}},
+                {"ruleId": "B", "message": {"text": "2"}},
+                {"ruleId": "C", "level": "error", "message": {"text": "3"}},
+                {"ruleId": "D", "level": "error", "message": {"text": "4"}, "partialFingerprints": {"a": "1", "b": 7}}],
+              "tool": {"driver": {"name": "s", "rules": [
+                  {"id": "A", "properties": {"security-severity": "9.8", "tags": []}},
+                  {"id": "B", "properties": {"security-severity": 3.5}},
+                  {"id": "D", "properties": "none"}]},
+                "extensions": [{"name": "pack", "rules": [{"id": "C", "properties": {"security-severity": "5"}}]}, {}]}}]}"#,
+        )
+        .unwrap();
+        use RiskLevel::{Critical, High, Low, Medium};
+        // In the order of the summary: errors, warnings, notes.
+        let risks: Vec<RiskLevel> = known.iter().map(|known| known.risk).collect();
+        assert_eq!(risks, [Medium, High, Low, Critical]);
+        let Summary::Findings { items, .. } = summary else { panic!() };
+        let messages: Vec<&str> = items.iter().map(|item| item.message.as_str()).collect();
+        assert_eq!(messages, ["3", "4", "2", "1"]);
+        assert_eq!(known[1].id, findings::id("D", [("a", "1")], None, "other"));
+    }
+
+    #[test]
     fn what_is_no_sarif_is_refused() {
         for (bad, part) in [
             ("", "no SARIF"),
@@ -408,12 +494,12 @@ mod tests {
             (r#"{"runs": []} x"#, "no SARIF"),
             (r#"{"runs": [{"results": [{"ruleId": 5}]}]}"#, "no SARIF"),
         ] {
-            let reason = parse(bad.as_bytes()).unwrap_err();
+            let reason = read(bad.as_bytes()).unwrap_err();
             assert!(reason.contains(part), "{bad}: {reason}");
         }
         assert_eq!(read_text(r#"{"runs": []}"#).0, [0, 0, 0]);
         let deep = format!(r#"{{"runs": [{{"x": {}"#, "[".repeat(1_000_000));
-        assert!(parse(deep.as_bytes()).is_err());
+        assert!(read(deep.as_bytes()).is_err());
     }
 
     #[test]

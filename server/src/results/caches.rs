@@ -1,11 +1,12 @@
 //! Caches: files kept for speed, apart by where they come from.
 //!
-//! The scope of an entry is the ref of the run that wrote it. A run reads what its own ref wrote, then what the
-//! default branch wrote, and never what a sibling did. An untrusted run is in a scope of its own that nobody else
-//! reads: what a fork wrote must never reach a run that holds secrets.
+//! An entry is in a place, which [`CacheScope::places`] tells from the run and from the scope that is asked for. A run
+//! writes to one place and may read another one. What an untrusted run writes is in a place of its own that nobody else
+//! reads, whatever it asks for: what a fork wrote must never reach a run that holds secrets.
 
 use bytes::Bytes;
 use futures_util::Stream;
+use tidegate_pipelines::plan::{CacheScope, CacheUser};
 use tidegate_protocol::{
     ids::{AttemptId, RunnerId},
     messages::Stored,
@@ -23,19 +24,14 @@ const LONGEST: usize = 560;
 /// Prefixes that are tried.
 const PREFIXES: usize = 20;
 
-/// The scope that a run writes to.
-fn own_scope(run: &RunRow) -> String {
-    if run.trusted { run.reference.clone() } else { format!("untrusted {}", run.reference) }
-}
-
-/// The scopes that a run reads from, in order.
-fn scopes(run: &RunRow) -> Vec<String> {
-    let mut scopes = vec![own_scope(run)];
-    let default = format!("refs/heads/{}", run.event.default_branch);
-    if run.trusted && run.reference != default {
-        scopes.push(default);
-    }
-    scopes
+/// The places that a run reads, in order; it writes to the first.
+fn places(scope: CacheScope, run: &RunRow) -> Vec<String> {
+    scope.places(&CacheUser {
+        reference: &run.reference,
+        default_branch: &run.event.default_branch,
+        pipeline: &run.path,
+        trusted: run.trusted,
+    })
 }
 
 /// Keys travel in a header.
@@ -52,6 +48,7 @@ pub async fn put_cache<S, E>(
     runner: RunnerId,
     attempt: AttemptId,
     epoch: i64,
+    scope: CacheScope,
     key: &str,
     body: S,
 ) -> Result<Stored, Error>
@@ -73,8 +70,8 @@ where
     };
     let mut tx = app.db.begin().await?;
     let now = held(app, &mut tx, runner, attempt, epoch, "caches").await?;
-    let scope = own_scope(&tx.read_run(now.run).await?);
-    let there = tx.cache(now.repository, &scope, key).await?;
+    let place = places(scope, &tx.read_run(now.run).await?).into_iter().next().unwrap_or_default();
+    let there = tx.cache(now.repository, &place, key).await?;
     tx.commit().await?;
     if let Some(there) = there {
         return stored(&there);
@@ -83,8 +80,8 @@ where
 
     let mut tx = app.db.begin().await?;
     let now = held(app, &mut tx, runner, attempt, epoch, "caches").await?;
-    tx.put_cache(now.repository, &scope, &blob).await?;
-    let there = tx.cache(now.repository, &scope, key).await?;
+    tx.put_cache(now.repository, &place, &blob).await?;
+    let there = tx.cache(now.repository, &place, key).await?;
     tx.commit().await?;
     stored(&there.unwrap_or(blob))
 }
@@ -94,19 +91,20 @@ fn stored(blob: &BlobRef) -> Result<Stored, Error> {
     Ok(Stored { sha256: hex::encode(&blob.sha256), size })
 }
 
-/// Whether the scope that the attempt's run writes to has an entry of this key.
+/// Whether the place that the attempt's run writes to has an entry of this key.
 pub async fn has_cache(
     app: &App,
     runner: RunnerId,
     attempt: AttemptId,
     epoch: i64,
+    scope: CacheScope,
     key: &str,
 ) -> Result<bool, Error> {
     check_key(key)?;
     let mut tx = app.db.begin().await?;
     let held = held(app, &mut tx, runner, attempt, epoch, "caches").await?;
-    let scope = own_scope(&tx.read_run(held.run).await?);
-    let there = tx.cache(held.repository, &scope, key).await?.is_some();
+    let place = places(scope, &tx.read_run(held.run).await?).into_iter().next().unwrap_or_default();
+    let there = tx.cache(held.repository, &place, key).await?.is_some();
     tx.commit().await?;
     Ok(there)
 }
@@ -118,23 +116,24 @@ pub async fn find_cache(
     runner: RunnerId,
     attempt: AttemptId,
     epoch: i64,
+    scope: CacheScope,
     key: &str,
     restore: &[String],
 ) -> Result<Option<(String, BlobReader)>, Error> {
     check_key(key)?;
     let mut tx = app.db.begin().await?;
     let held = held(app, &mut tx, runner, attempt, epoch, "caches").await?;
-    let scopes = scopes(&tx.read_run(held.run).await?);
+    let places = places(scope, &tx.read_run(held.run).await?);
     let mut found = None;
-    for scope in &scopes {
+    for place in &places {
         if found.is_none() {
-            found = tx.cache(held.repository, scope, key).await?;
+            found = tx.cache(held.repository, place, key).await?;
         }
     }
     for prefix in restore.iter().filter(|prefix| !prefix.is_empty()).take(PREFIXES) {
-        for scope in &scopes {
+        for place in &places {
             if found.is_none() {
-                found = tx.newest_cache(held.repository, scope, prefix).await?;
+                found = tx.newest_cache(held.repository, place, prefix).await?;
             }
         }
     }

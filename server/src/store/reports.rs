@@ -1,14 +1,13 @@
 //! Reports: what was read from them.
 
-use serde::Deserialize;
 use sqlx::types::Json;
-use tidegate_pipelines::plan::ReportKind;
+use tidegate_pipelines::plan::{ReportKind, StageKey};
 use tidegate_protocol::ids::{AttemptId, RunId};
 
-use super::{Db, Tx, unwrap};
+use super::{Db, RunRow, Tx, unwrap};
 use crate::{
     error::Error,
-    reports::{Judged, Note, Remark, Summary},
+    reports::{Judged, Note, Remark, Summary, known_findings},
 };
 
 impl Db {
@@ -68,42 +67,69 @@ impl Tx {
         attempt: AttemptId,
         kind: ReportKind,
         path: &str,
-        summary: &Summary,
+        (summary, findings): (&Summary, Option<&[u8]>),
         most: i64,
     ) -> Result<bool, Error> {
         let done = sqlx::query(
-            "insert into reports (attempt_id, kind, path, summary)
-             select $1, $2 #>> '{}', $3, $4 where (select count(*) from reports where attempt_id = $1) < $5
-             on conflict (attempt_id, kind, path) do update set summary = excluded.summary",
+            "insert into reports (attempt_id, kind, path, summary, findings)
+             select $1, $2 #>> '{}', $3, $4, $6 where (select count(*) from reports where attempt_id = $1) < $5
+             on conflict (attempt_id, kind, path)
+             do update set summary = excluded.summary, findings = excluded.findings",
         )
         .bind(attempt.0)
         .bind(Json(kind))
         .bind(path)
         .bind(Json(summary))
         .bind(most)
+        .bind(findings)
         .execute(&mut *self.inner)
         .await?;
         Ok(done.rows_affected() == 1)
     }
 
-    /// The reports of an attempt.
-    pub async fn reports(&mut self, attempt: AttemptId) -> Result<Vec<Judged>, Error> {
-        #[derive(Deserialize)]
-        struct Row {
-            kind: ReportKind,
-            path: String,
-            summary: Summary,
-        }
-        let rows: Vec<Json<Row>> = sqlx::query_scalar(
-            "select to_json(q) from (select kind, path, summary from reports where attempt_id = $1 order by kind, path) q",
+    /// The reports of an attempt, with their findings where those are wanted.
+    pub async fn reports(&mut self, attempt: AttemptId, findings: bool) -> Result<Vec<Judged>, Error> {
+        type Row = (Json<ReportKind>, String, Json<Summary>, Option<Vec<u8>>);
+        let rows: Vec<Row> = sqlx::query_as(
+            "select to_jsonb(kind), path, summary, case when $2 then findings end from reports
+             where attempt_id = $1 order by kind, path",
         )
         .bind(attempt.0)
+        .bind(findings)
         .fetch_all(&mut *self.inner)
         .await?;
-        Ok(rows
-            .into_iter()
-            .map(unwrap)
-            .map(|Row { kind, path, summary }| Judged { kind, path, summary })
-            .collect())
+        let judged = rows.into_iter().map(|(Json(kind), path, Json(summary), findings)| Judged {
+            kind,
+            path,
+            summary,
+            findings: findings.map(|bytes| known_findings(&bytes)).unwrap_or_default(),
+        });
+        Ok(judged.collect())
+    }
+
+    /// The last attempt of a stage that handed in findings on a branch before this run, by a run of the same pipeline
+    /// that is trusted: the number of its run, and itself.
+    pub async fn last_findings(
+        &mut self,
+        run: &RunRow,
+        stage: &StageKey,
+        branch: &str,
+    ) -> Result<Option<(i64, AttemptId)>, Error> {
+        let found: Option<(i64, uuid::Uuid)> = sqlx::query_as(
+            "select r.number, a.id from runs r
+             join stages s on s.run_id = r.id and s.key = $4
+             join attempts a on a.stage_id = s.id
+             where r.repository_id = $1 and r.path = $2 and r.reference = $3 and r.trusted and r.id < $5
+               and exists (select from reports o where o.attempt_id = a.id and o.findings is not null)
+             order by r.id desc, a.number desc limit 1",
+        )
+        .bind(run.repository_id.0)
+        .bind(&run.path)
+        .bind(format!("refs/heads/{branch}"))
+        .bind(&stage.0)
+        .bind(run.id.0)
+        .fetch_optional(&mut *self.inner)
+        .await?;
+        Ok(found.map(|(number, attempt)| (number, AttemptId(attempt))))
     }
 }

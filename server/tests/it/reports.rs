@@ -70,6 +70,69 @@ async fn thresholds_turn_a_success_into_a_failure_that_says_why(pool: PgPool) {
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
+async fn only_findings_that_the_branch_does_not_have_fail_a_stage(pool: PgPool) {
+    let text = "
+on: push
+stages:
+  scan: {image: debian, run: scan, reports: [{sarif: scan.sarif, fail_on: {new_findings: high}}]}
+";
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    let runner = world.runner().await;
+    // Of each: a rule, a line, and how bad it is.
+    let sarif = |found: &[(&str, u32, &str)]| {
+        let rules: Vec<_> = found
+            .iter()
+            .map(|(id, _, severity)| serde_json::json!({ "id": id, "properties": { "security-severity": severity } }))
+            .collect();
+        let results: Vec<_> = found
+            .iter()
+            .map(|(id, line, _)| {
+                let place = serde_json::json!({ "artifactLocation": { "uri": "a.py" }, "region": { "startLine": line } });
+                serde_json::json!({ "ruleId": id, "message": { "text": format!("bad at {line}") },
+                    "locations": [{ "physicalLocation": place }] })
+            })
+            .collect();
+        let tool = serde_json::json!({ "driver": { "name": "scan", "rules": rules } });
+        serde_json::json!({ "runs": [{ "tool": tool, "results": results }] }).to_string()
+    };
+    let scan = async |reference: &str, trusted: bool, report: &str| {
+        let run = crate::leased::start(&world, &repository, text, trusted).await;
+        world.sql(&format!("update runs set reference = '{reference}' where id = '{run}'")).await;
+        let leased = lease(&world, runner).await;
+        put(&world, runner, &leased, ReportKind::Sarif, "scan.sarif", report).await.unwrap();
+        finish(&world, runner, &leased, finished(Outcome::Succeeded)).await.unwrap();
+        (status(&world, run, "scan").await, reason(&world, run, "scan").await)
+    };
+    let first = sarif(&[("OLD", 3, "9.1"), ("LOW", 4, "2.0")]);
+    let (status, said) = scan("refs/heads/topic", true, &first).await;
+    assert_eq!(status, "failed");
+    let said = said.unwrap();
+    assert!(
+        said.contains("1 finding at or above high, all of them new, because `main` has no report"),
+        "{said}"
+    );
+    assert!(said.ends_with("OLD at a.py:3"), "{said}");
+    // A branch other than main, and a fork that says it is on main, are no measure.
+    assert_eq!(scan("refs/heads/main", false, &first).await.0, "failed");
+    assert_eq!(scan("refs/heads/main", true, &first).await.0, "failed");
+    // Now main has it, at whatever line.
+    assert_eq!(scan("refs/heads/main", true, &first).await.0, "succeeded");
+    assert_eq!(
+        scan("refs/heads/topic", true, &sarif(&[("OLD", 300, "9.1"), ("NEWLOW", 1, "3")])).await.0,
+        "succeeded"
+    );
+    let (status, said) =
+        scan("refs/heads/topic", true, &sarif(&[("OLD", 5, "9.1"), ("NEW", 9, "7.0")])).await;
+    let said = said.unwrap();
+    assert_eq!(status, "failed");
+    assert!(
+        said.contains("1 finding at or above high that run 4 of `main` does not have: NEW at a.py:9"),
+        "{said}"
+    );
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
 async fn what_keeps_to_the_thresholds_succeeds(pool: PgPool) {
     let world = World::new(pool).await;
     let run = push(&world, &world.repository().await, TEST).await;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use sha2::{Digest, Sha256};
 use sqlx::PgPool;
-use tidegate_pipelines::plan::StageKey;
+use tidegate_pipelines::plan::{CacheScope, StageKey};
 use tidegate_protocol::{
     ids::{ArtifactId, RunnerId},
     messages::{Lease, Outcome, Stored},
@@ -80,7 +80,18 @@ async fn cache(
     key: &str,
     bytes: &[u8],
 ) -> Result<Stored, Error> {
-    results::put_cache(&world.app, runner, lease.attempt, lease.epoch, key, body(bytes, 10)).await
+    cache_in(world, runner, lease, CacheScope::Branch, key, bytes).await
+}
+
+async fn cache_in(
+    world: &World,
+    runner: RunnerId,
+    lease: &Lease,
+    scope: CacheScope,
+    key: &str,
+    bytes: &[u8],
+) -> Result<Stored, Error> {
+    results::put_cache(&world.app, runner, lease.attempt, lease.epoch, scope, key, body(bytes, 10)).await
 }
 
 /// The key that is found and its bytes.
@@ -91,10 +102,20 @@ async fn find(
     key: &str,
     restore: &[&str],
 ) -> Option<(String, Vec<u8>)> {
+    find_in(world, runner, lease, CacheScope::Branch, key, restore).await
+}
+
+async fn find_in(
+    world: &World,
+    runner: RunnerId,
+    lease: &Lease,
+    scope: CacheScope,
+    key: &str,
+    restore: &[&str],
+) -> Option<(String, Vec<u8>)> {
     let restore: Vec<String> = restore.iter().map(|prefix| (*prefix).to_owned()).collect();
-    let found =
-        results::find_cache(&world.app, runner, lease.attempt, lease.epoch, key, &restore).await.unwrap();
-    match found {
+    let (attempt, epoch) = (lease.attempt, lease.epoch);
+    match results::find_cache(&world.app, runner, attempt, epoch, scope, key, &restore).await.unwrap() {
         Some((key, reader)) => Some((key, all(reader).await.unwrap())),
         None => None,
     }
@@ -238,7 +259,10 @@ async fn caches_go_up_to_the_default_branch_and_never_sideways(pool: PgPool) {
 
     // Where a run would write, not where it reads.
     for (lease, there) in [(main, true), (topic, false), (other, false)] {
-        let has = results::has_cache(&world.app, runner, lease.attempt, lease.epoch, "pip-1").await.unwrap();
+        let has =
+            results::has_cache(&world.app, runner, lease.attempt, lease.epoch, CacheScope::Branch, "pip-1")
+                .await
+                .unwrap();
         assert_eq!(has, there, "{}", lease.source.reference);
     }
 
@@ -254,6 +278,54 @@ async fn caches_go_up_to_the_default_branch_and_never_sideways(pool: PgPool) {
     push(&world, &world.repository().await, ONE).await;
     let elsewhere = lease(&world, runner).await;
     assert!(find(&world, runner, &elsewhere, "pip-1", &["pip-"]).await.is_none());
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn a_caches_scope_says_whose_entries_are_read_and_written(pool: PgPool) {
+    use CacheScope::{Branch, Pipeline, Repository};
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    let runner = world.runner().await;
+    let mut leases = Vec::new();
+    for (reference, path, trusted) in [
+        ("refs/heads/main", "one.yml", true),
+        ("refs/heads/topic", "one.yml", true),
+        ("refs/heads/topic", "two.yml", true),
+        ("refs/heads/topic", "one.yml", false),
+    ] {
+        let run = start(&world, &repository, ONE, trusted).await;
+        let change = format!("update runs set reference = '{reference}', path = '{path}' where id = '{run}'");
+        world.sql(&change).await;
+        leases.push(lease(&world, runner).await);
+    }
+    let [main, topic, second, fork] = &leases[..] else { panic!() };
+    let found = async |lease: &Lease, scope: CacheScope| {
+        find_in(&world, runner, lease, scope, "k", &[])
+            .await
+            .map(|(_, bytes)| String::from_utf8(bytes).unwrap())
+    };
+    for scope in [Branch, Pipeline, Repository] {
+        cache_in(&world, runner, fork, scope, "k", b"poison").await.unwrap();
+    }
+    for lease in [main, topic, second] {
+        for scope in [Branch, Pipeline, Repository] {
+            assert_eq!(found(lease, scope).await, None, "{scope:?}");
+        }
+    }
+    cache_in(&world, runner, main, Pipeline, "k", b"main's, of one").await.unwrap();
+    assert_eq!(found(topic, Pipeline).await.as_deref(), Some("main's, of one"));
+    assert_eq!(found(second, Pipeline).await, None);
+    assert_eq!(found(main, Branch).await, None);
+    cache_in(&world, runner, second, Repository, "k", b"everybody's").await.unwrap();
+    for lease in [main, topic, second] {
+        assert_eq!(found(lease, Repository).await.as_deref(), Some("everybody's"));
+    }
+    cache_in(&world, runner, topic, Branch, "k", b"topic's").await.unwrap();
+    assert_eq!(found(second, Branch).await.as_deref(), Some("topic's"), "another pipeline of the branch");
+    assert_eq!(found(main, Branch).await, None);
+    for scope in [Branch, Pipeline, Repository] {
+        assert_eq!(found(fork, scope).await.as_deref(), Some("poison"));
+    }
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::stream;
 use sqlx::PgPool;
+use tidegate_pipelines::plan::CacheScope;
 use tidegate_protocol::{
     messages::{Lease, Outcome},
     status::StepStatus,
@@ -30,7 +31,7 @@ async fn run(world: &World, text: &str) -> Lease {
     leases::report_step(app, runner, attempt, epoch, &step(0, StepStatus::Running)).await.unwrap();
     append(world, runner, &lease, 0, 0, text.as_bytes()).await.unwrap();
     results::put_artifact(app, runner, attempt, epoch, "dist", body(text)).await.unwrap();
-    results::put_cache(app, runner, attempt, epoch, "key", body(text)).await.unwrap();
+    results::put_cache(app, runner, attempt, epoch, CacheScope::Branch, "key", body(text)).await.unwrap();
     finish(world, runner, &lease, finished(Outcome::Succeeded)).await.unwrap();
     lease
 }

@@ -29,6 +29,18 @@ pub(super) fn of_job(node: Option<&Node>, sink: &mut Sink<'_, '_>) -> JobContain
     let Some(parts) = parts(node, sink) else { return made };
     made.image = parts.image;
     made.container = parts.container;
+    // The first program is always the runner's own, as it is on GitHub.
+    if !std::mem::take(&mut made.container.entrypoint).is_empty() {
+        let options = node.get("options").unwrap_or(node);
+        let message = "`--entrypoint` has no effect here: steps are all that a job's container runs";
+        sink.report(codes::KEY_IGNORED, options.place, message);
+    }
+    if !std::mem::take(&mut made.container.ports).is_empty() {
+        let ports = node.get("ports").unwrap_or(node);
+        let message = "`ports` of a job's own container have no effect here: steps run inside it, and nobody else \
+                       reaches it but its services, by every port";
+        sink.report(codes::KEY_IGNORED, ports.place, message);
+    }
     made.container.env = parts.env;
     made.container.env.extend(parts.options.env);
     made.resources = Resources {

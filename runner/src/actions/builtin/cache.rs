@@ -8,6 +8,7 @@ use std::{fs, fs::File};
 
 use async_trait::async_trait;
 use sha2::{Digest as _, Sha256};
+use tidegate_pipelines::plan::CacheScope;
 
 use super::{Builtin, Use, places::Places};
 use crate::{archive, stage::Failure};
@@ -160,13 +161,14 @@ pub(super) async fn fetch(
         .map(|key| format!("{version}{key}"))
         .collect();
     let results = step.ctx.results.clone();
-    let found = match results.find_cache(&format!("{version}{key}"), &prefixes, &archive).await {
-        Ok(found) => found,
-        Err(error) => {
-            step.warn(format!("caches cannot be asked for: {error}"));
-            None
-        }
-    };
+    let found =
+        match results.find_cache(CacheScope::Branch, &format!("{version}{key}"), &prefixes, &archive).await {
+            Ok(found) => found,
+            Err(error) => {
+                step.warn(format!("caches cannot be asked for: {error}"));
+                None
+            }
+        };
     let Some(found) = found else {
         step.say(format!("no cache is found for {key}"));
         return Ok(None);
@@ -233,7 +235,7 @@ pub(super) async fn save(step: &mut Use<'_>, key: &str, paths: &[String]) -> Res
             } else {
                 let results = step.ctx.results.clone();
                 let key = format!("{}{key}", version(paths));
-                results.put_cache(&key, &archive).await.map_err(|error| error.to_string())
+                results.put_cache(CacheScope::Branch, &key, &archive).await.map_err(|error| error.to_string())
             }
         }
         Err(reason) => Err(reason),

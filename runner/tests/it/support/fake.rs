@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use tidegate_pipelines::plan::Service;
-use tidegate_protocol::ids::AttemptId;
+use tidegate_protocol::{ids::AttemptId, messages::RegistryLogin};
 use tidegate_runner::sandbox::{
     BuildRequest, Engine, EngineError, Entry, Images, NetworkId, Owner, Probed, PushRequest, Sandbox,
     SandboxEnd, SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
@@ -37,6 +37,10 @@ struct State {
     /// Of each network that was made, whether it leads nowhere else.
     closed: Vec<bool>,
     pushed: Vec<PushRequest>,
+    /// Images that were asked for with a login: user and password.
+    logins: Vec<(String, (String, String))>,
+    /// Whom folders were given to.
+    owned: Vec<String>,
     /// How many calls were made that may fail.
     calls: usize,
     fails: Fails,
@@ -81,6 +85,16 @@ impl Fake {
     /// What was pushed so far.
     pub fn pushed(&self) -> Vec<PushRequest> {
         self.state().pushed.clone()
+    }
+
+    /// Images that were asked for with a login: user and password.
+    pub fn logins(&self) -> Vec<(String, (String, String))> {
+        self.state().logins.clone()
+    }
+
+    /// Whom folders were given to, in order.
+    pub fn owned(&self) -> Vec<String> {
+        self.state().owned.clone()
     }
 
     /// How many calls were made so far.
@@ -154,6 +168,7 @@ impl Process {
             .current_dir(&spec.workspace)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap())
+            .envs(&spec.env)
             .spawn()
             .unwrap();
         let pid = i32::try_from(child.id()).unwrap();
@@ -264,9 +279,14 @@ impl Engine for Fake {
     async fn ensure_image(
         &self,
         image: &str,
+        login: Option<&RegistryLogin>,
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError> {
         self.call("look for the image")?;
+        if let Some(login) = login {
+            let both = (login.username.clone(), login.password.clone());
+            self.state().logins.push((image.to_owned(), both));
+        }
         if self.state().images.contains(image) {
             return Ok(());
         }
@@ -289,7 +309,7 @@ impl Engine for Fake {
     async fn start_service(
         &self,
         owner: &Owner,
-        _network: &NetworkId,
+        _network: (&NetworkId, bool),
         _shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError> {
@@ -380,6 +400,19 @@ impl Engine for Fake {
         for path in entries {
             std::fs::remove_dir_all(path).unwrap();
         }
+        Ok(())
+    }
+
+    async fn own_folder(
+        &self,
+        _owner: &Owner,
+        _image: &str,
+        _shim: &Path,
+        _folder: &Path,
+        user: &str,
+    ) -> Result<(), EngineError> {
+        self.call("hand over a folder")?;
+        self.state().owned.push(user.to_owned());
         Ok(())
     }
 

@@ -56,6 +56,7 @@ impl Place {
             part: None,
             image: IMAGE.to_owned(),
             network,
+            closed: untrusted,
             channel: at("channel"),
             spool: at("spool"),
             workspace: at("workspace"),
@@ -63,6 +64,9 @@ impl Place {
             read_only: Vec::new(),
             resources: Resources::default(),
             untrusted,
+            env: Default::default(),
+            user: None,
+            forwards: Vec::new(),
         };
         change(&mut spec);
         let sandbox = engine.start(&spec).await.unwrap();

@@ -11,7 +11,10 @@ use super::{
     service::{Keys, Service, variable},
     sts::{Caller, Parameters, Sts},
 };
-use crate::stage::Failure;
+use crate::{
+    stage::{Failure, ResultsError},
+    toolkit::id_token,
+};
 
 /// What has no effect here.
 const NOTED: [&str; 5] = [
@@ -138,7 +141,11 @@ async fn assume(step: &mut Use<'_>, sts: &Sts<'_>, role: &str, given: Option<Key
         ));
     }
     let token = match (&file, &source) {
-        (file, _) if !file.is_empty() => Some(step.read_file(file, LONGEST_TOKEN)?.trim().to_owned()),
+        (file, _) if !file.is_empty() => {
+            let token = step.read_file(file, LONGEST_TOKEN)?.trim().to_owned();
+            step.hide(&token);
+            Some(token)
+        }
         (_, None) => Some(identity_token(step).await?),
         _ => None,
     };
@@ -147,7 +154,6 @@ async fn assume(step: &mut Use<'_>, sts: &Sts<'_>, role: &str, given: Option<Key
     step.say(format!("asking {} for {role}", sts.service.url));
     let keys = match token {
         Some(token) => {
-            step.hide(&token);
             parameters.push(("WebIdentityToken".to_owned(), token));
             sts.assume("AssumeRoleWithWebIdentity", None, &parameters).await
         }
@@ -168,13 +174,19 @@ async fn assume(step: &mut Use<'_>, sts: &Sts<'_>, role: &str, given: Option<Key
     })
 }
 
-/// A token that says what this stage is: the one place to ask for it, once somebody gives such tokens.
+/// A token of the server's that says what this stage is. Logs hide it.
 async fn identity_token(step: &Use<'_>) -> Result<String, Failure> {
-    let audience = step.input("audience");
-    Err(Failure::failed(format!(
-        "`role-to-assume` without keys needs an identity token for {audience}, and this runner has no token service: give \
-         `aws-access-key-id` and `aws-secret-access-key`, or a token in `web-identity-token-file`"
-    )))
+    let audience = Some(step.input("audience")).filter(|audience| !audience.is_empty());
+    id_token(step.ctx, audience).await.map_err(|error| {
+        let reason = format!(
+            "`role-to-assume` without keys goes by an identity token, and there is none: {error}; or give \
+             `aws-access-key-id` and `aws-secret-access-key`, or a token in `web-identity-token-file`"
+        );
+        match error {
+            ResultsError::Invalid(_) | ResultsError::NotFound(_) => Failure::failed(reason),
+            _ => Failure::infrastructure(reason),
+        }
+    })
 }
 
 /// A role's name as AWS wants it. Without an account it is of the one of the keys.
