@@ -307,9 +307,12 @@ const UPSTREAM: &[(&str, Type)] = &[
 ];
 const ENVIRONMENT: &[(&str, Type)] = &[("name", Type::Text), ("url", Type::Text)];
 
+/// Is told the names of one path.
+type Visit<'v, 'e> = &'v mut dyn FnMut(&[(&'e str, Place)]);
+
 /// Every name that an expression reads, with what stands behind it as far as that is written down, in the order of
 /// the text: `a.b['c'].*` is `a`, `b`, `c`.
-pub(crate) fn paths<'e>(expression: &'e Expression, visit: &mut dyn FnMut(&[(&'e str, Place)])) {
+pub(crate) fn paths<'e>(expression: &'e Expression, visit: Visit<'_, 'e>) {
     match path(expression) {
         Some(names) => visit(&names),
         None => expression.parts().into_iter().for_each(|part| paths(part, visit)),

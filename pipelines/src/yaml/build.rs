@@ -473,8 +473,8 @@ mod tests {
     #[test]
     fn text_that_is_used_many_times_ends_at_the_budget() {
         let long = "x".repeat(Dialect::NATIVE.max_bytes / 4);
-        assert_eq!(codes_of(&format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 3].join(", "))), [""; 0]);
-        assert_eq!(codes_of(&format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 30].join(", "))), ["TG0102"]);
+        assert_eq!(codes_of(&format!("a: &a {long}\nb: [{}]\n", ["*a"; 3].join(", "))), [""; 0]);
+        assert_eq!(codes_of(&format!("a: &a {long}\nb: [{}]\n", ["*a"; 30].join(", "))), ["TG0102"]);
         let kept: String =
             (0..40).map(|level| format!("a{}: &a{} [*a{level}]\n", level + 1, level + 1)).collect();
         assert_eq!(codes_of(&format!("a0: &a0 {long}\n{kept}")), ["TG0102"]);
@@ -488,7 +488,7 @@ mod tests {
                 Kind::Broken => 0,
             }
         }
-        let (node, _) = read(&format!("a: &a {}\nb: [{}]\n", "x".repeat(1000), vec!["*a"; 250].join(", ")));
+        let (node, _) = read(&format!("a: &a {}\nb: [{}]\n", "x".repeat(1000), ["*a"; 250].join(", ")));
         assert_eq!(text(&node.unwrap()), 2 + 251 * 1000);
     }
 

@@ -490,13 +490,22 @@ pub mod simple_strict {
             ("toJSON", [value]) => json!(value.to_string()),
             ("fromJSON", [value]) => serde_json::from_str(&text(value)?).map_err(|_| ())?,
             ("format", [pattern, rest @ ..]) => {
-                // Two patterns among the texts have braces.
-                let pattern = text(pattern)?;
-                match (pattern.as_str(), rest) {
-                    ("{0}-{1}", [a, b, ..]) => json!(format!("{}-{}", shown(a), shown(b))),
-                    (other, _) if other.contains(['{', '}']) => return Err(()),
-                    (other, _) => json!(other),
+                let piece = Regex::new(r"^(\{\{|\}\}|\{\+?[0-9]+\}|[^{}]+)").unwrap();
+                let (mut left, mut out) = (text(pattern)?, String::new());
+                while !left.is_empty() {
+                    let found = piece.find(&left).ok_or(())?.as_str().to_owned();
+                    match found.as_str() {
+                        "{{" => out.push('{'),
+                        "}}" => out.push('}'),
+                        index if index.starts_with('{') => {
+                            let index: usize = index.trim_matches(['{', '}']).parse().map_err(|_| ())?;
+                            out.push_str(&shown(rest.get(index).ok_or(())?));
+                        }
+                        plain => out.push_str(plain),
+                    }
+                    left = left[found.len()..].to_owned();
                 }
+                json!(out)
             }
             _ => return Err(()),
         })

@@ -125,6 +125,10 @@ fn hostile_files() -> Vec<(&'static str, String)> {
     let head = "on: push\ndefaults: {image: \"debian:12\"}\nstages:\n";
     let matrix = format!("{head}  a: {{run: x, matrix: {{{axes}}}}}\n");
     let pattern = format!("{head}  a: {{run: a, if: \"matches(git.branch, '{}')\"}}\n", "(a+)+".repeat(90));
+    let long = "x".repeat(MIB / 2);
+    let aliases = format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 20_000].join(", "));
+    let patterns: String = (0..12_000).map(|number| format!("\"a*{{b,c}}{number}\", ")).collect();
+    let patterns = format!("on: {{push: {{branches: [{patterns}]}}}}\nstages: {{}}\n");
     let keys: String = (0..24_000).map(|number| format!("k{number}:\n")).collect();
     vec![
         ("laughs", fill(laughs.clone())),
@@ -136,6 +140,8 @@ fn hostile_files() -> Vec<(&'static str, String)> {
         ("matrix-alone", matrix),
         ("pattern", fill(pattern.clone())),
         ("pattern-alone", pattern),
+        ("aliases", aliases),
+        ("patterns", patterns),
         ("keys", keys),
         ("text", "x".repeat(MIB)),
     ]
