@@ -12,7 +12,6 @@ mod made;
 mod results;
 mod stage;
 mod steps;
-mod unmet;
 mod verbs;
 mod weight;
 

@@ -340,9 +340,6 @@ fn decide(
     if let Some(reason) = skip {
         return Err((StageStatus::Skipped, reason));
     }
-    if let Some(reason) = stage.unmet() {
-        return Err((StageStatus::Failed, reason));
-    }
     if let Some(given) = &given {
         context.contexts.clone_from(&given.contexts);
     }

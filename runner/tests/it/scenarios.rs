@@ -356,11 +356,11 @@ const NATIVE_ELSEWHERE: &[(&str, &str)] = &[
     ("description", "people read it"),
     ("from", "needs a registry: runner/tests/it/verbs.rs"),
     ("host", "needs another machine: runner/tests/it/verbs.rs"),
-    ("new_findings", "not carried out yet: pipelines/src/plan/unmet.rs"),
+    ("new_findings", "a server judges it: server/tests/it/reports.rs"),
     ("project", "e2e/tests/it/road.rs"),
     ("repository", "needs a registry: e2e/tests/it/road.rs"),
     ("schedule", "the server's clock: server/src/tasks/schedules.rs"),
-    ("scope", "not carried out yet: pipelines/src/plan/unmet.rs"),
+    ("scope", "runner/src/local/results.rs, server/tests/it/results.rs"),
     ("tags", "needs a registry: e2e/tests/it/road.rs"),
     ("time_zone", "the server's clock: server/src/tasks/schedules.rs"),
 ];

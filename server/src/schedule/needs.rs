@@ -33,10 +33,7 @@ pub fn turn(facts: &Facts, stage: &StageFacts) -> Turn {
     if needs.iter().any(|(_, before)| before.is_some_and(|before| !before.status.is_final())) {
         return Turn::NotYet;
     }
-    match asked(facts, stage, &needs) {
-        Turn::Come => plan.unmet().map_or(Turn::Come, Turn::Broken),
-        other => other,
-    }
+    asked(facts, stage, &needs)
 }
 
 /// What needs that have ended and the condition say.
