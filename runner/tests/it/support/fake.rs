@@ -37,10 +37,6 @@ struct State {
     /// Of each network that was made, whether it leads nowhere else.
     closed: Vec<bool>,
     pushed: Vec<PushRequest>,
-    /// Images that were asked for with a login: user and password.
-    logins: Vec<(String, (String, String))>,
-    /// Whom folders were given to.
-    owned: Vec<String>,
     /// How many calls were made that may fail.
     calls: usize,
     fails: Fails,
@@ -85,16 +81,6 @@ impl Fake {
     /// What was pushed so far.
     pub fn pushed(&self) -> Vec<PushRequest> {
         self.state().pushed.clone()
-    }
-
-    /// Images that were asked for with a login: user and password.
-    pub fn logins(&self) -> Vec<(String, (String, String))> {
-        self.state().logins.clone()
-    }
-
-    /// Whom folders were given to, in order.
-    pub fn owned(&self) -> Vec<String> {
-        self.state().owned.clone()
     }
 
     /// How many calls were made so far.
@@ -279,14 +265,10 @@ impl Engine for Fake {
     async fn ensure_image(
         &self,
         image: &str,
-        login: Option<&RegistryLogin>,
+        _login: Option<&RegistryLogin>,
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError> {
         self.call("look for the image")?;
-        if let Some(login) = login {
-            let both = (login.username.clone(), login.password.clone());
-            self.state().logins.push((image.to_owned(), both));
-        }
         if self.state().images.contains(image) {
             return Ok(());
         }
@@ -409,10 +391,9 @@ impl Engine for Fake {
         _image: &str,
         _shim: &Path,
         _folder: &Path,
-        user: &str,
+        _user: &str,
     ) -> Result<(), EngineError> {
         self.call("hand over a folder")?;
-        self.state().owned.push(user.to_owned());
         Ok(())
     }
 
