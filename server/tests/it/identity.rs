@@ -177,7 +177,8 @@ async fn keys_are_changed_and_the_one_before_is_published_for_a_while(pool: PgPo
     let one = lease(&world, runner).await;
     // Two servers that find none make one.
     let (first, second) = tokio::join!(identity::keep(&world.app), identity::keep(&world.app));
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     assert_eq!(world.value::<i64>("select count(*) from signing_keys").await, 1);
     let sealed: Vec<u8> = world.value("select sealed from signing_keys").await;
     assert!(!sealed.windows(4).any(|bytes| bytes == [0x30, 0x82, 0x04, 0xbd]), "no private key in the clear");
