@@ -436,26 +436,3 @@ async fn a_newer_stage_of_a_group_takes_the_place_of_the_older(pool: PgPool) {
     world.sweep().await;
     carry_out(&world, runner, queue[2], "ship", Outcome::Succeeded).await;
 }
-
-/// What nobody carries out fails with a sentence and is never handed out; what comes before it runs.
-#[sqlx::test(migrator = "MIGRATOR")]
-async fn what_is_not_carried_out_yet_fails_and_says_so(pool: PgPool) {
-    let world = World::new(pool).await;
-    let repository = world.repository().await;
-    let runner = world.runner().await;
-    let text = "on: push
-stages:
-  list: {image: a, run: b}
-  each:
-    needs: [list]
-    cache: [{key: k, paths: [x], scope: pipeline}]
-    image: a
-    run: b
-";
-    let run = push(&world, &repository, text).await;
-    carry_out(&world, runner, run, "list", Outcome::Succeeded).await;
-    assert_eq!(status(&world, run, "each").await, "failed");
-    let why = reason(&world, run, "each").await.unwrap();
-    assert!(why.contains("the scope of a cache") && why.contains("does not carry out yet"), "{why}");
-    assert!(claim(&world, runner, &[LABEL]).await.is_none());
-}
