@@ -78,7 +78,7 @@ fn each_library_has_one_home() {
         ("server/src", "sqlx", &["server/src/store"]),
         ("server/src", "axum", &["server/src/http"]),
         ("server/src", "octocrab", &["server/src/forge"]),
-        ("server/src", "git2", &["server/src/git/mirror"]),
+        ("server/src", "git2", &["server/src/git/"]),
         ("runner/src", "hyper", &["runner/src/toolkit"]),
         ("runner/src", "bollard", &["runner/src/sandbox/docker"]),
         ("runner/src", "git2", &["runner/src/source"]),
