@@ -145,7 +145,12 @@ struct Size {
 
 impl Builder<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Stop> {
-        let place = span.byte_range().map_or_else(Place::default, |range| Place::new(range.start, range.end));
+        let mut place =
+            span.byte_range().map_or_else(Place::default, |range| Place::new(range.start, range.end));
+        // Nothing stands behind the colon, not on it.
+        if place.start == place.end && self.problems.text().as_bytes().get(place.start) == Some(&b':') {
+            place = Place::new(place.start + 1, place.end + 1);
+        }
         let tag = self.tag(&event, span);
         let tagged = tag.is_some();
         match event {
@@ -156,6 +161,9 @@ impl Builder<'_, '_> {
                 return Err(Stop);
             }
             Event::Scalar(text, style, anchor, _) => {
+                if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded) {
+                    place.start = header(self.problems.text(), place.start);
+                }
                 let size = Size { nodes: 1, bytes: text.len() };
                 self.charge(size, 0, place)?;
                 // `!!str 1` is text, as if it stood in quotes.
@@ -358,6 +366,27 @@ impl Builder<'_, '_> {
     }
 }
 
+/// Where a block of text begins: at its `|` or `>`, on the last line above its content that is not blank.
+fn header(text: &str, content: usize) -> usize {
+    let above = text.get(..content).unwrap_or_default();
+    // The content's own indentation is no line of its own.
+    let lines = above.get(..above.rfind('\n').unwrap_or_default()).unwrap_or_default().trim_end();
+    let start = lines.rfind('\n').map_or(0, |end| end + 1);
+    let line = lines.get(start..).unwrap_or_default();
+    let mut at = 0;
+    while let Some(found) = line.get(at..).and_then(|rest| rest.find(['|', '>'])) {
+        let here = at + found;
+        let rest = line.get(here + 1..).unwrap_or_default();
+        let rest = rest.trim_start_matches(['+', '-', '1', '2', '3', '4', '5', '6', '7', '8', '9']);
+        let opens = line.get(..here).is_none_or(|before| before.is_empty() || before.ends_with([' ', '\t']));
+        if opens && (rest.is_empty() || rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#')) {
+            return start + here;
+        }
+        at = here + 1;
+    }
+    content
+}
+
 fn too_deep(dialect: &Dialect) -> String {
     format!("values are nested more than {} levels deep here", dialect.max_depth)
 }
@@ -499,6 +528,19 @@ mod tests {
             (1..70).map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1)).collect();
         assert_eq!(codes_of(&format!("a0: &a0 [x]\n{aliases}")), ["TG0102"]);
         assert_eq!(codes_of(&" ".repeat(Dialect::NATIVE.max_bytes + 1)), ["TG0102"]);
+    }
+
+    #[test]
+    fn a_block_of_text_begins_with_its_sign_and_nothing_behind_the_colon() {
+        let text = "a: |\n  x\nb: >-2 # | no\n\n    y\n'c | d': &e |+\n  z\nf:\ng:\n";
+        let (node, _) = read(text);
+        let Some(Node { kind: Kind::Map(entries), .. }) = node else { panic!() };
+        let starts: Vec<_> = entries.iter().map(|entry| &text[entry.value.place.start..]).collect();
+        let begins = ["|\n  x", ">-2 #", "|+\n", "\ng:", "\n"];
+        assert_eq!(starts.len(), begins.len());
+        for (found, wanted) in starts.iter().zip(begins) {
+            assert!(found.starts_with(wanted), "{found:?}, not {wanted:?}");
+        }
     }
 
     #[test]
