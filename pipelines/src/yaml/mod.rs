@@ -6,7 +6,10 @@
 
 mod build;
 mod core;
+mod keys;
 mod scalar;
+mod syntax;
+mod tags;
 
 pub(crate) use self::{
     build::parse,
