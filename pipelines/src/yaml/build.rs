@@ -16,7 +16,7 @@ use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StructureStyle};
 use super::{
     Dialect, Entry, Kind, MAX_NODES, Node, Scalar,
     keys::{Key, read_key},
-    syntax,
+    places, syntax,
     tags::{self, TagRead},
 };
 use crate::{
@@ -123,7 +123,7 @@ struct Size {
 
 impl Builder<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Stop> {
-        let place = span.byte_range().map_or_else(Place::default, |range| Place::new(range.start, range.end));
+        let place = places::of(self.problems.text(), &event, span);
         let tag = tags::read(self.problems, self.dialect, &event, span);
         let tagged = tag.is_some();
         match event {
@@ -354,6 +354,19 @@ mod tests {
             (1..70).map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1)).collect();
         assert_eq!(codes_of(&format!("a0: &a0 [x]\n{aliases}")), ["TG0102"]);
         assert_eq!(codes_of(&" ".repeat(Dialect::NATIVE.max_bytes + 1)), ["TG0102"]);
+    }
+
+    #[test]
+    fn a_block_of_text_begins_with_its_sign_and_nothing_behind_the_colon() {
+        let text = "a: |\n  x\nb: >-2 # | no\n\n    y\n'c | d': &e |+\n  z\nf:\ng:\n";
+        let (node, _) = read(text);
+        let Some(Node { kind: Kind::Map(entries), .. }) = node else { panic!() };
+        let starts: Vec<_> = entries.iter().map(|entry| &text[entry.value.place.start..]).collect();
+        let begins = ["|\n  x", ">-2 #", "|+\n", "\ng:", "\n"];
+        assert_eq!(starts.len(), begins.len());
+        for (found, wanted) in starts.iter().zip(begins) {
+            assert!(found.starts_with(wanted), "{found:?}, not {wanted:?}");
+        }
     }
 
     #[test]
