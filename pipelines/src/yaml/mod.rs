@@ -6,7 +6,11 @@
 
 mod build;
 mod core;
+mod keys;
+mod places;
 mod scalar;
+mod syntax;
+mod tags;
 
 pub(crate) use self::{
     build::parse,
