@@ -269,6 +269,8 @@ mod tests {
     fn a_file_of_which_nothing_remains_is_an_error() {
         let draft = Draft { stages: vec![stage("bad", "${{ x }}")], ..Draft::default() };
         let file = SourceFile { path: "x.yml", text: "x" };
-        assert_eq!(finish(&file, draft, Notes::new("x")).unwrap_err()[0].code, "TG0301");
+        let error = finish(&file, draft, Notes::new("x")).unwrap_err().remove(0);
+        assert_eq!(error.code, "TG0301");
+        assert!(error.help.unwrap().starts_with("line 1: the stage `bad`"));
     }
 }
