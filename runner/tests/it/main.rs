@@ -10,6 +10,7 @@ mod containers;
 mod contract;
 mod docker;
 mod docker_actions;
+mod documentation;
 mod faults;
 mod images;
 mod local;

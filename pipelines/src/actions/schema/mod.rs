@@ -8,7 +8,7 @@ mod read;
 mod table;
 
 pub(super) use events::{EVENTS, EventDef, Filters};
-pub(super) use read::{shortened, validate};
+pub(super) use read::{filter_keys, shortened, validate};
 
 /// Contexts and functions that expressions may read, as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

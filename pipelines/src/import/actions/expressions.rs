@@ -1,7 +1,7 @@
 //! Expressions of GitHub Actions as native ones, as far as the same can be said: contexts are renamed, names of events
 //! translated, everything else stays as it is. Types are stricter here; what does not fit is found by the checks.
 
-use super::draft::variable;
+use crate::import::draft::variable;
 
 /// What stands for an expression.
 #[derive(Debug, Clone, PartialEq, Eq)]

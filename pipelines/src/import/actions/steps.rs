@@ -2,12 +2,18 @@
 //! uses as what they are here.
 
 use super::{
-    actions::{Workflow, condition_of, minutes, truth},
-    draft::{Stage, Step, Yaml, map},
+    Workflow, condition_of,
     expressions::{Piece, Value, is_given, pieces, variable_of},
-    reading::{Notes, get, get_text, items, text, variables},
+    minutes, truth,
 };
-use crate::{diagnostic::Place, yaml::Node};
+use crate::{
+    diagnostic::Place,
+    import::{
+        draft::{self, Stage, Step, Yaml, map},
+        reading::{Notes, get, get_text, items, text, variables},
+    },
+    yaml::Node,
+};
 
 /// What hosted machines run; it has no tools, so a note goes with it.
 const PLAIN_IMAGE: &str = "ubuntu:24.04";
@@ -25,7 +31,7 @@ const VARIABLES: &[(&str, &str)] = &[
     ("GITHUB_WORKSPACE", "PWD"),
 ];
 
-pub(super) fn steps(
+pub(super) fn read(
     job: &Node,
     directory: Option<&str>,
     workflow: &Workflow<'_>,
@@ -160,7 +166,7 @@ fn with_variables(
         notes.add(
             run.place,
             "the script reads variables of GitHub's runner",
-            "docs/language.md lists the variables there are",
+            "docs/language/verbs.md lists the variables there are",
         );
     }
     if script.trim().is_empty() { "true\n".to_owned() } else { script }
@@ -324,7 +330,7 @@ fn upload(node: &Node, with: Option<&Node>, stage: &mut Stage, notes: &mut Notes
     let always = get_text(node, "if").is_some_and(|condition| condition.contains("always()"));
     let days = given("retention-days").and_then(text).and_then(|days| days.parse::<u64>().ok());
     stage.artifacts.push(map([
-        ("name", Some(Yaml::text(super::draft::name(name)))),
+        ("name", Some(Yaml::text(draft::name(name)))),
         ("paths", Some(Yaml::texts(paths))),
         ("when", always.then(|| Yaml::text("always"))),
         ("retention", days.filter(|days| *days > 0).map(|days| Yaml::text(format!("{days}d")))),
@@ -356,11 +362,11 @@ fn download(
         notes.add(
             place,
             "an artifact is fetched that no job of this file uploads",
-            "see `fetch` in docs/language.md",
+            "see `fetch` in docs/language/results.md",
         );
     }
     for (artifact, from) in wanted {
-        stage.fetch.push(format!("{from}.{}", super::draft::name(artifact)));
+        stage.fetch.push(format!("{from}.{}", draft::name(artifact)));
     }
     if let Some(path) = given("path") {
         notes.add(

@@ -1,7 +1,9 @@
 //! `rules`, `only`, `except` and `when` of GitLab as a condition.
 
-use super::reading::{Notes, get, get_text, items, text, texts};
-use crate::yaml::{Entry, Kind, Node};
+use crate::{
+    import::reading::{Notes, get, get_text, items, text, texts},
+    yaml::{Entry, Kind, Node},
+};
 
 /// When a job runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
