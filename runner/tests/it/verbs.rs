@@ -250,7 +250,7 @@ async fn a_dockerfile_that_fails_and_a_registry_that_is_away_fail_their_stages_i
 async fn a_dockerfile_mounts_the_secrets_of_its_stage() {
     let runner = Runner::start().await;
     let dockerfile = format!(
-        "FROM {IMAGE}\nLABEL tidegate.test={}\nRUN --mount=type=secret,id=TOKEN --mount=type=secret,id=DATABASE_URL : {}; cat /run/secrets/* | tee /dev/stderr | wc -c > /count\n",
+        "FROM {IMAGE}\nRUN --mount=type=secret,id=TOKEN --mount=type=secret,id=DATABASE_URL : {}; cat /run/secrets/* | tee /dev/stderr | wc -c > /count\n",
         runner.project
     );
     let verb = json!({ "context": ".", "dockerfile": "Dockerfile" });
