@@ -346,7 +346,7 @@ impl Reader<'_, '_> {
 }
 
 /// The keys that an event may have.
-fn filter_keys(event: &EventDef) -> impl Iterator<Item = &'static str> {
+pub(super) fn filter_keys(event: &EventDef) -> impl Iterator<Item = &'static str> {
     let free = event.filters.has(Filters::FREE_TYPES) || !event.types.is_empty();
     let groups: [(bool, &'static [&'static str]); 6] = [
         (free, &["types"]),
