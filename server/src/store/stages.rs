@@ -184,6 +184,36 @@ impl Tx {
         Ok(id)
     }
 
+    /// Adds stages in their order, from a position on, by one statement: a matrix makes many.
+    pub async fn insert_stages(&mut self, run: RunId, first: i32, plans: &[StagePlan]) -> Result<(), Error> {
+        let ids: Vec<uuid::Uuid> = plans.iter().map(|_| StageId::new().0).collect();
+        let keys: Vec<&str> = plans.iter().map(|plan| plan.key.0.as_str()).collect();
+        let positions: Vec<i32> = (first..).take(plans.len()).collect();
+        let verbs: Vec<&str> = plans.iter().map(|plan| plan.verb.name()).collect();
+        let texts = plans.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let labels = plans
+            .iter()
+            .map(|plan| serde_json::to_string(&plan.runner_labels))
+            .collect::<Result<Vec<_>, _>>()?;
+        sqlx::query(
+            "insert into stages (id, run_id, key, position, plan, verb, labels)
+             select n.id, $1, n.key, n.position, n.plan::json, n.verb,
+                 array(select jsonb_array_elements_text(n.labels::jsonb))
+             from unnest($2::uuid[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[])
+                 as n (id, key, position, plan, verb, labels)",
+        )
+        .bind(run.0)
+        .bind(ids)
+        .bind(keys)
+        .bind(positions)
+        .bind(texts)
+        .bind(verbs)
+        .bind(labels)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
+    }
+
     /// Takes a stage away that stood for others and that no runner ever had.
     pub async fn remove_stage(&mut self, id: StageId) -> Result<(), Error> {
         let done = sqlx::query("delete from stages where id = $1 and status = 'blocked' and attempts = 0")
@@ -250,7 +280,9 @@ impl Tx {
         if done.rows_affected() == 1 {
             return Ok(());
         }
-        Err(Error::Refused(format!("the stage is no longer {from}")))
+        Err(Error::Refused(format!(
+            "the stage is no longer {from}: something was faster, look at the run again"
+        )))
     }
 
     /// Says why a stage is where it is, without moving it.

@@ -1,8 +1,8 @@
-//! The end of a run, as an event for the repository's other pipelines.
+//! What a run tells the repository's other pipelines: that it was asked for, that it began, and that it ended.
 //!
-//! Those in the native language are asked about the commit that the run was about, with the trust that the run had.
-//! Workflows are asked at the default branch's newest commit, as GitHub does: a run of a fork may start one there, whose
-//! text the fork cannot change.
+//! Pipelines in the native language hear of the end alone. They are asked about the commit that the run was about, with
+//! the trust that the run had. Workflows are asked at the default branch's newest commit, as GitHub does: a run of a
+//! fork may start one there, whose text the fork cannot change.
 
 use serde_json::{Value, json};
 use tidegate_pipelines::event::{Event, EventKind};
@@ -11,28 +11,30 @@ use tidegate_protocol::status::RunStatus;
 use crate::{
     app::App,
     forge::events::{Told, Which, plain, tip_of_default},
-    store::{RunRow, views::Repository},
+    store::{Moment, RunRow, views::Repository},
 };
 
-/// What the end of a run tells.
-pub fn told(app: &App, run: &RunRow, repository: &Repository) -> Vec<Told> {
+/// What is told at a moment of a run.
+pub fn told(app: &App, run: &RunRow, moment: Moment, repository: &Repository) -> Vec<Told> {
     let event = Event {
         kind: EventKind::Upstream,
-        activity: Some("completed".to_owned()),
-        payload: Some(payload(app, run, repository)),
+        activity: Some(moment.as_str().to_owned()),
+        payload: Some(payload(app, run, moment, repository)),
         ..plain("workflow_run", run.actor.clone(), repository)
     };
-    let native = Event { git: run.event.git.clone(), trusted: run.trusted, ..event.clone() };
+    let native = (moment == Moment::Completed)
+        .then(|| Event { git: run.event.git.clone(), trusted: run.trusted, ..event.clone() })
+        .map(|event| Told { event, files: Which::Native });
     let workflows = Event { git: tip_of_default(repository), ..event };
-    vec![Told { event: native, files: Which::Native }, Told { event: workflows, files: Which::Workflows }]
+    native.into_iter().chain([Told { event: workflows, files: Which::Workflows }]).collect()
 }
 
-/// In the shape that GitHub gives to it.
-fn payload(app: &App, run: &RunRow, repository: &Repository) -> Value {
-    let conclusion = match run.status {
-        RunStatus::Succeeded | RunStatus::Warned => "success",
-        RunStatus::Cancelled => "cancelled",
-        _ => "failure",
+/// In the shape that GitHub gives to it. The run may be further on by now; what is told is the moment.
+fn payload(app: &App, run: &RunRow, moment: Moment, repository: &Repository) -> Value {
+    let (status, conclusion, updated_at) = match moment {
+        Moment::Requested => ("queued", None, Some(run.created_at)),
+        Moment::InProgress => ("in_progress", None, run.started_at),
+        Moment::Completed => ("completed", Some(conclusion(run.status)), run.finished_at),
     };
     let base = app.config.public_url.as_str().trim_end_matches('/');
     let git = &run.event.git;
@@ -48,7 +50,7 @@ fn payload(app: &App, run: &RunRow, repository: &Repository) -> Value {
         .into_iter()
         .collect();
     json!({
-        "action": "completed",
+        "action": moment.as_str(),
         "workflow": { "name": run.pipeline, "path": run.path },
         "workflow_run": {
             "id": run.number,
@@ -59,7 +61,7 @@ fn payload(app: &App, run: &RunRow, repository: &Repository) -> Value {
             "run_number": run.number,
             "run_attempt": 1,
             "event": run.event.name.as_deref().unwrap_or(run.event.kind.as_str()),
-            "status": "completed",
+            "status": status,
             "conclusion": conclusion,
             "head_branch": head_branch,
             "head_sha": run.sha,
@@ -68,9 +70,18 @@ fn payload(app: &App, run: &RunRow, repository: &Repository) -> Value {
             "actor": { "login": run.actor },
             "html_url": format!("{base}/runs/{}", run.id),
             "created_at": run.created_at,
-            "updated_at": run.finished_at,
+            "run_started_at": run.started_at,
+            "updated_at": updated_at,
         },
         "repository": { "full_name": repository.full_name, "default_branch": repository.default_branch },
         "sender": { "login": run.actor },
     })
+}
+
+fn conclusion(status: RunStatus) -> &'static str {
+    match status {
+        RunStatus::Succeeded | RunStatus::Warned => "success",
+        RunStatus::Cancelled => "cancelled",
+        _ => "failure",
+    }
 }
