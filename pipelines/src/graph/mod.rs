@@ -121,11 +121,11 @@ fn node(group: &[&StagePlan]) -> Option<Node> {
         _ => first.environment().map(|environment| environment.0.clone()),
     };
     let title = match (group, &first.title) {
-        ([_], Some(title)) => title.clone(),
-        _ => first.name.clone(),
+        ([_], Some(title)) if !title.trim().is_empty() => title,
+        _ => &first.name,
     };
     Some(Node {
-        title: clean(&title),
+        title: clean(title.trim()),
         verb: first.verb.name(),
         matrix: (!first.matrix.is_empty()).then(|| matrix(group)),
         gate: gate.map(|gate| clean(&gate)),

@@ -10,6 +10,7 @@ mod containers;
 mod contract;
 mod docker;
 mod docker_actions;
+mod documentation;
 mod faults;
 mod images;
 mod local;
@@ -24,7 +25,7 @@ mod verbs;
 #[expect(dead_code, reason = "its tests use a part of it")]
 #[path = "../../shim/src/files.rs"]
 mod shim_files;
-#[path = "../../shim/src/forward.rs"]
+#[path = "../../shim/src/forward/mod.rs"]
 mod shim_forward;
 #[expect(dead_code, reason = "its tests use a part of it")]
 #[path = "../../shim/src/own.rs"]

@@ -29,7 +29,7 @@ use self::scenario::{Scenario, differences};
 use crate::support::{IMAGE, fake::Fake};
 
 #[path = "../../../e2e/src/scenario/mod.rs"]
-mod scenario;
+pub mod scenario;
 
 /// What the scenarios' stages run in, beside [`IMAGE`].
 const DEBIAN: &str = "tidegate-demo/python:1";

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Lowering, Sink, call_inputs, call_inputs::is_open, job, secrets, steps::Defaults};
 use crate::{
+    FileRef,
     actions::{
         calls::{self, Called},
         permissions,
@@ -23,6 +24,8 @@ use crate::{
 pub(super) struct Scope<'s> {
     pub root: &'s Node,
     called: &'s BTreeMap<String, Called>,
+    /// Where it lies; none: it is not called.
+    pub home: Option<&'s FileRef>,
     /// The call that it is lowered for.
     pub call: Option<String>,
     /// What stands before its stages' keys and names.
@@ -62,6 +65,7 @@ impl<'s> Scope<'s> {
         Self {
             root,
             called,
+            home: None,
             call: None,
             prefix: String::new(),
             title_prefix: String::new(),
@@ -322,6 +326,7 @@ impl Lowering<'_> {
         Some(Scope {
             root: &called.root,
             called: &called.calls,
+            home: Some(&called.file),
             call: Some(one.key.0.clone()),
             prefix: format!("{} / ", one.key.0),
             title_prefix: format!("{title} / "),

@@ -2,7 +2,11 @@
 
 use super::{Sink, variables};
 use crate::{
-    actions::{names::StepIds, seam},
+    FileRef,
+    actions::{
+        names::{self, StepIds},
+        seam,
+    },
     codes, expand,
     plan::{ActionUse, Does, Script, Step, StepWhen, Template},
     shell,
@@ -15,8 +19,15 @@ pub(super) struct Defaults {
     pub working_directory: Option<String>,
 }
 
+/// What the steps of a job take from its file.
+pub(super) struct Around<'f> {
+    pub defaults: Defaults,
+    /// Where the file lies; none: in the repository itself.
+    pub home: Option<&'f FileRef>,
+}
+
 /// The steps, those that GitHub would run side by side one after the other.
-pub(super) fn steps(list: Option<&Node>, defaults: &Defaults, sink: &mut Sink<'_, '_>) -> Vec<Step> {
+pub(super) fn steps(list: Option<&Node>, around: &Around<'_>, sink: &mut Sink<'_, '_>) -> Vec<Step> {
     let mut flat: Vec<&Node> = Vec::new();
     let mut open: Vec<&Node> = list.map_or(&[][..], Node::items).iter().rev().collect();
     while let Some(step) = open.pop() {
@@ -35,7 +46,7 @@ pub(super) fn steps(list: Option<&Node>, defaults: &Defaults, sink: &mut Sink<'_
         .filter_map(|(node, own)| {
             let uses = node.get("uses").and_then(Node::name).map(|uses| uses.value);
             let id = own.unwrap_or_else(|| ids.generate(uses.as_deref()));
-            step(node, id, uses, defaults, sink)
+            step(node, id, uses, around, sink)
         })
         .collect()
 }
@@ -44,7 +55,7 @@ fn step(
     node: &Node,
     id: String,
     uses: Option<String>,
-    defaults: &Defaults,
+    around: &Around<'_>,
     sink: &mut Sink<'_, '_>,
 ) -> Option<Step> {
     for key in ["wait", "wait-all", "cancel"] {
@@ -61,10 +72,11 @@ fn step(
             let line = script.trim().lines().next().unwrap_or_default();
             let name =
                 if seam::parts(line).is_some() { format!("Run {line}") } else { "Run script".to_owned() };
-            (name, Does::Run(run(node, script, defaults, sink)))
+            (name, Does::Run(run(node, script, &around.defaults, sink)))
         }
         (None, Some(action)) => {
             let with = variables(node.get("with"), sink);
+            let action = names::from_outside(&action, around.home);
             (format!("Run {action}"), Does::Uses(ActionUse { action, with }))
         }
         (None, None) => return None,

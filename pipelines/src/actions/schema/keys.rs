@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use super::{Def, EVENTS, MapDef, Shape, read::filter_keys, table};
+use super::{Def, EVENTS, MapDef, Shape, filter_keys, table};
 
 /// The keys, events and their filters included.
 pub fn keys() -> BTreeSet<&'static str> {

@@ -10,7 +10,7 @@ mod table;
 
 pub(super) use events::{EVENTS, EventDef, Filters};
 pub use keys::keys;
-pub(super) use read::{shortened, validate};
+pub(super) use read::{filter_keys, shortened, validate};
 
 /// Contexts and functions that expressions may read, as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

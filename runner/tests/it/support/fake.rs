@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tidegate_pipelines::plan::Service;
 use tidegate_protocol::{ids::AttemptId, messages::RegistryLogin};
 use tidegate_runner::sandbox::{
-    BuildRequest, Engine, EngineError, Entry, Images, NetworkId, Owner, Probed, PushRequest, Sandbox,
-    SandboxEnd, SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
+    BuildRequest, Engine, EngineError, Entry, Images, IndexRequest, NetworkId, Owner, Probed, PushRequest,
+    Sandbox, SandboxEnd, SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
 };
 use tokio::sync::watch;
 
@@ -29,6 +29,8 @@ pub struct Fake {
 #[derive(Default)]
 struct State {
     images: BTreeSet<String>,
+    /// The programs of every image, where all images are there.
+    programs: Option<PathBuf>,
     sandboxes: BTreeMap<(AttemptId, Option<u32>), Held>,
     /// What images run, by their names.
     entries: BTreeMap<String, Entry>,
@@ -37,6 +39,8 @@ struct State {
     /// Of each network that was made, whether it leads nowhere else.
     closed: Vec<bool>,
     pushed: Vec<PushRequest>,
+    indexed: Vec<IndexRequest>,
+    built: Vec<BuildRequest>,
     /// How many calls were made that may fail.
     calls: usize,
     fails: Fails,
@@ -78,6 +82,16 @@ impl Fake {
         self.state().closed.clone()
     }
 
+    /// What was built so far.
+    pub fn built(&self) -> Vec<BuildRequest> {
+        self.state().built.clone()
+    }
+
+    /// Which indexes were put into registries so far.
+    pub fn indexed(&self) -> Vec<IndexRequest> {
+        self.state().indexed.clone()
+    }
+
     /// What was pushed so far.
     pub fn pushed(&self) -> Vec<PushRequest> {
         self.state().pushed.clone()
@@ -100,6 +114,11 @@ impl Fake {
         state.images.insert(name.to_owned());
         let entrypoint = entrypoint.iter().map(|word| (*word).to_owned()).collect();
         state.entries.insert(name.to_owned(), Entry { entrypoint, command: Vec::new() });
+    }
+
+    /// From now on every image is there, and has the programs of a folder.
+    pub fn furnish(&self, programs: &Path) {
+        self.state().programs = Some(programs.to_owned());
     }
 
     /// Kills the process of a sandbox, as the kernel or a person might.
@@ -143,17 +162,19 @@ struct Process {
 
 impl Process {
     /// Starts the shim on a folder of its own, in which the real channel's files appear with translated commands.
-    fn start(folder: &Path, spec: &SandboxSpec, name: String) -> Arc<Self> {
+    fn start(folder: &Path, spec: &SandboxSpec, programs: Option<&Path>, name: String) -> Arc<Self> {
         std::fs::create_dir_all(folder.join("files")).unwrap();
         std::os::unix::fs::symlink(spec.channel.join("scripts"), folder.join("scripts")).unwrap();
         std::os::unix::fs::symlink(&spec.spool, folder.join("spool")).unwrap();
         std::fs::write(folder.join("commands"), "").unwrap();
+        let own = std::env::var_os("PATH").unwrap();
+        let path = programs.map(Path::to_owned).into_iter().chain(std::env::split_paths(&own));
         let mut child = Command::new(spec.channel.join("shim"))
             .arg("serve")
             .arg(folder)
             .current_dir(&spec.workspace)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("PATH", std::env::join_paths(path).unwrap())
             .envs(&spec.env)
             .spawn()
             .unwrap();
@@ -269,7 +290,11 @@ impl Engine for Fake {
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError> {
         self.call("look for the image")?;
-        if self.state().images.contains(image) {
+        let there = {
+            let state = self.state();
+            state.images.contains(image) || state.programs.is_some()
+        };
+        if there {
             return Ok(());
         }
         progress(format!("pulling {image}"));
@@ -319,7 +344,8 @@ impl Engine for Fake {
         assert!(!state.sandboxes.contains_key(&key), "an attempt is started twice");
         state.counter += 1;
         let folder = self.root.path().join(state.counter.to_string());
-        let process = Process::start(&folder, spec, format!("fake-{}", spec.owner.attempt));
+        let name = format!("fake-{}", spec.owner.attempt);
+        let process = Process::start(&folder, spec, state.programs.as_deref(), name);
         let held = Held { runner: spec.owner.runner.clone(), process: process.clone() };
         state.sandboxes.insert(key, held);
         Ok(process)
@@ -404,8 +430,9 @@ impl Engine for Fake {
 
 #[async_trait]
 impl Images for Fake {
-    async fn build(&self, _request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
+    async fn build(&self, request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
         self.call("build an image")?;
+        self.state().built.push(request.clone());
         log(b"#1 built by nobody\n");
         let image = format!("sha256:{}", "b".repeat(64));
         self.add_image(&image, &["sh"]);
@@ -429,6 +456,17 @@ impl Images for Fake {
         log(format!("pushing {}\n", request.repository).as_bytes());
         self.state().pushed.push(request.clone());
         Ok(format!("sha256:{}", "d".repeat(64)))
+    }
+
+    async fn push_index(
+        &self,
+        request: &IndexRequest,
+        log: &mut LogBytes<'_>,
+    ) -> Result<String, EngineError> {
+        self.call("push an index")?;
+        log(format!("index of {}\n", request.repository).as_bytes());
+        self.state().indexed.push(request.clone());
+        Ok(format!("sha256:{}", "e".repeat(64)))
     }
 }
 
