@@ -158,13 +158,13 @@ impl Tx {
         row.map(unwrap).ok_or(Error::NotFound("stage"))
     }
 
-    /// Adds a stage to a run, blocked.
-    pub async fn insert_stage(
+    /// Adds a stage to a run that undoes a deployment, blocked.
+    pub async fn insert_rollback(
         &mut self,
         run: RunId,
         position: i32,
         plan: &StagePlan,
-        rollback_of: Option<DeploymentId>,
+        rollback_of: DeploymentId,
     ) -> Result<StageId, Error> {
         let id = StageId::new();
         sqlx::query(
@@ -178,13 +178,13 @@ impl Tx {
         .bind(serde_json::to_string(plan)?)
         .bind(plan.verb.name())
         .bind(&plan.runner_labels)
-        .bind(rollback_of.map(|id| id.0))
+        .bind(rollback_of.0)
         .execute(&mut *self.inner)
         .await?;
         Ok(id)
     }
 
-    /// Adds stages in their order, from a position on, by one statement: a matrix makes many.
+    /// Adds stages to a run, blocked, from a position on in their order. By one statement: a matrix makes many.
     pub async fn insert_stages(&mut self, run: RunId, first: i32, plans: &[StagePlan]) -> Result<(), Error> {
         let ids: Vec<uuid::Uuid> = plans.iter().map(|_| StageId::new().0).collect();
         let keys: Vec<&str> = plans.iter().map(|plan| plan.key.0.as_str()).collect();

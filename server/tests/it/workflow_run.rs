@@ -124,6 +124,8 @@ async fn a_run_that_waits_for_its_turn_is_asked_for_and_begins_later(pool: PgPoo
     again(&world, &repository, &sha).await;
     assert_eq!(heard(&world, HEARS).await[2..], both[..1]);
     end(&world, Outcome::Succeeded).await;
+    world.sweep().await;
+    work_off(&world).await;
     assert_eq!(heard(&world, HEARS).await[2..], both);
 }
 
