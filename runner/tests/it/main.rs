@@ -14,6 +14,7 @@ mod documentation;
 mod faults;
 mod images;
 mod local;
+mod scenario_keys;
 mod scenarios;
 mod slack_and_releases;
 mod steps;
