@@ -407,7 +407,7 @@ async fn a_secret_is_mounted_by_one_instruction_and_is_nowhere_in_the_image() {
     let agent =
         Agent::start_with(config(&model, data.path()), Arc::new(Docker::connect(None).await.unwrap()));
     let dockerfile = format!(
-        "FROM {IMAGE}\nLABEL test={unique}\nRUN --mount=type=secret,id=token cat /run/secrets/token && wc -c < /run/secrets/token > /count\nRUN test ! -s /run/secrets/token\n"
+        "FROM {IMAGE}\nLABEL test={unique}\nRUN --mount=type=secret,id=token : {unique}; cat /run/secrets/token && wc -c < /run/secrets/token > /count\nRUN test ! -s /run/secrets/token\n"
     );
     let steps = json!([
         sh(&format!("cat > Dockerfile <<'END'\n{dockerfile}END\n")),
