@@ -125,7 +125,7 @@ codes! {
     GROUP_NAME Error "TG1110" "The name of a concurrency group may have 400 characters."
     IMAGE_VERSION Error "TG1111" "The version of a snapshot is a number and `.*`, for example `1.*`."
 
-    BAD_USES Error "TG1201" "An action is named `owner/repository@reference`, `owner/repository/path@reference`, `./path` or `docker://image`."
+    BAD_USES Error "TG1201" "An action is named `owner/repository@reference`, `owner/repository/path@reference`, `./path`, `$/path` or `docker://image`."
     NO_CONTAINER_IMAGE Error "TG1202" "A container or service needs an image."
     CONTAINER_OPTION Error "TG1203" "An option of a container that cannot be read, that is not supported, or that would weaken the isolation of sandboxes, such as privileges, devices, host namespaces and files of the host."
     UNSUPPORTED Error "TG1204" "GitHub accepts this, and Tidegate cannot carry it out. docs/compatibility.md has the list."

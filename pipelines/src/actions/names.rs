@@ -63,7 +63,8 @@ fn action_name(uses: &str) -> Option<String> {
         return Some(image.to_owned()).filter(|image| !image.is_empty());
     }
     if is_local(uses) {
-        return Some("self".to_owned());
+        let own = uses.starts_with("$/");
+        return Some(if own { "selfRepository" } else { "self" }.to_owned());
     }
     remote(uses).map(|remote| format!("{}/{}", remote.owner, remote.name))
 }
@@ -177,7 +178,7 @@ mod tests {
         assert_eq!(ids.generate(Some("owner/do-it/sub@v1")), "__owner_do-it");
         assert_eq!(ids.generate(Some("./here")), "__self");
         assert_eq!(ids.generate(Some("docker://debian:12")), "__debian_12");
-        assert_eq!(ids.generate(Some("$/there")), "__self_2");
+        assert_eq!(ids.generate(Some("$/there")), "__selfRepository");
     }
 
     #[test]

@@ -177,25 +177,8 @@ mod tests {
     };
 
     fn event(kind: EventKind) -> Event {
-        Event {
-            kind,
-            repository: "team/app".to_owned(),
-            default_branch: "main".to_owned(),
-            git: GitFacts {
-                sha: "a".repeat(40),
-                reference: "refs/heads/main".to_owned(),
-                branch: Some("main".to_owned()),
-                ..GitFacts::default()
-            },
-            actor: "ann".to_owned(),
-            changed_paths: None,
-            inputs: BTreeMap::new(),
-            pull_request: None,
-            name: None,
-            activity: None,
-            payload: None,
-            trusted: true,
-        }
+        let git = GitFacts::of_branch("main", &"a".repeat(40));
+        Event::new(kind, "team/app", "main", git, "ann")
     }
 
     fn of(text: &str, kind: EventKind) -> Value {

@@ -133,7 +133,10 @@ impl Builder<'_, '_> {
                 self.problems.report(codes::EMPTY, Place::new(place.start, end), message);
                 return Err(Stop);
             }
-            Event::Scalar(text, style, anchor, _) => {
+            Event::Scalar(mut text, style, anchor, _) => {
+                if places::ends_open(self.problems.text(), place, style, &text) {
+                    text.to_mut().pop();
+                }
                 let size = Size { nodes: 1, bytes: text.len() };
                 self.charge(size, 0, place)?;
                 // `!!str 1` is text, as if it stood in quotes.
@@ -354,6 +357,28 @@ mod tests {
             (1..70).map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1)).collect();
         assert_eq!(codes_of(&format!("a0: &a0 [x]\n{aliases}")), ["TG0102"]);
         assert_eq!(codes_of(&" ".repeat(Dialect::NATIVE.max_bytes + 1)), ["TG0102"]);
+    }
+
+    #[test]
+    fn a_block_of_text_has_the_line_breaks_that_are_there() {
+        let text_of = |text: &str| match read(text).0.map(|node| node.kind) {
+            Some(Kind::Map(entries)) => match &entries[0].value.kind {
+                Kind::Scalar(scalar) => scalar.text.clone(),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        for (text, wanted) in [
+            ("a: |\n  x\n  y", "x\ny"),
+            ("a: |\n  x\n  y\n", "x\ny\n"),
+            ("a: >\n  x\n  y", "x y"),
+            ("a: |-\n  x", "x"),
+            ("a: |+\n  x\n\n", "x\n\n"),
+            ("a: |\n  x\n# end", "x\n"),
+            ("a: |\n  x\nb: y", "x\n"),
+        ] {
+            assert_eq!(text_of(text), wanted, "{text:?}");
+        }
     }
 
     #[test]

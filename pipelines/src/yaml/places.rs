@@ -17,6 +17,19 @@ pub(super) fn of(text: &str, event: &Event<'_>, span: &Span) -> Place {
     place
 }
 
+/// Whether this is a block of text at the end of a file that ends in the middle of a line: there is no line break then
+/// that would be part of the text, although the parser adds one.
+pub(super) fn ends_open(source: &str, place: Place, style: ScalarStyle, text: &str) -> bool {
+    let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+    let at_end = source.get(place.end..).is_some_and(|rest| rest.trim().is_empty());
+    let last = source.lines().next_back().unwrap_or_default().trim();
+    block
+        && at_end
+        && text.ends_with('\n')
+        && !source.ends_with(['\n', '\r'])
+        && text.trim_end().ends_with(last)
+}
+
 /// Where a block of text begins: at its `|` or `>`, on the last line above its content that is not blank.
 fn header(text: &str, content: usize) -> usize {
     let above = text.get(..content).unwrap_or_default();
