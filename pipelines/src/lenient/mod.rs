@@ -94,6 +94,26 @@ pub fn value(template: &str, values: &Values<'_>) -> Result<Value, ResolveError>
     })
 }
 
+/// The variables of a mapping that a template told; nothing tells none.
+pub fn variables(template: &str, told: &Value) -> Result<BTreeMap<String, String>, ResolveError> {
+    let wrong = |message: String| error(template, message);
+    let map = match told {
+        Value::Null => return Ok(BTreeMap::new()),
+        Value::Object(map) => map,
+        _ => return Err(wrong("this is to be a mapping of variables, and it is not".to_owned())),
+    };
+    let one = |(name, value): (&String, &Value)| match value {
+        _ if name.is_empty() || name.contains(['=', '\0']) => {
+            Err(wrong(format!("`{}` is no name of a variable", name.escape_debug())))
+        }
+        Value::Array(_) | Value::Object(_) => {
+            Err(wrong(format!("the variable `{name}` is to be text, a number or a boolean, and it is not")))
+        }
+        plain => Ok((name.clone(), crate::expand::text_of(plain))),
+    };
+    map.iter().map(one).collect()
+}
+
 /// Whether an `if` holds, with or without `${{ }}`. Unless it asks for the status it implies `success()`.
 pub fn holds(condition: &str, values: &Values<'_>) -> Result<bool, ResolveError> {
     holds_with(condition, &values.rules())

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     Compilation, Compiled, Diagnostic, SourceFile, Triggers,
+    expand::each_once,
     import::reading,
     plan::{
         Call, Concurrency, Does, Driver, Need, NeedState, Plan, Run, StagePlan, Step as PlanStep, StepWhen,
@@ -150,7 +151,7 @@ pub fn outline(file: &SourceFile<'_>, triggers: Triggers, compilation: Compilati
     match compilation.result {
         Some(Compiled::Plan(plan)) => {
             outline.triggered = true;
-            outline.jobs = jobs(file, &plan);
+            outline.jobs = jobs(file, &each_once(&plan));
             outline.name = Some(plan.name);
             outline.concurrency = plan.concurrency;
             outline.inputs = plan.inputs;

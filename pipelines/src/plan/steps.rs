@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Container, Template};
+use super::{Container, Late, Template};
 
 /// Steps in a sandbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Step {
     /// Environment values beside the stage's.
     #[serde(default)]
     pub env: BTreeMap<String, Template>,
+    /// More of them, each over those before: known ones, or a template that tells a mapping of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_env: Vec<Late<BTreeMap<String, Template>>>,
     /// Environment values that read what earlier steps left, where expressions are strict: exactly one `${{ }}` each.
     /// [`crate::resolve`] puts all other facts into it; [`crate::step_env`] makes the value when its turn has come.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -109,6 +112,9 @@ pub struct ActionUse {
     /// Its inputs.
     #[serde(default)]
     pub with: BTreeMap<String, Template>,
+    /// More of them, each over those before: known ones, or a template that tells a mapping of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_with: Vec<Late<BTreeMap<String, Template>>>,
 }
 
 /// After which endings of the steps before a step runs.

@@ -227,7 +227,9 @@ fn read_step(value: &Value) -> Result<Step, String> {
             shell: vec![text(step, "shell").ok_or("`shell` is missing, which a composite action must say")?],
             working_directory: text(step, "working-directory").map(Template),
         }),
-        (None, Some(action)) => Does::Uses(ActionUse { action, with: templates(step.get("with")) }),
+        (None, Some(action)) => {
+            Does::Uses(ActionUse { action, with: templates(step.get("with")), more_with: Vec::new() })
+        }
         _ => return Err("it has to have one of `run` and `uses`".to_owned()),
     };
     let shown = match &does {
@@ -239,6 +241,7 @@ fn read_step(value: &Value) -> Result<Step, String> {
         name: text(step, "name").unwrap_or(shown),
         does,
         env: templates(step.get("env")),
+        more_env: Vec::new(),
         late_env: Default::default(),
         condition: text(step, "if"),
         timeout_seconds: None,

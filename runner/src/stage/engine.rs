@@ -302,13 +302,11 @@ impl<'a> Engine<'a> {
         scope.set_now(&env, status);
         let mut own = BTreeMap::new();
         if self.is_lenient() {
-            for (name, template) in &step.env {
-                match self.text(scope, page, template).await {
-                    Ok(value) => own.insert(name.clone(), value),
-                    // A step that would be skipped does not fail for its environment.
-                    Err(_) if !would_run(step, status) => return Stepped::skipped(),
-                    Err(failure) => return self.broken(scope, page, step, failure),
-                };
+            match self.variables(scope, page, &step.env, &step.more_env).await {
+                Ok(variables) => own = variables,
+                // A step that would be skipped does not fail for its environment.
+                Err(_) if !would_run(step, status) => return Stepped::skipped(),
+                Err(failure) => return self.broken(scope, page, step, failure),
             }
             env.extend(own.clone());
             scope.set_now(&env, status);

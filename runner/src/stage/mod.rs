@@ -5,7 +5,7 @@
 //! | [`execute`] | the attempt's states: prepare, do, keep, clean |
 //! | `prepare`, `fill`, `sandboxed`, `services`, `ports`, `fetching` | before the first step |
 //! | [`commands`], `engine` | the steps, one after the other |
-//! | `script`, `uses`, `built_in`, `container`, `posts` | what a step does |
+//! | `script`, `uses`, `variables`, `built_in`, `container`, `posts` | what a step does |
 //! | `scope`, `surroundings`, `tape` | what its expressions read, the same after a restart |
 //! | `talk`, `spoken`, `own` | one command in the sandbox, what it says, and whose the files are that it finds |
 //! | `keep`, [`results`] | after the last step |
@@ -38,6 +38,7 @@ mod surroundings;
 mod talk;
 mod tape;
 mod uses;
+mod variables;
 
 pub use context::{RunnerFacts, StageContext, StageDirs, WorkspaceFrom};
 pub use execute::{Executed, clean, clean_disk, clean_engine, execute};

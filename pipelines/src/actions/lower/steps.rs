@@ -1,6 +1,6 @@
 //! The steps of a job.
 
-use super::{Sink, variables};
+use super::{Sink, variables::variables};
 use crate::{
     actions::{names::StepIds, seam},
     codes, expand,
@@ -65,17 +65,20 @@ fn step(
         }
         (None, Some(action)) => {
             let with = variables(node.get("with"), sink);
-            (format!("Run {action}"), Does::Uses(ActionUse { action, with }))
+            let (with, more_with) = (with.known, with.more);
+            (format!("Run {action}"), Does::Uses(ActionUse { action, with, more_with }))
         }
         (None, None) => return None,
     };
+    let env = variables(node.get("env"), sink);
     let minutes = node.get("timeout-minutes");
     let may_fail = node.get("continue-on-error");
     Some(Step {
         id: Some(id),
         name: node.get("name").and_then(Node::filled).unwrap_or(name),
         does,
-        env: variables(node.get("env"), sink),
+        env: env.known,
+        more_env: env.more,
         late_env: Default::default(),
         condition: super::condition(node.get("if")),
         timeout_seconds: match minutes.and_then(Node::core) {
