@@ -74,13 +74,14 @@ fn the_language_does_no_input_or_output() {
 
 #[test]
 fn each_library_has_one_home() {
-    let homes: [(&str, &str, &[&str]); 8] = [
+    let homes: [(&str, &str, &[&str]); 9] = [
         ("server/src", "sqlx", &["server/src/store"]),
         ("server/src", "axum", &["server/src/http"]),
         ("server/src", "octocrab", &["server/src/forge"]),
         ("server/src", "git2", &["server/src/git/"]),
         ("runner/src", "hyper", &["runner/src/toolkit"]),
         ("runner/src", "bollard", &["runner/src/sandbox/docker"]),
+        ("runner/src", "tonic", &["runner/src/sandbox/docker"]),
         ("runner/src", "git2", &["runner/src/source"]),
         ("cli/src", "sqlx", &[]),
     ];

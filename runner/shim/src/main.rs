@@ -11,7 +11,6 @@ mod own;
 mod probe;
 mod serve;
 mod step;
-mod toolkit;
 #[cfg_attr(not(test), expect(dead_code, reason = "the reading half is the runner's"))]
 mod wire;
 

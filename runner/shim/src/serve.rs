@@ -1,13 +1,15 @@
 //! The loop: commands in, signals in, bytes in, frames out.
 //!
-//! One thread and one `poll` (ports of services have a thread of their own, [`forward`]). Races worth knowing: a cancel may come before its step (it waits in the queue and
-//! is reported cancelled without having run), during it, or after its end (nothing happens). A step's end is
-//! reported only after its pipe was read empty, so a `Finished` frame is always the step's last one.
+//! One thread and one `poll` (ports at `localhost` have a thread of their own, [`forward`]). Races worth knowing: a
+//! cancel may come before its step (it waits in the queue and is reported cancelled without having run), during it, or
+//! after its end (nothing happens). A step's end is reported only after its pipe was read empty, so a `Finished` frame
+//! is always the step's last one.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     fs::{File, OpenOptions},
     io::{ErrorKind, Read as _, Write as _},
+    net::SocketAddr,
     os::fd::AsFd as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -30,7 +32,10 @@ use crate::{
     files,
     forward::{self, Rule},
     step::Running,
-    wire::{Alive, Command, EXIT_LEASE, Finished, HEADER, Header, Kind, MAX_PAYLOAD, StepCommand, VERSION},
+    wire::{
+        Alive, Command, EXIT_LEASE, Finished, HEADER, Header, Kind, MAX_PAYLOAD, StepCommand,
+        TOOLKIT_ADDRESS, TOOLKIT_SOCKET, VERSION,
+    },
 };
 
 /// What steps left for the ones after them.
@@ -73,8 +78,6 @@ pub fn serve(folder: &Path, ports: &[String]) -> Result<(), String> {
     let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(|error| format!("signalfd: {error}"))?;
 
-    crate::toolkit::begin();
-
     // The watch comes before the first read, so no line is missed between the two.
     let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)
         .map_err(|error| format!("inotify: {error}"))?;
@@ -99,7 +102,7 @@ pub fn serve(folder: &Path, ports: &[String]) -> Result<(), String> {
     };
     // After the signals were blocked, so that the thread takes none of them.
     let rules: Result<Vec<Rule>, String> = ports.iter().map(|rule| Rule::parse(rule)).collect();
-    let trouble = rules.and_then(|rules| forward::start(&rules)).err();
+    let trouble = rules.and_then(|rules| forward::start(&rules, way_to_runner())).err();
     let alive = Alive { version: VERSION, trouble };
     let alive = serde_json::to_vec(&alive).map_err(|error| error.to_string())?;
     shim.frame(Kind::Alive, 0, &alive)?;
@@ -131,6 +134,13 @@ pub fn serve(folder: &Path, ports: &[String]) -> Result<(), String> {
     }
     kill_all();
     Ok(())
+}
+
+/// The port that leads to the runner's socket, where the runner has put one.
+fn way_to_runner() -> Option<(SocketAddr, &'static Path)> {
+    let socket = Path::new(TOOLKIT_SOCKET);
+    let address = TOOLKIT_ADDRESS.parse().ok()?;
+    socket.exists().then_some((address, socket))
 }
 
 /// Ends every process of the sandbox but this one. Outside a sandbox that would be everybody's.

@@ -10,8 +10,9 @@ use bollard::{
 use futures_util::StreamExt as _;
 
 use super::{
-    BuildRequest, EngineError, Entry, Images, PushRequest,
+    BuildRequest, EngineError, Entry, Images, IndexRequest, PushRequest,
     docker::{Docker, QUICK},
+    image_index,
     images::LogBytes,
 };
 
@@ -53,6 +54,22 @@ impl Images for Docker {
             }
         }
         digest.ok_or_else(|| refused(&request.repository, "there is no tag to push"))
+    }
+
+    async fn push_index(
+        &self,
+        request: &IndexRequest,
+        log: &mut LogBytes<'_>,
+    ) -> Result<String, EngineError> {
+        let info = self.call("tell its registries", QUICK, self.client.info()).await?;
+        let host = image_index::host(&request.repository);
+        // What the engine speaks to without encryption, so does the runner.
+        let configs = info.registry_config.and_then(|config| config.index_configs).unwrap_or_default();
+        let plain = configs.get(host).is_some_and(|config| config.secure == Some(false));
+        let digest =
+            image_index::put(request, plain).await.map_err(|reason| refused(&request.repository, &reason))?;
+        log(format!("the index of {} platforms is {digest}\n", request.images.len()).as_bytes());
+        Ok(digest)
     }
 }
 

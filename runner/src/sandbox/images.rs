@@ -1,14 +1,53 @@
 //! What the verbs `build` and `push` ask of an engine.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use async_trait::async_trait;
 use tidegate_protocol::messages::RegistryLogin;
 
 use super::EngineError;
 
+/// The longest secret that BuildKit takes, in bytes.
+pub const LONGEST_SECRET: u64 = 500 << 10;
+
 /// Takes raw bytes for a step's log.
 pub type LogBytes<'a> = dyn FnMut(&[u8]) + Send + 'a;
+
+/// Secrets that a Dockerfile may mount, by their ids. Their values are never shown.
+#[derive(Clone, Default)]
+pub struct BuildSecrets(BTreeMap<String, Vec<u8>>);
+
+impl BuildSecrets {
+    /// Adds one. An error is a sentence without its value.
+    pub fn add(&mut self, id: String, value: Vec<u8>) -> Result<(), String> {
+        if id.is_empty() {
+            return Err("a secret of the build has no id".to_owned());
+        }
+        if value.len() as u64 > LONGEST_SECRET {
+            return Err(format!(
+                "the secret `{id}` is longer than {LONGEST_SECRET} bytes, the most that builds take"
+            ));
+        }
+        self.0.insert(id, value);
+        Ok(())
+    }
+
+    /// The value of one.
+    pub fn get(&self, id: &str) -> Option<&[u8]> {
+        self.0.get(id).map(Vec::as_slice)
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Debug for BuildSecrets {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 /// An image to build.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +68,12 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Credentials for the registries that it starts from, by host.
     pub logins: BTreeMap<String, RegistryLogin>,
+    /// What its instructions may mount as secrets.
+    pub secrets: BuildSecrets,
+    /// The platform that it is for, as `linux/arm64`; absent: the engine's own.
+    pub platform: Option<String>,
+    /// Images with the results of instructions that need not be carried out again.
+    pub cache_from: Vec<String>,
 }
 
 /// An image to send to a registry.
@@ -39,6 +84,19 @@ pub struct PushRequest {
     /// Registry and path without a tag.
     pub repository: String,
     /// At least one.
+    pub tags: Vec<String>,
+    /// Credentials, if the registry wants some.
+    pub login: Option<RegistryLogin>,
+}
+
+/// Images of several platforms in one repository that become one, an index of them.
+#[derive(Debug, Clone)]
+pub struct IndexRequest {
+    /// Registry and path without a tag. The images are there already.
+    pub repository: String,
+    /// Platforms, as `linux/arm64`, and the digests of their images.
+    pub images: Vec<(String, String)>,
+    /// Tags that point at it; none: it is known by its digest.
     pub tags: Vec<String>,
     /// Credentials, if the registry wants some.
     pub login: Option<RegistryLogin>,
@@ -67,4 +125,8 @@ pub trait Images: Send + Sync {
 
     /// Sends an image under every tag and gives its digest in the registry, `sha256:…`.
     async fn push(&self, request: &PushRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError>;
+
+    /// Puts an index of images into a registry and gives its digest, `sha256:…`.
+    async fn push_index(&self, request: &IndexRequest, log: &mut LogBytes<'_>)
+    -> Result<String, EngineError>;
 }

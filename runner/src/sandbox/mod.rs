@@ -9,9 +9,12 @@ pub mod docker;
 mod docker_build;
 mod docker_images;
 mod docker_networks;
+mod docker_progress;
 mod docker_services;
+mod docker_session;
 mod docker_spec;
 mod docker_start;
+mod image_index;
 pub mod images;
 pub mod session;
 pub mod shim;
@@ -31,7 +34,7 @@ use tidegate_protocol::{
     messages::RegistryLogin,
 };
 
-pub use images::{BuildRequest, Entry, Images, LogBytes, PushRequest};
+pub use images::{BuildRequest, BuildSecrets, Entry, Images, IndexRequest, LogBytes, PushRequest};
 
 /// The label that names the runner.
 pub const LABEL_RUNNER: &str = "tidegate.runner";

@@ -9,11 +9,14 @@ use tokio::time::sleep_until;
 
 use super::{
     Failure,
-    engine::{Came, Command, Engine, Turn},
+    command::Command,
+    engine::Engine,
+    given::Given,
+    judge::Came,
     posts::{Post, PostOf},
     scope::Scope,
     talk::Reads,
-    uses::Given,
+    turn::Turn,
 };
 use crate::{
     actions::builtin::{Builtin, Hands, Left, Part, Use},

@@ -11,13 +11,16 @@ use tidegate_protocol::messages::Outcome;
 
 use super::{
     Failure,
-    engine::{Came, Command, Engine, Turn},
+    command::Command,
+    engine::Engine,
     fetching::Found,
+    given::Given,
+    judge::Came,
     prepare,
     scope::Scope,
     spoken::Spoken,
     talk::{Reads, Talk},
-    uses::Given,
+    turn::Turn,
 };
 use crate::{
     actions::{manifest::Docker, reference::is_dockerfile},

@@ -5,26 +5,35 @@
 //! | [`execute`] | the attempt's states: prepare, do, keep, clean |
 //! | `prepare`, `fill`, `sandboxed`, `services`, `ports`, `fetching` | before the first step |
 //! | [`commands`], `engine` | the steps, one after the other |
-//! | `script`, `uses`, `variables`, `built_in`, `container`, `posts` | what a step does |
+//! | `turn`, `standing`, `evaluate`, `variables` | a step's turn: whether it runs, and with what |
+//! | `command`, `judge` | a command that is sent, and what it came to |
+//! | `script`, `uses`, `given`, `built_in`, `container` | what a step does |
+//! | `pres`, `posts` | what its action does before and afterwards |
 //! | `scope`, `surroundings`, `tape` | what its expressions read, the same after a restart |
 //! | `talk`, `spoken`, `own` | one command in the sandbox, what it says, and whose the files are that it finds |
-//! | `keep`, [`results`] | after the last step |
+//! | `outputs`, `keep`, [`results`] | after the last step |
 
 mod built_in;
+mod command;
 pub mod commands;
 mod container;
 pub mod context;
 mod engine;
+mod evaluate;
 mod execute;
 mod fetching;
 mod fill;
+mod given;
 mod hash_files;
+mod judge;
 mod keep;
+mod outputs;
 mod own;
 pub mod paths;
 mod ports;
 mod posts;
 mod prepare;
+mod pres;
 pub mod results;
 mod sandboxed;
 mod scope;
@@ -32,11 +41,13 @@ mod script;
 mod services;
 mod shell;
 mod spoken;
+mod standing;
 pub mod steps;
 mod strict;
 mod surroundings;
 mod talk;
 mod tape;
+mod turn;
 mod uses;
 mod variables;
 

@@ -8,10 +8,12 @@ use tokio::time::Instant;
 
 use super::{
     Failure,
-    engine::{Came, Engine, Turn},
+    engine::Engine,
     fetching::Found,
+    given::Given,
+    judge::Came,
     scope::{Action, Scope},
-    uses::Given,
+    turn::Turn,
 };
 use crate::{
     actions::{builtin::Builtin, manifest::Runs},
@@ -40,6 +42,36 @@ pub(super) enum PostOf {
 }
 
 impl Engine<'_> {
+    /// Adds what the action does after the stage's last step; once for each step.
+    pub(super) fn add_post(
+        &mut self,
+        scope: &Scope,
+        found: &Arc<Found>,
+        given: &Given,
+        saved: &BTreeMap<String, String>,
+        turn: &Turn,
+    ) -> Option<usize> {
+        let hook = found.manifest.post()?;
+        let condition = hook.condition.clone();
+        self.posts.push(Post {
+            name: turn.name.clone(),
+            of: PostOf::Found(found.clone()),
+            given: given.clone(),
+            scope_env: scope.env.clone(),
+            action: scope.action(),
+            state: saved.clone(),
+            condition,
+        });
+        Some(self.posts.len() - 1)
+    }
+
+    /// Keeps what the action's main part saved for the one after the last step.
+    pub(super) fn keep_state(&mut self, post: Option<usize>, state: &BTreeMap<String, String>) {
+        if let Some(post) = post.and_then(|at| self.posts.get_mut(at)) {
+            post.state.extend(state.clone());
+        }
+    }
+
     /// Does all that is left, the last step's first.
     pub(super) async fn run_posts(&mut self, scope: &mut Scope) {
         while let Some(post) = self.posts.pop() {

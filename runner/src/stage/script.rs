@@ -5,11 +5,8 @@ use std::collections::BTreeMap;
 use tidegate_pipelines::plan::{Script, Step, Template};
 
 use super::{
-    Failure,
-    engine::{Came, Command, Engine, Turn},
-    scope::Scope,
-    shell::Shell,
-    talk::Reads,
+    Failure, command::Command, engine::Engine, judge::Came, scope::Scope, shell::Shell, talk::Reads,
+    turn::Turn,
 };
 use crate::sandbox::WORKSPACE;
 

@@ -1,44 +1,33 @@
 //! A step that uses an action: found, given its inputs, and carried out in its own way. Here are the ways of composite
 //! and JavaScript actions; built-in ones are in [`super::built_in`], containers in [`super::container`].
 //!
-//! An action may have a part before the stage's first step and one after its last. The first is run as a step of its
-//! own for actions that the stage's own steps use; for others (in composite actions, in the workspace) right before
-//! their main part, since nobody knows of them earlier.
+//! An action may have a part before the stage's first step ([`super::pres`]) and one after its last ([`super::posts`]).
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tidegate_pipelines::plan::{ActionUse, Does, Step, Template};
-use tidegate_protocol::{messages::AnnotationLevel, status::StepStatus};
+use tidegate_pipelines::plan::{ActionUse, Step, Template};
 
 use super::{
     Failure,
-    engine::{Came, Command, Engine, Turn},
+    command::Command,
+    engine::Engine,
     fetching::{self, Found},
+    given::Given,
+    judge::Came,
     paths::LENT_NODE,
-    posts::{Post, PostOf},
     scope::{DEEPEST, Ending, Scope},
     talk::Reads,
+    turn::Turn,
 };
 use crate::{
     actions::{
         builtin::{self, Builtin},
         inputs,
-        manifest::{Manifest, Node, Runs},
+        manifest::{Node, Runs},
         reference::Reference,
     },
     sandbox::WORKSPACE,
 };
-
-/// What an action is given: by the step, and by the runner.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Given {
-    /// Its inputs, by names in lower case.
-    pub(super) inputs: BTreeMap<String, String>,
-    /// Those of them that the step says itself, by the names that it uses.
-    pub(super) said: BTreeMap<String, String>,
-    /// The step's own environment.
-    pub(super) env: BTreeMap<String, String>,
-}
 
 enum Target {
     Builtin(Arc<dyn Builtin>),
@@ -137,67 +126,6 @@ impl Engine<'_> {
                 }
                 let found = self.fetched.get(self.ctx, &mut self.tape, &remote, page).await?;
                 found.map(Target::Found).map_err(Failure::failed)
-            }
-        }
-    }
-
-    /// The inputs of an action: what the step gives, and the manifest's defaults for the rest.
-    pub(super) async fn given(
-        &mut self,
-        scope: &Scope,
-        manifest: &Manifest,
-        with: &BTreeMap<String, String>,
-        own: BTreeMap<String, String>,
-        page: u32,
-    ) -> Result<Given, Failure> {
-        self.unexpected(page, with, manifest.inputs.iter().map(|input| input.name.as_str()));
-        for input in &manifest.inputs {
-            if let Some(why) = &input.deprecation
-                && with.keys().any(|name| name.eq_ignore_ascii_case(&input.name))
-                && let Some(spoken) = &self.spoken
-            {
-                spoken.say(
-                    page,
-                    AnnotationLevel::Warning,
-                    &format!("the input `{}` is deprecated: {why}", input.name),
-                );
-            }
-        }
-        let given = Given { inputs: BTreeMap::new(), said: with.clone(), env: own };
-        self.given_now(scope, manifest, &given, page).await
-    }
-
-    /// The same with the manifest's defaults as they are now: one may say how the stage stands, which a part after the
-    /// last step is to know.
-    pub(super) async fn given_now(
-        &mut self,
-        scope: &Scope,
-        manifest: &Manifest,
-        given: &Given,
-        page: u32,
-    ) -> Result<Given, Failure> {
-        let mut defaults = Vec::new();
-        for input in &manifest.inputs {
-            let template = input.default.clone().unwrap_or_default();
-            defaults.push((input.name.as_str(), self.text(scope, page, &template).await?));
-        }
-        Ok(Given { inputs: inputs::complete(&given.said, defaults), ..given.clone() })
-    }
-
-    fn unexpected<'n>(
-        &self,
-        page: u32,
-        with: &BTreeMap<String, String>,
-        known: impl Iterator<Item = &'n str> + Clone,
-    ) {
-        // Every container action knows these.
-        let always = ["entrypoint", "args"];
-        for name in with.keys() {
-            let is_known = known.clone().chain(always).any(|one| one.eq_ignore_ascii_case(name));
-            if let Some(spoken) = self.spoken.as_ref().filter(|_| !is_known) {
-                let all: Vec<&str> = known.clone().collect();
-                let text = format!("there is no input `{name}`; there are: {}", all.join(", "));
-                spoken.say(page, AnnotationLevel::Warning, &text);
             }
         }
     }
@@ -320,137 +248,5 @@ impl Engine<'_> {
     /// Where libraries of actions find their services; scripts are not told.
     pub(super) fn toolkit_variables(&self) -> BTreeMap<String, String> {
         self.ctx.toolkit.as_ref().map(|toolkit| toolkit.variables_of_actions()).unwrap_or_default()
-    }
-
-    fn keep_state(&mut self, post: Option<usize>, state: &BTreeMap<String, String>) {
-        if let Some(post) = post.and_then(|at| self.posts.get_mut(at)) {
-            post.state.extend(state.clone());
-        }
-    }
-
-    /// Adds what the action does after the stage's last step; once for each step.
-    fn add_post(
-        &mut self,
-        scope: &Scope,
-        found: &Arc<Found>,
-        given: &Given,
-        saved: &BTreeMap<String, String>,
-        turn: &Turn,
-    ) -> Option<usize> {
-        let hook = found.manifest.post()?;
-        let condition = hook.condition.clone();
-        self.posts.push(Post {
-            name: turn.name.clone(),
-            of: PostOf::Found(found.clone()),
-            given: given.clone(),
-            scope_env: scope.env.clone(),
-            action: scope.action(),
-            state: saved.clone(),
-            condition,
-        });
-        Some(self.posts.len() - 1)
-    }
-
-    /// What an action does before its main part, when it could not be done before the stage's first step; gives what it
-    /// saved.
-    async fn late_pre(
-        &mut self,
-        scope: &Scope,
-        found: &Arc<Found>,
-        given: &Given,
-        turn: &Turn,
-    ) -> Result<BTreeMap<String, String>, Failure> {
-        let Some(hook) = found.manifest.pre() else { return Ok(BTreeMap::new()) };
-        if !self.holds(scope, turn.page, &hook.condition).await? {
-            return Ok(BTreeMap::new());
-        }
-        let finished = match &found.manifest.runs {
-            Runs::Node(node) => {
-                self.node(scope, found, node, &hook.run, given, &BTreeMap::new(), turn).await?
-            }
-            Runs::Docker(docker) => {
-                self.docker_action(scope, found, docker, Some(&hook.run), given, turn).await?
-            }
-            Runs::Composite(_) => return Ok(BTreeMap::new()),
-        };
-        let came = self.judge(turn, &finished);
-        self.world.adopt(finished.env, finished.path);
-        came.failure.map_or(Ok(finished.state), Err)
-    }
-
-    /// What the action of one of the stage's own steps does before the first step. `of` is that step's page.
-    pub(super) async fn run_pre(&mut self, scope: &mut Scope, step: &Step, page: u32, of: u32) {
-        let done = self.pre(scope, step, page, of).await;
-        let status = match done {
-            Ok(None) => StepStatus::Skipped,
-            Ok(Some(came)) => match came.failure {
-                None => StepStatus::Succeeded,
-                Some(failure) => self.failed_page(page, failure),
-            },
-            Err(failure) => self.failed_page(page, failure),
-        };
-        self.ctx.log.end(page);
-        self.ctx.steps.end(page, status, None);
-    }
-
-    async fn pre(
-        &mut self,
-        scope: &mut Scope,
-        step: &Step,
-        page: u32,
-        of: u32,
-    ) -> Result<Option<Came>, Failure> {
-        let Some(turn) = self.whole_turn(scope, page, &format!("Pre {}", step.name))? else {
-            return Ok(None);
-        };
-        let (Some(found), Does::Uses(uses)) = (self.fetched.of_step(step), &step.does) else {
-            return Ok(None);
-        };
-        let Some(hook) = found.manifest.pre() else { return Ok(None) };
-        let before = scope.action();
-        scope.set_action(&found.folder, &found.repository, &found.reference);
-        let holds = self.holds(scope, page, &hook.condition).await;
-        let done = match holds {
-            Ok(true) => self.pre_part(scope, step, uses, &found, &hook.run, &turn).await.map(Some),
-            Ok(false) => Ok(None),
-            Err(failure) => Err(failure),
-        };
-        scope.restore_action(before);
-        let Some((came, state)) = done? else { return Ok(None) };
-        self.states.insert(of, state);
-        Ok(Some(came))
-    }
-
-    async fn pre_part(
-        &mut self,
-        scope: &Scope,
-        step: &Step,
-        uses: &ActionUse,
-        found: &Arc<Found>,
-        run: &str,
-        turn: &Turn,
-    ) -> Result<(Came, BTreeMap<String, String>), Failure> {
-        self.ctx.steps.start(turn.page);
-        let with = self.variables(scope, turn.page, &uses.with, &uses.more_with).await?;
-        let own = self.variables(scope, turn.page, &step.env, &step.more_env).await?;
-        let given = self.given(scope, &found.manifest, &with, own, turn.page).await?;
-        let finished = match &found.manifest.runs {
-            Runs::Node(node) => self.node(scope, found, node, run, &given, &BTreeMap::new(), turn).await?,
-            Runs::Docker(docker) => self.docker_action(scope, found, docker, Some(run), &given, turn).await?,
-            Runs::Composite(_) => return Ok((Came::default(), BTreeMap::new())),
-        };
-        let came = self.judge(turn, &finished);
-        self.world.adopt(finished.env, finished.path);
-        Ok((came, finished.state))
-    }
-}
-
-impl Given {
-    /// The variables that a program of the action reads.
-    pub(super) fn variables(&self, saved: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-        let mut env = self.env.clone();
-        env.extend(self.inputs.iter().map(|(name, value)| (inputs::variable(name), value.clone())));
-        env.extend(saved.iter().map(|(name, value)| (format!("STATE_{name}"), value.clone())));
-        env
     }
 }

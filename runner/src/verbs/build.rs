@@ -8,12 +8,13 @@ use std::{
 };
 
 use tidegate_pipelines::plan::Build;
+use tidegate_protocol::messages::Secret;
 
 use super::{as_step, engine_failure};
 use crate::{
     archive::{ArchiveError, beneath::Root, pack_plain},
     logs::line,
-    sandbox::BuildRequest,
+    sandbox::{BuildRequest, BuildSecrets},
     stage::{Failure, StageContext, VerbResult},
 };
 
@@ -40,6 +41,7 @@ pub async fn run(context: &StageContext, build: &Build) -> VerbResult {
             target: build.target.clone(),
             args: texts(&build.args),
             labels,
+            secrets: secrets(&context.lease.secrets)?,
             ..BuildRequest::default()
         };
         let mut log = |bytes: &[u8]| context.log.write(step, bytes);
@@ -48,6 +50,17 @@ pub async fn run(context: &StageContext, build: &Build) -> VerbResult {
         Ok(BTreeMap::from([("image_id".to_owned(), image)]))
     })
     .await
+}
+
+/// The stage's secrets, by the names that they would have as variables. The Dockerfile mounts them; nothing else of them
+/// reaches the build.
+fn secrets(given: &[Secret]) -> Result<BuildSecrets, Failure> {
+    let mut secrets = BuildSecrets::default();
+    for secret in given {
+        let id = secret.env.clone().unwrap_or_else(|| secret.name.clone());
+        secrets.add(id, secret.value.clone().into_bytes()).map_err(Failure::failed)?;
+    }
+    Ok(secrets)
 }
 
 /// Packs what the engine gets, without what `.dockerignore` names, and gives what is to be said of it.

@@ -24,7 +24,7 @@ mod verbs;
 #[expect(dead_code, reason = "its tests use a part of it")]
 #[path = "../../shim/src/files.rs"]
 mod shim_files;
-#[path = "../../shim/src/forward.rs"]
+#[path = "../../shim/src/forward/mod.rs"]
 mod shim_forward;
 #[expect(dead_code, reason = "its tests use a part of it")]
 #[path = "../../shim/src/own.rs"]

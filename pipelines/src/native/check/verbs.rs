@@ -45,7 +45,7 @@ fn own_keys(verb: &Verb) -> &'static [&'static str] {
             "outputs",
             "emits",
         ],
-        Verb::Build(_) => &["fetch", "checkout"],
+        Verb::Build(_) => &["secrets", "fetch", "checkout"],
         Verb::Push(_) => &[],
         Verb::Deploy(_) => {
             &["env", "secrets", "fetch", "resources", "checkout", "shell", "working_directory", "outputs"]

@@ -64,7 +64,7 @@ pub(crate) struct Stage {
     /// Environment values of the commands.
     #[schemars(with = "Option<shape::Env>")]
     pub env: Env,
-    /// Secrets that the commands get, as environment values.
+    /// Secrets that the commands get, as environment values, and that the Dockerfile of a build may mount.
     #[schemars(with = "Option<Vec<shape::SecretUse>>")]
     pub secrets: Vec<Secret>,
     /// Containers beside the stage, reachable by their name.

@@ -111,7 +111,9 @@ pub fn all() -> Vec<Arc<dyn Builtin>> {
         Arc::new(docker::Qemu),
         Arc::new(release::CreateRelease),
         Arc::new(release::GhRelease),
-        Arc::new(slack::Slack),
+        Arc::new(slack::ActionSlack),
+        Arc::new(slack::GithubAction),
+        Arc::new(slack::Notify),
     ]
 }
 

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use tidegate_pipelines::plan::Service;
 use tidegate_protocol::{ids::AttemptId, messages::RegistryLogin};
 use tidegate_runner::sandbox::{
-    BuildRequest, Engine, EngineError, Entry, Images, NetworkId, Owner, Probed, PushRequest, Sandbox,
-    SandboxEnd, SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
+    BuildRequest, Engine, EngineError, Entry, Images, IndexRequest, NetworkId, Owner, Probed, PushRequest,
+    Sandbox, SandboxEnd, SandboxSpec, ServiceId, WORKSPACE, images::LogBytes, shim::wire,
 };
 use tokio::sync::watch;
 
@@ -37,6 +37,8 @@ struct State {
     /// Of each network that was made, whether it leads nowhere else.
     closed: Vec<bool>,
     pushed: Vec<PushRequest>,
+    indexed: Vec<IndexRequest>,
+    built: Vec<BuildRequest>,
     /// How many calls were made that may fail.
     calls: usize,
     fails: Fails,
@@ -76,6 +78,16 @@ impl Fake {
     /// Of each network that was made, whether it leads nowhere else.
     pub fn closed(&self) -> Vec<bool> {
         self.state().closed.clone()
+    }
+
+    /// What was built so far.
+    pub fn built(&self) -> Vec<BuildRequest> {
+        self.state().built.clone()
+    }
+
+    /// Which indexes were put into registries so far.
+    pub fn indexed(&self) -> Vec<IndexRequest> {
+        self.state().indexed.clone()
     }
 
     /// What was pushed so far.
@@ -404,8 +416,9 @@ impl Engine for Fake {
 
 #[async_trait]
 impl Images for Fake {
-    async fn build(&self, _request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
+    async fn build(&self, request: &BuildRequest, log: &mut LogBytes<'_>) -> Result<String, EngineError> {
         self.call("build an image")?;
+        self.state().built.push(request.clone());
         log(b"#1 built by nobody\n");
         let image = format!("sha256:{}", "b".repeat(64));
         self.add_image(&image, &["sh"]);
@@ -429,6 +442,17 @@ impl Images for Fake {
         log(format!("pushing {}\n", request.repository).as_bytes());
         self.state().pushed.push(request.clone());
         Ok(format!("sha256:{}", "d".repeat(64)))
+    }
+
+    async fn push_index(
+        &self,
+        request: &IndexRequest,
+        log: &mut LogBytes<'_>,
+    ) -> Result<String, EngineError> {
+        self.call("push an index")?;
+        log(format!("index of {}\n", request.repository).as_bytes());
+        self.state().indexed.push(request.clone());
+        Ok(format!("sha256:{}", "e".repeat(64)))
     }
 }
 

@@ -1,33 +1,34 @@
-//! `docker/build-push-action`: a folder of the workspace becomes an image in the runner's engine, and goes to
-//! registries. What would change the image and cannot be done is refused; what only makes it faster is left out.
-
-use std::{
-    collections::BTreeMap,
-    path::{Component, Path},
-};
+//! `docker/build-push-action`: a folder of the workspace becomes an image in the runner's engine, one for each platform,
+//! and goes to registries. What would change the image and cannot be done is refused; what only makes it faster is left
+//! out.
+//!
+//! Secrets go from here to the engine's BuildKit alone, when an instruction mounts them.
 
 use async_trait::async_trait;
 use serde_json::json;
 
 use super::{
     super::{Builtin, Use},
-    csv, login, platform,
+    build_inputs,
+    goal::{self, Built, Goal},
 };
 use crate::{
-    sandbox::{BuildRequest, LogBytes, PushRequest, WORKSPACE},
-    stage::Failure,
+    sandbox::{BuildRequest, BuildSecrets, LogBytes, images::LONGEST_SECRET},
+    stage::{Failure, StageContext},
     verbs::{build::pack, engine_failure},
 };
 
 /// The most of the engine's words that are kept for a replay, in bytes.
 const KEPT: usize = 1 << 20;
 
-/// What changes the image, and is not done here.
-const REFUSED: [&str; 6] = ["secrets", "secret-envs", "secret-files", "ssh", "build-contexts", "call"];
+/// What changes the image, and is not done here, with the reason.
+const REFUSED: [(&str, &str); 3] = [
+    ("ssh", "no agent of a sandbox reaches the runner; give the Dockerfile a token by `secrets`"),
+    ("build-contexts", "the engine's API takes one context; copy or check out what is needed into it"),
+    ("call", "images are built here, and build definitions are not checked"),
+];
 /// What is left out with a note.
-const NOTED: [&str; 10] = [
-    "cache-from",
-    "cache-to",
+const NOTED: [&str; 8] = [
     "annotations",
     "attests",
     "add-hosts",
@@ -85,10 +86,14 @@ impl Builtin for BuildPush {
         ]
     }
 
+    fn hidden(&self) -> &'static [&'static str] {
+        &["secrets"]
+    }
+
     async fn main(&self, step: &mut Use<'_>) -> Result<(), Failure> {
-        if let Some(name) = REFUSED.iter().find(|name| !step.input(name).is_empty()) {
+        if let Some((name, why)) = REFUSED.iter().find(|(name, _)| !step.input(name).is_empty()) {
             return Err(Failure::failed(format!(
-                "the input `{name}` is not supported by the built-in docker/build-push-action"
+                "the input `{name}` is not supported by the built-in docker/build-push-action: {why}"
             )));
         }
         for name in NOTED {
@@ -96,27 +101,17 @@ impl Builtin for BuildPush {
                 step.say(format!("`{name}` is left out of account"));
             }
         }
-        one_platform(step.input("platforms"), &platform()).map_err(Failure::failed)?;
         let (folder, dockerfile) =
-            place(step.input("context"), step.input("file")).map_err(Failure::failed)?;
-        let tags = tags(&step.lines("tags")).map_err(Failure::failed)?;
-        let goal = Goal { push: step.flag("push")?, load: step.flag("load")?, tags };
+            build_inputs::place(step.input("context"), step.input("file")).map_err(Failure::failed)?;
+        let platforms = build_inputs::platforms(step.input("platforms")).map_err(Failure::failed)?;
+        let tags = goal::tags(&step.lines("tags")).map_err(Failure::failed)?;
+        let goal = Goal { push: step.flag("push")?, load: step.flag("load")?, tags, ..Goal::default() };
         let goal = goal.with_outputs(&step.lines("outputs")).map_err(Failure::failed)?;
-        goal.check(step.ctx.lease.trusted).map_err(Failure::failed)?;
+        goal.check(platforms.len(), step.ctx.lease.trusted).map_err(Failure::failed)?;
         if !goal.push && !goal.load {
             step.say("neither `push` nor `load` is set: the image gets no name, and is known by its id only");
         }
-        let env = step.env;
-        let request = BuildRequest {
-            context: step.ctx.dirs.scratch().join("context.tar"),
-            dockerfile: dockerfile.clone(),
-            target: Some(step.input("target").to_owned()).filter(|target| !target.is_empty()),
-            args: named(&step.lines("build-args"), |name| env.get(name).cloned()),
-            labels: named(&step.lines("labels"), |_| Some(String::new())),
-            no_cache: step.flag("no-cache")?,
-            pull: step.flag("pull")?,
-            logins: step.logins.clone(),
-        };
+        let request = request(step, &dockerfile)?;
         let ctx = step.ctx;
         for note in pack(ctx, &folder, &dockerfile, &request.context).await? {
             step.say(note);
@@ -129,12 +124,20 @@ impl Builtin for BuildPush {
                 kept.extend_from_slice(bytes);
             }
         };
-        let made = build_and_name(ctx, &request, &goal, step.logins, &mut log).await;
+        let made = async {
+            let images = build(ctx, &request, &platforms, &mut log).await?;
+            let digest = goal.deliver(ctx, &images, step.logins, &mut log).await?;
+            Ok::<_, Failure>((images, digest))
+        }
+        .await;
         step.was_said(&String::from_utf8_lossy(&kept));
-        let (image, digest) = made?;
-        let names: Vec<String> =
-            goal.tags.iter().map(|(repository, tag)| format!("{repository}:{tag}")).collect();
+        let (images, digest) = made?;
+        // Of several the engine's own, as that is what runs here.
+        let own = super::platform();
+        let first = images.iter().find(|(platform, _)| platform.as_ref().is_none_or(|name| *name == own));
+        let image = first.or(images.first()).map(|(_, image)| image.clone()).unwrap_or_default();
         let mut metadata = json!({ "containerimage.config.digest": image });
+        let names = goal.names();
         if !names.is_empty() {
             metadata["image.name"] = names.join(",").into();
         }
@@ -147,223 +150,99 @@ impl Builtin for BuildPush {
         step.set_output("metadata", metadata.to_string());
         Ok(())
     }
-}
 
-/// What becomes of the image.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Goal {
-    /// It goes to the registries of its tags.
-    push: bool,
-    /// It gets its tags in the engine.
-    load: bool,
-    /// Repositories and tags.
-    tags: Vec<(String, String)>,
-}
-
-impl Goal {
-    /// Takes over what the input `outputs` says.
-    fn with_outputs(mut self, lines: &[String]) -> Result<Self, String> {
-        for line in lines {
-            let (mut kind, mut push) = (String::new(), false);
-            for (key, value) in csv::pairs(line)? {
-                match (key.as_str(), value.as_str()) {
-                    ("type", _) => kind = value,
-                    ("push", _) => push = value == "true",
-                    ("name", _) => self.tags.extend(tags(&[value])?),
-                    ("push-by-digest", "true") => {
-                        return Err(format!(
-                            "`{line}`: the engine pushes images by tags only: leave out `push-by-digest`, give a tag, \
-                             and take the output `digest`"
-                        ));
-                    }
-                    ("dest", _) => return Err(format!("`{line}`: images are not written to files here")),
-                    _ => {}
-                }
-            }
-            match kind.as_str() {
-                "docker" => self.load = true,
-                "registry" => self.push = true,
-                "image" => self.push |= push,
-                _ => {
-                    return Err(format!(
-                        "`{line}`: of `outputs` the types docker, image and registry are known here"
-                    ));
-                }
-            }
-        }
-        Ok(self)
-    }
-
-    /// Names that an engine knows are shared by all who use it, so stages of strangers give none.
-    fn check(&self, trusted: bool) -> Result<(), String> {
-        if self.push && self.tags.is_empty() {
-            return Err("there is no tag to push: give the input `tags`".to_owned());
-        }
-        if (self.push || self.load) && !trusted {
-            return Err("this run is of a change by somebody who may not write to the repository: it builds images, and \
-                        neither pushes nor loads them: make `push` and `load` depend on `github.event_name`"
-                .to_owned());
-        }
-        Ok(())
+    /// Values that were hidden stay so after a restart.
+    async fn recall(&self, step: &mut Use<'_>) -> Result<(), Failure> {
+        secrets(step).map(|_| ())
     }
 }
 
-/// The image's id, and its digest if it was pushed.
-async fn build_and_name(
-    ctx: &crate::stage::StageContext,
+/// What is asked of the engine, but for the platform.
+fn request(step: &mut Use<'_>, dockerfile: &str) -> Result<BuildRequest, Failure> {
+    let (cache_from, others) =
+        build_inputs::cache_from(&step.lines("cache-from")).map_err(Failure::failed)?;
+    let (inline, more) = build_inputs::cache_to(&step.lines("cache-to")).map_err(Failure::failed)?;
+    for line in others.iter().chain(&more) {
+        step.say(format!("the cache `{line}` is left out of account: results stay in the engine"));
+    }
+    let env = step.env;
+    let mut args = build_inputs::named(&step.lines("build-args"), |name| env.get(name).cloned());
+    if inline {
+        // By which BuildKit puts what it knows of the instructions into the image.
+        args.insert("BUILDKIT_INLINE_CACHE".to_owned(), "1".to_owned());
+    }
+    Ok(BuildRequest {
+        context: step.ctx.dirs.scratch().join("context.tar"),
+        dockerfile: dockerfile.to_owned(),
+        target: Some(step.input("target").to_owned()).filter(|target| !target.is_empty()),
+        args,
+        labels: build_inputs::named(&step.lines("labels"), |_| Some(String::new())),
+        no_cache: step.flag("no-cache")?,
+        pull: step.flag("pull")?,
+        logins: step.logins.clone(),
+        secrets: secrets(step)?,
+        platform: None,
+        cache_from,
+    })
+}
+
+/// The secrets that the inputs give, hidden from here on.
+fn secrets(step: &Use<'_>) -> Result<BuildSecrets, Failure> {
+    let mut all = build_inputs::secrets(step.input("secrets")).map_err(Failure::failed)?;
+    let named = |name: &str| build_inputs::references(name, &step.lines(name)).map_err(Failure::failed);
+    for (id, variable) in named("secret-envs")? {
+        let value = step.env.get(&variable);
+        let value = value.ok_or_else(|| {
+            Failure::failed(format!("the input `secret-envs` names `{variable}`, which is not set"))
+        })?;
+        all.push((id, value.clone()));
+    }
+    for (id, path) in named("secret-files")? {
+        all.push((id, step.read_file(&path, LONGEST_SECRET)?));
+    }
+    let mut secrets = BuildSecrets::default();
+    for (id, value) in all {
+        step.ctx.log.hide(value.trim());
+        secrets.add(id, value.into_bytes()).map_err(Failure::failed)?;
+    }
+    Ok(secrets)
+}
+
+/// Builds the image for each platform.
+async fn build(
+    ctx: &StageContext,
     request: &BuildRequest,
-    goal: &Goal,
-    logins: &BTreeMap<String, tidegate_protocol::messages::RegistryLogin>,
+    platforms: &[String],
     log: &mut LogBytes<'_>,
-) -> Result<(String, String), Failure> {
-    let image = ctx.engine.images().build(request, log).await.map_err(engine_failure)?;
-    if goal.load {
-        for (repository, tag) in &goal.tags {
-            ctx.engine.images().tag(&image, repository, tag).await.map_err(engine_failure)?;
-        }
-    }
-    if !goal.push {
-        return Ok((image, String::new()));
-    }
-    let mut repositories: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for (repository, tag) in &goal.tags {
-        repositories.entry(repository).or_default().push(tag.clone());
-    }
-    let mut digest = String::new();
-    for (repository, tags) in repositories {
-        let login = logins.get(&login::host_of(repository)).cloned();
-        let request = PushRequest { image_id: image.clone(), repository: repository.to_owned(), tags, login };
-        digest = ctx.engine.images().push(&request, log).await.map_err(engine_failure)?;
-    }
-    Ok((image, digest))
-}
-
-/// `NAME=value` a line; `otherwise` gives the value of a line without one.
-fn named(lines: &[String], otherwise: impl Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
-    let pair = |line: &String| match line.split_once('=') {
-        Some((name, value)) => Some((name.trim().to_owned(), value.to_owned())),
-        None => Some((line.clone(), otherwise(line)?)),
+) -> Result<Vec<Built>, Failure> {
+    let own = super::platform();
+    let mut images = Vec::new();
+    let each: Vec<Option<String>> = match platforms {
+        [] => vec![None],
+        [one] if *one == own => vec![None],
+        many => many.iter().cloned().map(Some).collect(),
     };
-    lines.iter().filter_map(pair).collect()
-}
-
-/// Repositories and tags; `latest` where there is none.
-fn tags(lines: &[String]) -> Result<Vec<(String, String)>, String> {
-    let mut tags = Vec::new();
-    for line in lines {
-        for name in csv::fields(line)? {
-            tags.push(match name.rsplit_once(':') {
-                Some((repository, tag)) if !tag.contains('/') => (repository.to_owned(), tag.to_owned()),
-                _ => (name, "latest".to_owned()),
-            });
+    for platform in each {
+        if let Some(name) = &platform {
+            log(format!("for {name}:\n").as_bytes());
         }
+        let foreign = platform.as_ref().filter(|name| **name != own);
+        let request = BuildRequest { platform: platform.clone(), ..request.clone() };
+        let image = ctx.engine.images().build(&request, log).await.map_err(|error| {
+            let failure = engine_failure(error);
+            match foreign {
+                Some(name) => Failure {
+                    reason: format!(
+                        "{} (for {name}: no other processor is emulated here; build on `FROM \
+                         --platform=$BUILDPLATFORM`, and only copy into the last stage)",
+                        failure.reason
+                    ),
+                    ..failure
+                },
+                None => failure,
+            }
+        })?;
+        images.push((platform, image));
     }
-    Ok(tags)
-}
-
-/// Refuses any platform but the engine's.
-fn one_platform(wanted: &str, own: &str) -> Result<(), String> {
-    let others: Vec<&str> =
-        wanted.split([',', '\n']).map(str::trim).filter(|name| !name.is_empty() && *name != own).collect();
-    if others.is_empty() {
-        return Ok(());
-    }
-    Err(format!(
-        "this runner's engine builds for {own} only, and not for {}: leave them out of `platforms`",
-        others.join(", ")
-    ))
-}
-
-/// The context's folder below the workspace, and the Dockerfile's path in it.
-fn place(context: &str, file: &str) -> Result<(String, String), String> {
-    let context = match context.strip_prefix("{{defaultContext}}") {
-        Some(rest) => rest.trim_start_matches(':'),
-        None => context,
-    };
-    if context.contains("://") || context.starts_with("git@") {
-        return Err(format!("the context `{context}` is not a folder of the workspace: check it out first"));
-    }
-    let folder = below(context)?;
-    let dockerfile = match file {
-        "" => "Dockerfile".to_owned(),
-        file => {
-            let file = below(file)?;
-            let inside = Path::new(&file)
-                .strip_prefix(&folder)
-                .map_err(|_| format!("the Dockerfile `{file}` is not in the build's context `{folder}`"))?;
-            inside.to_string_lossy().into_owned()
-        }
-    };
-    Ok((folder, dockerfile))
-}
-
-/// A path relative to the workspace, without `.`.
-fn below(path: &str) -> Result<String, String> {
-    let relative = match path.strip_prefix(WORKSPACE) {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => rest.trim_start_matches('/'),
-        _ => path,
-    };
-    let mut parts = Vec::new();
-    for part in Path::new(relative).components() {
-        match part {
-            Component::Normal(name) => parts.push(name.to_string_lossy().into_owned()),
-            Component::CurDir => {}
-            _ => return Err(format!("`{path}` is not below the workspace")),
-        }
-    }
-    Ok(parts.join("/"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn contexts_and_dockerfiles_are_below_the_workspace() {
-        let ok = |context: &str, file: &str| place(context, file).unwrap();
-        let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(ok("", ""), pair("", "Dockerfile"));
-        assert_eq!(ok("./app/", "app/deploy/Dockerfile.x"), pair("app", "deploy/Dockerfile.x"));
-        assert_eq!(ok("/workspace/app", "./app/D"), pair("app", "D"));
-        assert_eq!(ok("{{defaultContext}}:web", ""), pair("web", "Dockerfile"));
-        assert!(
-            place("../x", "").is_err() && place("https://x/y.git", "").is_err() && place("app", "D").is_err()
-        );
-    }
-
-    #[test]
-    fn outputs_say_what_becomes_of_the_image() {
-        let goal = |line: &str| Goal::default().with_outputs(&[line.to_owned()]);
-        let named = vec![("x/y".to_owned(), "1".to_owned())];
-        assert_eq!(
-            goal("type=image,name=x/y:1,push=true"),
-            Ok(Goal { push: true, load: false, tags: named.clone() })
-        );
-        assert_eq!(goal("type=docker"), Ok(Goal { load: true, ..Goal::default() }));
-        assert_eq!(goal("type=image,\"name=x/y:1,x/z\"").unwrap().tags.len(), 2);
-        for refused in ["type=local,dest=out", "type=oci", "type=image,push-by-digest=true,push=true", "out"]
-        {
-            assert!(goal(refused).is_err(), "{refused}");
-        }
-        let goal = Goal { push: true, load: false, tags: named };
-        assert!(goal.check(true).is_ok() && goal.check(false).unwrap_err().contains("neither pushes"));
-        assert!(Goal { push: true, ..Goal::default() }.check(true).unwrap_err().contains("`tags`"));
-    }
-
-    #[test]
-    fn tags_platforms_and_values() {
-        let lines = ["localhost:5000/a".to_owned(), "x/y:1,x/y:2".to_owned()];
-        let names: Vec<String> =
-            tags(&lines).unwrap().iter().map(|(name, tag)| format!("{name} {tag}")).collect();
-        assert_eq!(names, ["localhost:5000/a latest", "x/y 1", "x/y 2"]);
-        assert!(one_platform("linux/amd64", "linux/amd64").is_ok() && one_platform("", "x").is_ok());
-        assert!(one_platform("linux/amd64,linux/arm64", "linux/amd64").unwrap_err().contains("linux/arm64:"));
-        let args = named(&["A=b=c".to_owned(), "B".to_owned(), "C".to_owned()], |name| {
-            (name == "B").then(|| "env".to_owned())
-        });
-        assert_eq!(
-            args,
-            BTreeMap::from([("A".to_owned(), "b=c".to_owned()), ("B".to_owned(), "env".to_owned())])
-        );
-    }
+    Ok(images)
 }

@@ -1,8 +1,10 @@
 //! Docker's own actions. The engine's BuildKit does what they ask; no Docker program is in the sandbox, and neither
 //! are a registry's credentials.
 
+mod build_inputs;
 mod build_push;
 mod csv;
+mod goal;
 mod login;
 mod metadata;
 mod metadata_action;

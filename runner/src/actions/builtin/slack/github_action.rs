@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde_json::{Map, Value, json};
 use tidegate_pipelines::{SourceFile, plain_yaml};
 
-use super::{
+use super::super::{
     Builtin, Use,
     web::{Trouble, Web},
 };
@@ -17,7 +17,7 @@ const LONGEST: u64 = 1 << 20;
 const DEEPEST: usize = 32;
 
 /// The action.
-pub struct Slack;
+pub struct GithubAction;
 
 /// Where a message goes.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ enum Way {
 }
 
 #[async_trait]
-impl Builtin for Slack {
+impl Builtin for GithubAction {
     fn name(&self) -> &'static str {
         "slackapi/slack-github-action"
     }
