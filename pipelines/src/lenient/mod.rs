@@ -244,6 +244,19 @@ mod tests {
     }
 
     #[test]
+    fn a_mapping_of_variables_has_names_and_plain_values() {
+        let told = |value| variables("${{ x }}", &value);
+        let all = told(json!({ "A": "x", "B": 3, "C": true, "D": null })).unwrap();
+        let all: Vec<(&str, &str)> =
+            all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(all, [("A", "x"), ("B", "3"), ("C", "true"), ("D", "")]);
+        assert!(told(json!(null)).unwrap().is_empty());
+        for wrong in [json!("x"), json!([]), json!({ "A": [] }), json!({ "": "x" }), json!({ "A=B": "x" })] {
+            assert!(told(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn templates_to_text_and_values() {
         for (template, expected) in [
             ("plain }} {{ text", "plain }} {{ text"),

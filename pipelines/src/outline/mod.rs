@@ -133,6 +133,15 @@ pub struct Step {
     /// A failure does not fail the stage.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub continue_on_error: bool,
+    /// It runs beside the steps after it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
+    /// The steps in the background that it waits for; none of them: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Vec<String>>,
+    /// The step in the background that it stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<String>,
 }
 
 /// The outline of what came of a file.
@@ -319,6 +328,9 @@ fn step(step: &PlanStep) -> Step {
         shell: Vec::new(),
         working_directory: None,
         continue_on_error: step.continue_on_error,
+        background: step.background,
+        wait: None,
+        cancel: None,
     };
     match &step.does {
         Does::Run(script) => {
@@ -330,6 +342,8 @@ fn step(step: &PlanStep) -> Step {
             outline.uses = Some(action.action.clone());
             outline.with.clone_from(&action.with);
         }
+        Does::Wait(wait) => outline.wait = Some(wait.steps.clone().unwrap_or_default()),
+        Does::Cancel(id) => outline.cancel = Some(id.clone()),
     }
     outline
 }

@@ -34,7 +34,7 @@ pub use stage::{
     Emits, Expressions, Need, NeedState, Network, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse,
     Service, StagePlan, Strategy,
 };
-pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen};
+pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen, Wait};
 pub use verbs::{Build, Deploy, Driver, HttpCheck, Push, Smoke, Verb};
 pub(crate) use weight::{MAX_PLAN, too_heavy, weight};
 

@@ -51,6 +51,11 @@ pub struct Step {
     /// After which endings of the steps before it runs.
     #[serde(default)]
     pub when: StepWhen,
+    /// A script that runs beside the steps after it, until one of them waits for it ([`Does::Wait`]) or stops it
+    /// ([`Does::Cancel`]); at the latest the stage's last step is followed by a wait for all. What it hands on, and its
+    /// failure, count from then on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
     /// A failure does not fail the stage.
     #[serde(default)]
     pub continue_on_error: bool,
@@ -67,6 +72,18 @@ pub enum Does {
     Run(Script),
     /// Uses an action.
     Uses(ActionUse),
+    /// Waits for steps in the background, whatever happened before. It fails when one of them did.
+    Wait(Wait),
+    /// Stops a step in the background, by its id, whatever happened before.
+    Cancel(String),
+}
+
+/// Which steps are waited for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Their ids; absent: all that are still in the background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<String>>,
 }
 
 /// [`Does`] as it may be stored: the first version knew scripts alone, and the rest of them stood beside.
@@ -75,6 +92,8 @@ pub enum Does {
 enum Stored {
     Run { run: Script },
     Uses { uses: ActionUse },
+    Wait { wait: Wait },
+    Cancel { cancel: String },
     First { run: String, shell: Vec<String>, working_directory: Option<Template> },
 }
 
@@ -83,6 +102,8 @@ impl From<Stored> for Does {
         match stored {
             Stored::Run { run } => Self::Run(run),
             Stored::Uses { uses } => Self::Uses(uses),
+            Stored::Wait { wait } => Self::Wait(wait),
+            Stored::Cancel { cancel } => Self::Cancel(cancel),
             Stored::First { run: script, shell, working_directory } => {
                 Self::Run(Script { script, shell, working_directory })
             }

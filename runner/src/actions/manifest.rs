@@ -235,6 +235,7 @@ fn read_step(value: &Value) -> Result<Step, String> {
     let shown = match &does {
         Does::Run(script) => script.script.lines().next().unwrap_or_default().to_owned(),
         Does::Uses(uses) => uses.action.clone(),
+        Does::Wait(_) | Does::Cancel(_) => String::new(),
     };
     Ok(Step {
         id: text(step, "id"),
@@ -242,6 +243,7 @@ fn read_step(value: &Value) -> Result<Step, String> {
         does,
         env: templates(step.get("env")),
         more_env: Vec::new(),
+        background: false,
         late_env: Default::default(),
         condition: text(step, "if"),
         timeout_seconds: None,

@@ -196,7 +196,7 @@ fn remotes(steps: &[Step]) -> impl DoubleEndedIterator<Item = Remote> {
             Ok(Reference::Remote(remote)) => Some(remote),
             _ => None,
         },
-        Does::Run(_) => None,
+        Does::Run(_) | Does::Wait(_) | Does::Cancel(_) => None,
     })
 }
 

@@ -250,7 +250,7 @@ pub(super) fn is_early(stage: &StagePlan, known: impl Fn(&str) -> bool) -> bool 
     if let Verb::Run(run) = &stage.verb {
         templates.extend(run.steps.iter().filter_map(|step| match &step.does {
             Does::Run(script) => script.shell.first().map(String::as_str),
-            Does::Uses(_) => None,
+            _ => None,
         }));
     }
     match matrix {

@@ -60,6 +60,7 @@ impl Read {
                     self.note_all(action.with.values());
                     self.layers(&action.more_with);
                 }
+                Does::Wait(_) | Does::Cancel(_) => {}
             }
         }
     }
