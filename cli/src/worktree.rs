@@ -95,20 +95,8 @@ impl WorkTree {
 
     /// The event: a push of the commit, or a person who asks.
     pub fn event(&self, kind: EventKind, inputs: BTreeMap<String, Value>) -> Event {
-        Event {
-            kind,
-            repository: self.repository.clone(),
-            default_branch: self.default_branch.clone(),
-            git: self.facts.clone(),
-            actor: self.user.clone(),
-            changed_paths: None,
-            inputs,
-            pull_request: None,
-            name: None,
-            activity: None,
-            payload: None,
-            trusted: true,
-        }
+        let git = self.facts.clone();
+        Event { inputs, ..Event::new(kind, &self.repository, &self.default_branch, git, &self.user) }
     }
 }
 

@@ -1,18 +1,15 @@
 //! Expressions of both sets of rules: as any text, and as trees that a slow and simple evaluator knows too.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value, json};
 use tidegate_pipelines::{
-    Compiled, Context, Setting, SourceFile, check, compile,
-    lenient::{self, Phase, Status, Values},
+    SourceFile, check,
+    lenient::{self, Phase},
     plan::Template,
     render_template,
 };
 
 use crate::{
-    Choices, events, quoted,
-    reference::{NUMBERS, PATHS, TEXTS, Tree, inputs, simple_lenient, simple_strict, written},
+    Choices, quoted,
+    reference::{self, NUMBERS, PATHS, TEXTS, Tree, context, numbers, with_values, written},
 };
 
 /// Deeper trees are no other.
@@ -32,25 +29,6 @@ pub fn run(bytes: &[u8]) {
         }
         _ => text(&String::from_utf8_lossy(bytes)),
     }
-}
-
-fn contexts() -> BTreeMap<String, Value> {
-    BTreeMap::from([("inputs".to_owned(), inputs())])
-}
-
-fn with_values<T>(ask: impl Fn(&Values<'_>) -> T) -> T {
-    let hash_files = |_: &[String]| Ok(String::new());
-    ask(&Values { contexts: &contexts(), status: Status::Success, hash_files: &hash_files })
-}
-
-/// A run that has the inputs.
-fn context() -> Context {
-    let event = events::push("main");
-    let file = SourceFile { path: "p.yml", text: "on: push\nstages: {a: {image: \"debian:12\", run: x}}\n" };
-    let Some(Compiled::Plan(plan)) = compile(&file, &event, Setting::default()).result else { panic!() };
-    let mut context = Context::new(&plan, &event);
-    context.inputs = serde_json::from_value(inputs()).unwrap();
-    context
 }
 
 fn text(text: &str) {
@@ -106,10 +84,10 @@ fn checked(text: &str, unreadable: bool) {
 fn lenient_tree(tree: &Tree) {
     let text = written(tree);
     let found = with_values(|values| lenient::evaluate(&text, values));
-    match simple_lenient::evaluate(tree) {
+    match reference::lenient::evaluate(tree) {
         Ok(expected) => {
             let found = found.unwrap_or_else(|fault| panic!("{text}: {fault}"));
-            assert_eq!(numbers(found), numbers(simple_lenient::to_json(&expected)), "{text}");
+            assert_eq!(numbers(found), numbers(reference::lenient::to_json(&expected)), "{text}");
         }
         Err(()) => assert!(found.is_err(), "{text} is {found:?}"),
     }
@@ -118,19 +96,9 @@ fn lenient_tree(tree: &Tree) {
 fn strict_tree(tree: &Tree) {
     let text = written(tree);
     let found = render_template(&Template(format!("${{{{ toJSON({text}) }}}}")), None, &context());
-    match simple_strict::evaluate(tree) {
+    match reference::strict::evaluate(tree) {
         Ok(expected) => assert_eq!(found.ok(), Some(expected.to_string()), "{text}"),
         Err(()) => assert!(found.is_err(), "{text} is {found:?}"),
-    }
-}
-
-/// Numbers in one form.
-fn numbers(value: Value) -> Value {
-    match value {
-        Value::Number(number) => json!(number.as_f64()),
-        Value::Array(list) => list.into_iter().map(numbers).collect(),
-        Value::Object(map) => map.into_iter().map(|(name, value)| (name, numbers(value))).collect(),
-        other => other,
     }
 }
 

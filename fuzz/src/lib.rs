@@ -17,7 +17,7 @@ pub mod yaml;
 #[path = "../../pipelines/tests/it/events.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 mod events;
-#[path = "../../pipelines/tests/it/reference.rs"]
+#[path = "../../pipelines/tests/it/reference/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests, which use all of it")]
 mod reference;
 #[path = "../../runner/src/commands/mod.rs"]

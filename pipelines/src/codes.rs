@@ -30,7 +30,7 @@ macro_rules! codes {
 
 codes! {
     SYNTAX Error "TG0101" "The file is not YAML. The place shown is where the parser gave up, which may be after the mistake."
-    TOO_LARGE Error "TG0102" "A pipeline file may have 256 KiB and a workflow file 1 MiB, with 50,000 nodes (aliases counted as often as they are used), 64 levels of nesting, and aliases that stand for as much text again."
+    TOO_LARGE Error "TG0102" "A pipeline file may have 256 KiB and a workflow file 1 MiB, with 50,000 nodes (aliases counted as often as they are used), 64 levels of nesting (50 in a workflow file), and aliases that stand for as much text again."
     EMPTY Error "TG0103" "The file holds no document, or more than one. A pipeline is one mapping with the keys `on` and `stages`."
     DUPLICATE_KEY Error "TG0104" "A mapping has the same key twice, so one of the two would be lost. Both places are shown."
     MERGE_KEY Error "TG0105" "Merge keys (`<<`) are not part of the language: they hide which value wins. Use an alias for a whole value, or `defaults`."
@@ -125,7 +125,7 @@ codes! {
     GROUP_NAME Error "TG1110" "The name of a concurrency group may have 400 characters."
     IMAGE_VERSION Error "TG1111" "The version of a snapshot is a number and `.*`, for example `1.*`."
 
-    BAD_USES Error "TG1201" "An action is named `owner/repository@reference`, `owner/repository/path@reference`, `./path` or `docker://image`."
+    BAD_USES Error "TG1201" "An action is named `owner/repository@reference`, `owner/repository/path@reference`, `./path`, `$/path` or `docker://image`."
     NO_CONTAINER_IMAGE Error "TG1202" "A container or service needs an image."
     CONTAINER_OPTION Error "TG1203" "An option of a container that cannot be read, that is not supported, or that would weaken the isolation of sandboxes, such as privileges, devices, host namespaces and files of the host."
     UNSUPPORTED Error "TG1204" "GitHub accepts this, and Tidegate cannot carry it out. docs/compatibility.md has the list."

@@ -41,6 +41,37 @@ pub struct Event {
 }
 
 impl Event {
+    /// Something that happened, of which no more is known, and nothing against it.
+    pub fn new(kind: EventKind, repository: &str, default_branch: &str, git: GitFacts, actor: &str) -> Self {
+        Self {
+            kind,
+            repository: repository.to_owned(),
+            default_branch: default_branch.to_owned(),
+            git,
+            actor: actor.to_owned(),
+            changed_paths: None,
+            inputs: BTreeMap::new(),
+            pull_request: None,
+            name: None,
+            activity: None,
+            payload: None,
+            trusted: true,
+        }
+    }
+
+    /// The same, without all that the forge said, which may be large.
+    pub fn without_payload(&self) -> Self {
+        Self {
+            changed_paths: self.changed_paths.clone(),
+            inputs: self.inputs.clone(),
+            pull_request: self.pull_request.clone(),
+            name: self.name.clone(),
+            activity: self.activity.clone(),
+            trusted: self.trusted,
+            ..Self::new(self.kind, &self.repository, &self.default_branch, self.git.clone(), &self.actor)
+        }
+    }
+
     /// What happened to the thing that the event is about: [`Event::activity`], else what the forge said.
     pub fn action(&self) -> Option<&str> {
         let told = || self.payload.as_ref()?.get("action")?.as_str();
@@ -164,6 +195,18 @@ pub struct GitFacts {
     /// `Name <address>` of the commit's author.
     #[serde(default)]
     pub author: String,
+}
+
+impl GitFacts {
+    /// A commit on a branch; without a sha, its newest one.
+    pub fn of_branch(name: &str, sha: &str) -> Self {
+        Self {
+            sha: sha.to_owned(),
+            reference: format!("refs/heads/{name}"),
+            branch: Some(name.to_owned()),
+            ..Self::default()
+        }
+    }
 }
 
 /// Facts of a pull request.

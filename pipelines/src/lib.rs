@@ -34,6 +34,7 @@ pub mod outline;
 mod plain;
 pub mod plan;
 mod quantity;
+mod refusal;
 mod render;
 mod resolve;
 pub mod sample;
@@ -51,6 +52,7 @@ pub use glob::{Patterns, check as check_pattern};
 pub use made::made;
 pub use native::{Emission, compile_emitted, expand_native, format, json_schema, template_schema};
 pub use plain::yaml as plain_yaml;
+pub use refusal::LeftOut;
 pub use render::{render, render_all};
 pub use resolve::{condition, render_template, resolve};
 pub use setting::{FileRef, Files, Machine, NoFiles, Setting};
@@ -131,10 +133,12 @@ pub enum Compiled {
     Plan(plan::Plan),
     /// The event starts nothing.
     NotTriggered {
+        /// The pipeline's name.
+        pipeline: String,
         /// Why not, in one sentence.
         reason: String,
-        /// The event would start it, were it not for the paths that it changed: whoever waits for the pipeline's
-        /// status is to be told that it was skipped, and why.
-        filtered: bool,
+        /// The pipeline asks for the event, and only this keeps it from being started: whoever waits for its status
+        /// is to be told that it was skipped, and why.
+        left_out: Option<LeftOut>,
     },
 }

@@ -87,7 +87,8 @@ pub fn sample(tree: Event, known: Known<'_>) -> Result<Event, String> {
     }
     if is_pull_request(known.name) {
         let facts = pull_request(&event, &payload);
-        event.trusted = !facts.from_fork;
+        // What runs for the branch that it is for is that branch's own.
+        event.trusted = !facts.from_fork || known.name == "pull_request_target";
         event.pull_request = Some(facts);
     }
     complete(&mut payload, &event, known.schedule);
@@ -157,7 +158,8 @@ fn usual(name: &str) -> Option<String> {
 fn set_reference(event: &mut Event, name: &str, given: Option<&str>, payload: &Map<String, Value>) {
     let told = given
         .map(str::to_owned)
-        .or_else(|| text_at(payload, "/ref").filter(|_| !is_pull_request(name)))
+        .or_else(|| text_at(payload, "/ref").filter(|_| !is_pull_request(name) && name != "delete"))
+        .or_else(|| text_at(payload, "/merge_group/head_ref"))
         .or_else(|| {
             let tag = text_at(payload, "/release/tag_name")?;
             Some(format!("refs/tags/{tag}"))
@@ -275,26 +277,9 @@ mod tests {
     use crate::event::GitFacts;
 
     fn tree() -> Event {
-        Event {
-            kind: EventKind::Push,
-            repository: "team/app".to_owned(),
-            default_branch: "main".to_owned(),
-            git: GitFacts {
-                sha: "a".repeat(40),
-                reference: "refs/heads/work".to_owned(),
-                branch: Some("work".to_owned()),
-                message: "Do it\n\nwell".to_owned(),
-                ..GitFacts::default()
-            },
-            actor: "ann".to_owned(),
-            changed_paths: None,
-            inputs: BTreeMap::new(),
-            pull_request: None,
-            name: None,
-            activity: None,
-            payload: None,
-            trusted: true,
-        }
+        let git =
+            GitFacts { message: "Do it\n\nwell".to_owned(), ..GitFacts::of_branch("work", &"a".repeat(40)) };
+        Event::new(EventKind::Push, "team/app", "main", git, "ann")
     }
 
     fn made(name: &str, reference: Option<&str>, payload: Option<Value>) -> Event {

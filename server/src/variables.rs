@@ -35,7 +35,9 @@ pub async fn put(
     let mut tx = app.db.begin().await?;
     let owner = tx.lock_repository(repository).await?;
     if !tx.put_variable(repository, (environment, name, value), &actor.username, MOST).await? {
-        return Err(Error::Refused(format!("a repository has at most {MOST} variables")));
+        return Err(Error::Refused(format!(
+            "a repository has at most {MOST} variables; delete one that nothing reads any more"
+        )));
     }
     let detail = json!({ "name": name, "environment": environment });
     tx.audit(&actor.username, "variable.put", &owner.full_name, detail).await?;

@@ -70,3 +70,31 @@ test("twenty thousand lines are a few rows", async ({ page, as, stand }) => {
   await expect(log.locator(".row.chosen")).toHaveText(/this is line 12346/);
   await expect(log.locator(".row.chosen")).toBeInViewport();
 });
+
+test("groups are folded to their titles, and open by hand, by a search and by an address", async ({
+  page,
+  as,
+  stand,
+}) => {
+  await as("dev");
+  await page.goto(`/runs/${stand.runs.succeeded}#lint/1`);
+  const log = page.getByRole("log");
+  const rows = log.locator(".row");
+  const title = log.getByRole("button", { name: "Rules" });
+  await expect(rows).toHaveText([/Rules/, /nothing to complain about/]);
+  await expect(rows.last()).toHaveAttribute("data-line", "5");
+
+  await title.click();
+  await expect(title).toHaveAttribute("aria-expanded", "true");
+  await expect(rows).toHaveText([/Rules/, /no trailing blanks/, /no tabs/, /nothing to complain about/]);
+  await title.click();
+  await expect(rows).toHaveCount(2);
+
+  await page.getByLabel("Search this log").fill("tabs");
+  await expect(page.locator(".hit-now")).toHaveText("tabs");
+  await expect(page.locator(".hit-now")).toBeInViewport();
+
+  await page.goto(`/runs/${stand.runs.succeeded}#lint/1:L2`);
+  await page.reload();
+  await expect(log.locator(".row.chosen")).toHaveText(/no trailing blanks/);
+});

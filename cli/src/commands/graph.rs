@@ -17,8 +17,9 @@ const COLUMNS: usize = 100;
 
 /// Draw a pipeline's stages
 ///
-/// Without --event, for the first event that starts the pipeline. The stages of one matrix are one box; ⏸ marks the
-/// environment whose rules may hold a stage at a gate.
+/// Without --event, for the first event that starts the pipeline: a push to what is checked out, one to the default
+/// branch, or another. The stages of one matrix are one box; ⏸ marks the environment whose rules may hold a stage at a
+/// gate.
 #[derive(Args)]
 pub struct Draw {
     /// The pipeline file
@@ -51,19 +52,25 @@ impl Draw {
     pub fn run(self, config: File) -> Outcome {
         let machines = settings::server::machines_of(&config.server)?;
         let mut reasons = Vec::new();
-        let mut names: VecDeque<String> = [self.event.clone().unwrap_or_else(|| "push".to_owned())].into();
-        while let Some(name) = names.pop_front() {
-            let made = EventArgs::named(&name, self.reference.clone()).compile(&self.file, &machines)?;
+        let mut events: VecDeque<(&str, Option<String>)> =
+            [(self.event.as_deref().unwrap_or("push"), self.reference.clone())].into();
+        while let Some((name, reference)) = events.pop_front() {
+            let made = EventArgs::named(name, reference).compile(&self.file, &machines)?;
+            if let Some(Compiled::NotTriggered { reason, .. }) = &made.compilation.result {
+                reasons.push(format!("{name}: {reason}"));
+                if self.event.is_none() && reasons.len() == 1 {
+                    let default = Some(format!("refs/heads/{}", made.default_branch));
+                    events.extend(self.reference.is_none().then_some(("push", default)));
+                    events.extend(others(&made.triggers).map(|name| (name, self.reference.clone())));
+                }
+                continue;
+            }
             let file = SourceFile { path: &made.shown, text: &made.text };
             super::show_diagnostics(&file, &made.compilation.diagnostics)?;
-            match made.compilation.result {
-                Some(Compiled::Plan(plan)) => return self.print(&Graph::of(&plan)),
-                Some(Compiled::NotTriggered { reason, .. }) => reasons.push(format!("{name}: {reason}")),
-                None => return Err(Failure::told()),
-            }
-            if self.event.is_none() && reasons.len() == 1 {
-                names.extend(others(&made.triggers).map(str::to_owned));
-            }
+            return match made.compilation.result {
+                Some(Compiled::Plan(plan)) => self.print(&Graph::of(&plan)),
+                _ => Err(Failure::told()),
+            };
         }
         let failure = Failure::new(format!("{} starts nothing that could be drawn", self.file.display()));
         Err(reasons

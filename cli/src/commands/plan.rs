@@ -72,6 +72,8 @@ pub struct Compiled {
     pub compilation: Compilation,
     /// What starts it.
     pub triggers: tidegate_pipelines::Triggers,
+    /// The repository's.
+    pub default_branch: String,
 }
 
 impl EventArgs {
@@ -92,6 +94,7 @@ impl EventArgs {
         let schedule = triggers.schedules.first().map(|schedule| schedule.cron.clone());
         let asked_for = sample::activities(&file, &self.event);
         let event = self.resolve(&tree, schedule, asked_for)?;
+        let default_branch = event.default_branch.clone();
         let tree = TreeFiles::new(source.root.as_deref().unwrap_or(&tree.root));
         let files = StandIns::new(&tree, &text);
         let setting = Setting { files: &files, machines, any_machine: true, ..Setting::default() };
@@ -99,7 +102,7 @@ impl EventArgs {
         compilation.diagnostics.extend(not_there(&file, &files.missing()));
         let shown = source.shown;
         super::as_named(&mut compilation.diagnostics, &source.path, &shown);
-        Ok(Compiled { shown, text, compilation, triggers })
+        Ok(Compiled { shown, text, compilation, triggers, default_branch })
     }
 
     fn resolve(self, tree: &WorkTree, schedule: Option<String>, asked_for: Vec<String>) -> Outcome<Event> {
@@ -133,7 +136,8 @@ impl Plan {
     pub fn run(self, config: File) -> Outcome {
         let event = self.event.event.clone();
         let machines = settings::server::machines_of(&config.server)?;
-        let Compiled { shown, text, compilation, triggers } = self.event.compile(&self.file, &machines)?;
+        let Compiled { shown, text, compilation, triggers, .. } =
+            self.event.compile(&self.file, &machines)?;
         let file = SourceFile { path: &shown, text: &text };
         let outline = outline(&file, triggers, compilation);
         let failed = outline.diagnostics.iter().any(tidegate_pipelines::Diagnostic::is_error);

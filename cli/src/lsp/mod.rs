@@ -147,9 +147,11 @@ impl<W: Write> Server<W> {
                 let Some(open) = self.open.get_mut(&uri) else { return Ok(()) };
                 for change in params["contentChanges"].as_array().into_iter().flatten() {
                     let text = change["text"].as_str().unwrap_or_default();
-                    match (position(&change["range"]["start"]), position(&change["range"]["end"])) {
+                    let range = &change["range"];
+                    match (position(&range["start"]), position(&range["end"])) {
                         (Some(from), Some(to)) => open.document.text_mut().replace(from, to, text),
-                        _ => open.document = Document::new(&open.path, text.to_owned()),
+                        _ if range.is_null() => open.document = Document::new(&open.path, text.to_owned()),
+                        _ => {}
                     }
                 }
                 self.publish(&uri, document["version"].as_i64())

@@ -71,6 +71,16 @@ fn mistakes_are_published_in_utf16_and_go_away_with_their_mending() {
 }
 
 #[test]
+fn a_range_that_is_none_changes_nothing() {
+    let nowhere = json!({"start": {"line": -1, "character": 0}, "end": {"line": 0, "character": 1}});
+    let said = talk(&[
+        open("on: push\nstages: {a: {image: \"a:1\", run: x}}\n"),
+        change(&json!([{"range": nowhere, "text": "nothing of the kind"}])),
+    ]);
+    assert_eq!(said[1]["params"]["diagnostics"], json!([]));
+}
+
+#[test]
 fn completion_hover_and_quick_fixes() {
     let said = talk(&[
         open("on: push\nstages:\n  a:\n    imgae: a:1\n    run: x\n  b:\n    needs: []\n    tim\n"),

@@ -1,4 +1,4 @@
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use serde_json::Value;
 
@@ -6,6 +6,17 @@ use crate::{GOOD, tidegate, write};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// Makes a repository of a folder, with one commit.
+fn repository(at: &Path, branch: &str) {
+    for arguments in [
+        &["init", "-q", "--initial-branch", branch][..],
+        &["add", "-A"],
+        &["-c", "user.name=D", "-c", "user.email=d@example.org", "commit", "-q", "-m", "one"],
+    ] {
+        assert!(Command::new("git").current_dir(at).args(arguments).status().unwrap().success());
+    }
 }
 
 #[test]
@@ -89,13 +100,7 @@ fn facts_come_from_the_working_tree_the_payload_and_the_command_line() {
         ".tidegate/pipeline.yml",
         "on: {push: {branches: [trunk]}, tag: [\"v*\"], manual: {inputs: {level: {choices: [a, b]}}}}\nstages: {a: {image: \"a:1\", run: x}}\n",
     );
-    for arguments in [
-        &["init", "-q", "--initial-branch=trunk"][..],
-        &["add", "-A"],
-        &["-c", "user.name=D", "-c", "user.email=d@example.org", "commit", "-q", "-m", "one"],
-    ] {
-        assert!(Command::new("git").current_dir(at).args(arguments).status().unwrap().success());
-    }
+    repository(at, "trunk");
     let triggered = |arguments: &[&str]| {
         let all: Vec<&str> = ["plan", "--json"].iter().chain(arguments).copied().collect();
         json(&tidegate(at, &all).out)["triggered"] == true
@@ -127,4 +132,18 @@ fn graphs() {
     assert!(tidegate(at, &["graph", "--format", "svg"]).out.starts_with("<svg "));
     let said = tidegate(at, &["graph", "--event", "push"]);
     assert!(said.code == 1 && said.err.contains("push: a push does not start this pipeline"), "{}", said.err);
+}
+
+#[test]
+fn what_runs_on_the_default_branch_alone_is_drawn_on_any() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let only_main = GOOD.replace("on: push", "on: {push: {branches: [main]}}").replace(":12", ":latest");
+    write(at, ".tidegate/pipeline.yml", &only_main);
+    repository(at, "a-branch");
+    let said = tidegate(at, &["graph"]);
+    assert!(said.code == 0 && said.out.contains("│ lint │"), "{}{}", said.out, said.err);
+    assert_eq!(said.err.matches("TG0902").count(), 2, "each warning once: {}", said.err);
+    let said = tidegate(at, &["graph", "--ref", "a-branch"]);
+    assert!(said.code == 1 && said.err.contains("push to `a-branch` matches none"), "{}", said.err);
 }

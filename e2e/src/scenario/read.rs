@@ -15,11 +15,13 @@ use serde_json::{Map, Value};
 pub struct Scenario {
     /// Its folder below `scenarios`, for example `native/needs`.
     pub name: String,
-    /// The repository: texts by path.
-    pub files: BTreeMap<String, String>,
+    /// The repository: texts by path; see [`Scenario::files`].
+    files: BTreeMap<String, String>,
+    /// Another repository that files name, where there is one: texts by path.
+    pub other: BTreeMap<String, String>,
     /// What it is started by.
     pub given: Given,
-    /// What is to come of it: always with the key `runs`, or with `left_out` alone.
+    /// What is to come of it: always with one of the keys `runs`, `left_out` and `marks`.
     pub expected: Value,
     /// Why a fake sandbox cannot show it, if it cannot.
     pub not_faked: Option<String>,
@@ -29,20 +31,24 @@ pub struct Scenario {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Given {
-    /// `push` when absent, else `tag`, `pull_request`, `manual`, `release` or `repository_dispatch`.
+    /// `push` when absent, else `tag`, `manual`, or the forge's name of an event.
     pub event: Option<String>,
-    /// What is put into the event's payload, over what it has anyway.
-    pub payload: Map<String, Value>,
+    /// What is put into the event's payload, over what it has anyway: see [`Given::payload`].
+    payload: Map<String, Value>,
+    /// Further refs that are at the commit.
+    pub refs: Vec<String>,
+    /// Whether the repository is at a forge that is told of results; there is none, so that what it would be told stays.
+    pub forge: bool,
     /// Inputs of a manual run.
     pub inputs: Map<String, Value>,
     /// The commit's message; `a change` when absent.
     pub message: Option<String>,
-    /// Secrets of the repository.
-    pub secrets: BTreeMap<String, String>,
+    /// Secrets of the repository; see [`Given::secrets`].
+    secrets: BTreeMap<String, String>,
     /// Variables of the repository.
     pub variables: BTreeMap<String, String>,
-    /// Environments and their rules, as the server's API takes them; a `url` of `{web}` is that of [`super::web`].
-    pub environments: BTreeMap<String, Value>,
+    /// Environments and their rules, as the server's API takes them; see [`Given::environments`].
+    environments: BTreeMap<String, Value>,
     /// How often it is pushed; once when absent. Each push comes when the run of the one before is there.
     pub pushes: Option<usize>,
 }
@@ -53,18 +59,52 @@ impl Given {
         self.event.as_deref().unwrap_or("push")
     }
 
-    /// The environments, with the URL of the web server where they ask for it.
+    /// The payload's own part, about this commit where it says `{sha}`.
+    pub fn payload(&self, sha: &str) -> Map<String, Value> {
+        let mut payload = self.payload.clone();
+        payload.values_mut().for_each(|value| put(value, "{sha}", sha));
+        payload
+    }
+
+    /// The secrets, with the URL of [`super::web`] for `{web}`.
+    pub fn secrets(&self, web: &str) -> BTreeMap<String, String> {
+        self.secrets.iter().map(|(name, value)| (name.clone(), value.replace("{web}", web))).collect()
+    }
+
+    /// The environments, with that URL too.
     pub fn environments(&self, web: &str) -> BTreeMap<String, Value> {
         let mut environments = self.environments.clone();
-        for rules in environments.values_mut().filter(|rules| rules["url"] == "{web}") {
-            rules["url"] = web.into();
-        }
+        environments.values_mut().for_each(|rules| put(rules, "{web}", web));
         environments
     }
 
     /// The commit's message.
     pub fn message(&self) -> &str {
         self.message.as_deref().unwrap_or("a change")
+    }
+}
+
+/// Puts a text in for a mark, wherever it stands.
+fn put(value: &mut Value, mark: &str, text: &str) {
+    match value {
+        Value::String(there) => *there = there.replace(mark, text),
+        Value::Array(items) => items.iter_mut().for_each(|item| put(item, mark, text)),
+        Value::Object(map) => map.values_mut().for_each(|item| put(item, mark, text)),
+        _ => {}
+    }
+}
+
+impl Scenario {
+    /// The repository: texts by path. In them `{other}` is the name of the other repository, and `{other_sha}` its commit.
+    pub fn files(&self, other: &str, other_sha: &str) -> BTreeMap<String, String> {
+        let filled = |text: &str| text.replace("{other_sha}", other_sha).replace("{other}", other);
+        self.files.iter().map(|(path, text)| (path.clone(), filled(text))).collect()
+    }
+
+    /// All texts in YAML, as they are written.
+    pub fn yaml(&self) -> impl Iterator<Item = &str> {
+        let files = self.files.iter().chain(&self.other).filter(|(path, _)| path.ends_with(".yml"));
+        files.map(|(_, text)| text.as_str())
     }
 }
 
@@ -108,15 +148,19 @@ pub fn all() -> Result<Vec<Scenario>> {
 
 fn read(root: &Path, name: String) -> Result<Scenario> {
     let folder = root.join(&name);
-    let mut files = BTreeMap::new();
+    let (mut files, mut other) = (BTreeMap::new(), BTreeMap::new());
     for (path, text) in texts(&folder)? {
         let place = match path.as_str() {
             "expected.json" | "given.json" => continue,
             "pipeline.yml" => ".tidegate/pipeline.yml".to_owned(),
             "workflow.yml" => ".github/workflows/workflow.yml".to_owned(),
-            other => match other.strip_prefix("files/") {
-                Some(below) => below.to_owned(),
-                None => bail!("`{other}` stands neither for a pipeline nor below files/"),
+            path => match (path.strip_prefix("files/"), path.strip_prefix("other/")) {
+                (Some(below), _) => below.to_owned(),
+                (_, Some(below)) => {
+                    other.insert(below.to_owned(), text);
+                    continue;
+                }
+                _ => bail!("`{path}` stands neither for a pipeline nor below files/ or other/"),
             },
         };
         files.insert(place, text);
@@ -133,10 +177,10 @@ fn read(root: &Path, name: String) -> Result<Scenario> {
         Some(other) => bail!("expected.json: `not_faked` says why, and this is {other}"),
     };
     // The short form: one run.
-    if !expected.contains_key("runs") && !expected.contains_key("left_out") {
+    if !["runs", "left_out", "marks"].iter().any(|key| expected.contains_key(*key)) {
         expected = Map::from_iter([("runs".to_owned(), Value::Array(vec![Value::Object(expected)]))]);
     }
-    Ok(Scenario { name, files, given, expected: Value::Object(expected), not_faked })
+    Ok(Scenario { name, files, other, given, expected: Value::Object(expected), not_faked })
 }
 
 /// All files below a folder, by their path.

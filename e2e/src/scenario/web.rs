@@ -6,7 +6,7 @@ use tokio::{
 };
 
 const ANSWER: &[u8] =
-    b"HTTP/1.1 200 OK\r\nx-answer: yes\r\ncontent-length: 11\r\nconnection: close\r\n\r\nall is well";
+    b"HTTP/1.1 200 OK\r\nx-answer: yes\r\ncontent-type: text/plain\r\ncontent-length: 11\r\nconnection: close\r\n\r\nall is well";
 
 /// Starts it on this machine; gives its URL. It ends with the runtime.
 pub async fn start() -> std::io::Result<String> {

@@ -2,7 +2,7 @@
 //! runner on containers. One server serves them all, several at once, each in a repository of its own. The runner's tests
 //! run the same folders on a fake sandbox.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt as _, stream};
@@ -58,7 +58,18 @@ async fn carry_out(stack: &Stack, scenario: &Scenario, web: &str) -> Result<()> 
     let name = scenario.name.replace('/', "-");
     let project = stack.project(&name).await?;
     let path = format!("/repositories/{}", project.id);
-    for (name, value) in &scenario.given.secrets {
+    if scenario.given.forge {
+        // Nobody is there to be told: what would be said stays in the outbox.
+        let mut database = PgConnection::connect(stack.database_url()).await?;
+        let at_a_forge = "update repositories set forge = 'github' where id = $1::uuid";
+        sqlx::query(at_a_forge).bind(&project.id).execute(&mut database).await?;
+    }
+    let other = other(stack, scenario, &name).await?;
+    let files = match &other {
+        Some((other, sha)) => scenario.files(&other.repo.full_name, sha),
+        None => scenario.files("", ""),
+    };
+    for (name, value) in scenario.given.secrets(web) {
         stack.admin.put(&format!("{path}/secrets/{name}"), json!({ "value": value })).await?;
     }
     for (name, value) in &scenario.given.variables {
@@ -68,7 +79,7 @@ async fn carry_out(stack: &Stack, scenario: &Scenario, web: &str) -> Result<()> 
         project.environment(&stack.admin, &name, rules).await?;
     }
     for _ in 0..scenario.given.pushes.unwrap_or(1) {
-        happen(stack, scenario, &project).await?;
+        happen(stack, scenario, &project, &files).await?;
     }
     let observed = observe(stack, scenario, &project).await?;
     let found = differences(&scenario.expected, &observed);
@@ -81,25 +92,45 @@ async fn carry_out(stack: &Stack, scenario: &Scenario, web: &str) -> Result<()> 
     bail!("{}", found.join("\n    "))
 }
 
+/// The other repository that files name, where there is one, and its commit.
+async fn other(stack: &Stack, scenario: &Scenario, name: &str) -> Result<Option<(Project, String)>> {
+    if scenario.other.is_empty() {
+        return Ok(None);
+    }
+    let project = stack.project(&format!("{name}-other")).await?;
+    let push = project.repo.push(&borrowed(&scenario.other), "a change")?;
+    Ok(Some((project, push.after)))
+}
+
+fn borrowed(files: &BTreeMap<String, String>) -> Vec<(&str, &str)> {
+    files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect()
+}
+
 /// Pushes the files and tells the server what happened; waits until it has looked at it.
-async fn happen(stack: &Stack, scenario: &Scenario, project: &Project) -> Result<()> {
+async fn happen(
+    stack: &Stack,
+    scenario: &Scenario,
+    project: &Project,
+    files: &BTreeMap<String, String>,
+) -> Result<()> {
     let given = &scenario.given;
-    let files: Vec<(&str, &str)> =
-        scenario.files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-    let push = project.repo.push(&files, given.message())?;
+    let push = project.repo.push(&borrowed(files), given.message())?;
+    let payload = given.payload(&push.after);
+    for reference in &given.refs {
+        git(&project.repo.work(), &["push", "-q", "origin", &format!("HEAD:{reference}")])?;
+    }
     let mut body = project.repo.webhook(&push);
     body["commits"][0]["message"] = given.message().into();
     body["head_commit"]["message"] = given.message().into();
     let (mut body, event) = match given.event() {
         "push" => (body, "push"),
         "tag" => {
-            let name =
-                given.payload.get("ref").and_then(Value::as_str).context("a tag's payload says `ref`")?;
+            let name = payload.get("ref").and_then(Value::as_str).context("a tag's payload says `ref`")?;
             git(&project.repo.work(), &["push", "-q", "origin", &format!("HEAD:{name}")])?;
             body["before"] = "0".repeat(40).into();
             (body, "push")
         }
-        "pull_request" => {
+        "pull_request" | "pull_request_target" => {
             git(
                 &project.repo.work(),
                 &["push", "-q", "origin", "HEAD:refs/pull/1/head", "HEAD:refs/pull/1/merge"],
@@ -107,24 +138,36 @@ async fn happen(stack: &Stack, scenario: &Scenario, project: &Project) -> Result
             (pull_request(&body, &push), "pull_request")
         }
         "release" => {
-            let tag =
-                given.payload["release"]["tag_name"].as_str().context("a release's payload says its tag")?;
+            let tag = payload.get("release").and_then(|release| release["tag_name"].as_str());
+            let tag = tag.context("a release's payload says its tag")?;
             git(&project.repo.work(), &["push", "-q", "origin", &format!("HEAD:refs/tags/{tag}")])?;
             (without_push(&body), "release")
         }
-        "repository_dispatch" => (without_push(&body), "repository_dispatch"),
         "manual" => {
             let start = json!({ "reference": "main", "inputs": given.inputs });
             stack.admin.post(&format!("/repositories/{}/runs", project.id), start).await?;
             return Ok(());
         }
-        other => bail!("given.json: `{other}` cannot be made to happen here"),
+        // What was pushed says when; then it is time.
+        "schedule" => (body, "push"),
+        other => (without_push(&body), other),
     };
-    merge(&mut body, &given.payload);
+    merge(&mut body, &payload);
     let status = deliver(&project.webhook_url, &project.webhook_secret, event, &body).await?;
     if status != 202 {
         bail!("the webhook was answered {status}");
     }
+    looked_at(stack, project).await?;
+    if given.event() == "schedule" {
+        let mut database = PgConnection::connect(stack.database_url()).await?;
+        let now = "update schedules set next_at = now() where repository_id = $1::uuid";
+        sqlx::query(now).bind(&project.id).execute(&mut database).await?;
+    }
+    Ok(())
+}
+
+/// Waits until the server has worked on all that it was told of a repository.
+async fn looked_at(stack: &Stack, project: &Project) -> Result<()> {
     let mut database = PgConnection::connect(stack.database_url()).await?;
     let question = "select count(*) from deliveries where repository_id = $1::uuid and state = 'received'";
     let end = tokio::time::Instant::now() + LIMIT;
@@ -184,7 +227,8 @@ async fn observe(stack: &Stack, scenario: &Scenario, project: &Project) -> Resul
         until.extend(expected.get(index).and_then(|run| run["status"].as_str()));
         told.push(one_run(stack, &stack.admin.run_until(&run, &until, LIMIT).await?).await?);
     }
-    Ok(json!({ "runs": told, "left_out": left_out(stack, project).await? }))
+    let (left_out, marks) = (left_out(stack, project).await?, marks(stack, project).await?);
+    Ok(json!({ "runs": told, "left_out": left_out, "marks": marks }))
 }
 
 /// The repository's runs, the first one first.
@@ -208,6 +252,16 @@ async fn left_out(stack: &Stack, project: &Project) -> Result<Value> {
     let said: String = sqlx::query(question).bind(&project.id).fetch_one(&mut database).await?.try_get(0)?;
     let skipped = said.split("; ").filter_map(|one| one.split_once(": skipped: "));
     Ok(skipped.map(|(path, reason)| (path.to_owned(), reason.into())).collect::<Map<_, _>>().into())
+}
+
+/// What the forge is to be told last of each pipeline.
+async fn marks(stack: &Stack, project: &Project) -> Result<Value> {
+    let mut database = PgConnection::connect(stack.database_url()).await?;
+    let question = "select coalesce(jsonb_object_agg(pipeline, mark), '{}') from (
+        select distinct on (1) payload->>'pipeline' as pipeline,
+            jsonb_build_object('status', coalesce(payload->>'status', payload->>'kind'), 'reason', payload->'reason') as mark
+        from outbox where repository_id = $1::uuid and payload ? 'pipeline' order by 1, id desc) last";
+    Ok(sqlx::query(question).bind(&project.id).fetch_one(&mut database).await?.try_get(0)?)
 }
 
 async fn one_run(stack: &Stack, run: &Value) -> Result<Value> {

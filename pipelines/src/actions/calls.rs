@@ -29,6 +29,8 @@ pub(super) struct Called {
     pub calls: BTreeMap<String, Self>,
     /// The text, for places in it.
     text: String,
+    /// Where it lies.
+    pub file: FileRef,
 }
 
 impl Called {
@@ -92,12 +94,13 @@ impl Loader<'_> {
         granted: Option<&permissions::Levels>,
         problems: &mut Problems<'_>,
     ) -> Option<Called> {
-        let Some(file) = file_ref(&uses.value, home) else {
-            let message = format!("`{}` names no workflow", uses.value);
-            let help = "a workflow is named `./.github/workflows/file.yml` or \
-                        `owner/repository/.github/workflows/file.yml@reference`";
-            problems.report(codes::BAD_USES, uses.place, message).help(help);
-            return None;
+        let file = match names::workflow(&uses.value, home) {
+            Ok(file) => file,
+            Err(help) => {
+                let message = format!("`{}` names no workflow", uses.value);
+                problems.report(codes::BAD_USES, uses.place, message).help(help);
+                return None;
+            }
         };
         self.files += 1;
         if self.open.contains(&file) || self.open.len() > MAX_DEPTH || self.files > MAX_FILES {
@@ -146,7 +149,7 @@ impl Loader<'_> {
             invalid(&inner.finish(), uses.place, problems);
             return None;
         }
-        Some(Called { name: uses.value.clone(), root, calls, text })
+        Some(Called { name: uses.value.clone(), root, calls, text, file })
     }
 }
 
@@ -160,31 +163,6 @@ pub(super) fn invalid(found: &[Diagnostic], place: Place, problems: &mut Problem
     let message =
         format!("the called workflow has mistakes: {file}:{line}:{column}: {}{rest}", first.message);
     problems.report(codes::CALLED_INVALID, place, message).maybe_help(first.help.clone());
-}
-
-/// The file that `uses` names; a path in a called file is one of that file's repository.
-fn file_ref(uses: &str, home: Option<&FileRef>) -> Option<FileRef> {
-    if names::is_local(uses) {
-        let path = uses.get(2..)?.replace('\\', "/");
-        if path.is_empty() || path.split('/').any(|part| part.is_empty() || part == "..") {
-            return None;
-        }
-        return Some(match home {
-            Some(FileRef::Other { repository, reference, .. }) => {
-                FileRef::Other { repository: repository.clone(), path, reference: reference.clone() }
-            }
-            _ => FileRef::Same(path),
-        });
-    }
-    let remote = names::remote(uses)?;
-    if remote.path.is_empty() || remote.path.split('/').any(|part| part == "..") {
-        return None;
-    }
-    Some(FileRef::Other {
-        repository: format!("{}/{}", remote.owner, remote.name),
-        path: remote.path,
-        reference: remote.reference.to_owned(),
-    })
 }
 
 /// The type of a declared input.

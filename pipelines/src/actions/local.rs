@@ -48,9 +48,9 @@ pub(super) fn check(root: &Node, setting: Setting<'_>, problems: &mut Problems<'
     }
 }
 
-/// `./x/y/` as `x/y`; none where it leads out of the repository.
+/// `./x/y/` and `$/x/y` as `x/y`; none where it leads out of the repository.
 fn folder(uses: &str) -> Option<String> {
-    let path = uses.replace('\\', "/");
+    let path = names::path(uses)?.replace('\\', "/");
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
     (!parts.contains(&"..")).then(|| parts.join("/"))
 }
@@ -145,10 +145,10 @@ mod tests {
             assert_eq!(found(right), [""; 0], "{right}");
         }
         assert_eq!(
-            found("{uses: ./ci/greet, with: {hwo: x}}, {uses: ./, with: {a: b}}"),
+            found("{uses: $/ci/greet, with: {hwo: x}}, {uses: ./, with: {a: b}}"),
             [
-                "TG1910 `./ci/greet` requires the input `who`, and it is not given (give it under `with`)",
-                "TG1910 `./ci/greet` declares no input `hwo` (did you mean `who`?)",
+                "TG1910 `$/ci/greet` requires the input `who`, and it is not given (give it under `with`)",
+                "TG1910 `$/ci/greet` declares no input `hwo` (did you mean `who`?)",
                 "TG1910 `./` declares no input `a` (it declares nothing)",
             ]
         );

@@ -30,12 +30,14 @@ use sha2::{Digest, Sha256};
 
 pub use contexts::{Decision, RunFacts, called_secrets, contexts, decide, name_run};
 pub(crate) use inputs::converted as converted_input;
+pub use schema::keys;
 
 use crate::{
     Compilation, Compiled, Diagnostic, Setting, SourceFile, Triggers, codes,
     diagnostic::Problems,
     event::Event,
     plan::{PLAN_VERSION, Plan, PlanSource, StagePlan},
+    refusal::Refusal,
     yaml::{self, Dialect, Node},
 };
 
@@ -130,21 +132,21 @@ fn result(
     problems: &mut Problems<'_>,
 ) -> Option<Compiled> {
     let on = root.get("on")?;
-    let started = start::starts(on, event)
-        .and_then(|name| inputs::manual(&start::declared(on, &name), event).map(|inputs| (name, inputs)));
+    let name = root.get("name").and_then(Node::filled).unwrap_or_else(|| file.path.to_owned());
+    let started = start::starts(on, event).and_then(|event_name| {
+        let inputs = inputs::manual(&start::declared(on, &event_name), event)?;
+        Ok((event_name, inputs))
+    });
     let (event_name, inputs) = match started {
         Ok(started) => started,
-        Err(reason) => {
-            let all_paths = Event { changed_paths: None, ..event.clone() };
-            let filtered = event.changed_paths.is_some() && start::starts(on, &all_paths).is_ok();
-            return Some(Compiled::NotTriggered { reason, filtered });
+        Err(Refusal { reason, left_out }) => {
+            return Some(Compiled::NotTriggered { pipeline: name, reason, left_out });
         }
     };
     let called = calls::load(file.path, root, setting, permissions::Policy::Write, problems);
     if problems.has_errors() {
         return None;
     }
-    let name = root.get("name").and_then(Node::filled).unwrap_or_else(|| file.path.to_owned());
     let mut plan = Plan {
         version: PLAN_VERSION,
         name,

@@ -1,6 +1,8 @@
-//! Ids of jobs and steps: those that people give, and those that steps get.
+//! Names: ids of jobs and steps, those that people give and those that steps get, and what `uses` says.
 
 use std::collections::HashSet;
+
+use crate::FileRef;
 
 /// An id has fewer characters than this.
 const MAX_ID: usize = 100;
@@ -61,14 +63,77 @@ fn action_name(uses: &str) -> Option<String> {
         return Some(image.to_owned()).filter(|image| !image.is_empty());
     }
     if is_local(uses) {
-        return Some("self".to_owned());
+        let own = uses.starts_with("$/");
+        return Some(if own { "selfRepository" } else { "self" }.to_owned());
     }
     remote(uses).map(|remote| format!("{}/{}", remote.owner, remote.name))
 }
 
+/// The path of an action or workflow that is named by one: `./x` is in the workspace, `$/x` in the repository of the
+/// file that names it, at that file's own commit.
+pub(super) fn path(uses: &str) -> Option<&str> {
+    ["./", ".\\", "$/"].iter().find_map(|start| uses.strip_prefix(start))
+}
+
 /// Whether an action or workflow is named by a path.
 pub(super) fn is_local(uses: &str) -> bool {
-    uses.starts_with("./") || uses.starts_with(".\\")
+    path(uses).is_some()
+}
+
+/// `$/x` of a file that lies in another repository, as it is named from outside; anything else as it is.
+pub(super) fn from_outside(uses: &str, home: Option<&FileRef>) -> String {
+    match (uses.strip_prefix("$/"), home) {
+        (Some(path), Some(FileRef::Other { repository, reference, .. })) => {
+            let path = path.trim_matches('/');
+            let slash = if path.is_empty() { "" } else { "/" };
+            format!("{repository}{slash}{path}@{reference}")
+        }
+        _ => uses.to_owned(),
+    }
+}
+
+/// The folders that called workflows are in.
+const WORKFLOWS: [&str; 2] = [".github/workflows/", ".github/workflows-lab/"];
+
+/// The workflow that a job's `uses` names, in a file that lies in `home`; none: in the repository itself. The error
+/// says what such a name is to have.
+pub(super) fn workflow(uses: &str, home: Option<&FileRef>) -> Result<FileRef, &'static str> {
+    let (file, path) = match path(uses) {
+        Some(_) if uses.contains('@') => return Err("a path has no `@`: it means the same commit"),
+        Some(path) => {
+            let path = path.replace('\\', "/");
+            let file = match home {
+                Some(FileRef::Other { repository, reference, .. }) => FileRef::Other {
+                    repository: repository.clone(),
+                    path: path.clone(),
+                    reference: reference.clone(),
+                },
+                _ => FileRef::Same(path.clone()),
+            };
+            (file, path)
+        }
+        None => {
+            let remote = remote(uses).ok_or(
+                "a workflow is named `./.github/workflows/file.yml` or \
+                 `owner/repository/.github/workflows/file.yml@reference`",
+            )?;
+            let repository = format!("{}/{}", remote.owner, remote.name);
+            let path = remote.path.clone();
+            (FileRef::Other { repository, path: remote.path, reference: remote.reference.to_owned() }, path)
+        }
+    };
+    if !WORKFLOWS.iter().any(|folder| path.starts_with(folder)) {
+        return Err("workflows that are called lie in `.github/workflows`");
+    }
+    if path.split('/').any(|part| matches!(part, "" | "." | "..")) {
+        return Err("its path is to lead straight to a file");
+    }
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let stem = name.strip_suffix(".yml").or_else(|| name.strip_suffix(".yaml"));
+    if stem.is_none_or(str::is_empty) {
+        return Err("the name of a workflow's file ends in `.yml` or `.yaml`");
+    }
+    Ok(file)
 }
 
 /// `owner/name[/path]@reference`
@@ -113,5 +178,53 @@ mod tests {
         assert_eq!(ids.generate(Some("owner/do-it/sub@v1")), "__owner_do-it");
         assert_eq!(ids.generate(Some("./here")), "__self");
         assert_eq!(ids.generate(Some("docker://debian:12")), "__debian_12");
+        assert_eq!(ids.generate(Some("$/there")), "__selfRepository");
+    }
+
+    #[test]
+    fn workflows_are_named_by_their_place() {
+        let same = |path: &str| Ok(FileRef::Same(path.to_owned()));
+        let other = |path: &str| {
+            Ok(FileRef::Other {
+                repository: "a/b".to_owned(),
+                path: path.to_owned(),
+                reference: "v1".to_owned(),
+            })
+        };
+        assert_eq!(workflow("./.github/workflows/x.yml", None), same(".github/workflows/x.yml"));
+        assert_eq!(workflow("$/.github/workflows/x.yaml", None), same(".github/workflows/x.yaml"));
+        let home = workflow("a/b/.github/workflows/x.yml@v1", None);
+        assert_eq!(home, other(".github/workflows/x.yml"));
+        for own in ["./.github/workflows/y.yml", "$/.github/workflows/y.yml"] {
+            assert_eq!(workflow(own, home.as_ref().ok()), other(".github/workflows/y.yml"), "{own}");
+        }
+        for wrong in [
+            "",
+            "a/b",
+            "a/b@v1",
+            "a/b/x.yml@v1",
+            "./x.yml",
+            "$/ci/x.yml",
+            "./.github/workflows/x.yml@v1",
+            "./.github/workflows/x.json",
+            "./.github/workflows/.yml",
+            "./.github/workflows/../x.yml",
+            "a/b/.github/workflows/x@v1",
+        ] {
+            assert!(workflow(wrong, None).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_repository_speaks_of_itself() {
+        let home = FileRef::Other {
+            repository: "a/b".to_owned(),
+            path: ".github/workflows/x.yml".to_owned(),
+            reference: "v1".to_owned(),
+        };
+        assert_eq!(from_outside("$/ci/tell/", Some(&home)), "a/b/ci/tell@v1");
+        assert_eq!(from_outside("$/", Some(&home)), "a/b@v1");
+        assert_eq!(from_outside("$/ci", None), "$/ci");
+        assert_eq!(from_outside("./ci", Some(&home)), "./ci");
     }
 }

@@ -48,6 +48,28 @@ pub(super) fn whole(text: &str) -> Option<&str> {
     }
 }
 
+/// A template of text and expressions as the one expression that it is: `format('a-{0}', x)`. What is no template stays
+/// as it is.
+pub(super) fn as_format(text: &str) -> String {
+    let parts = parts(text).unwrap_or_default();
+    let (mut pattern, mut arguments) = (String::new(), Vec::new());
+    for part in &parts {
+        match part {
+            Part::Text(text) => {
+                pattern.push_str(&text.replace('\'', "''").replace('{', "{{").replace('}', "}}"));
+            }
+            Part::Expression(expression) => {
+                pattern.push_str(&format!("{{{}}}", arguments.len()));
+                arguments.push(*expression);
+            }
+        }
+    }
+    match arguments.is_empty() {
+        true => text.to_owned(),
+        false => format!("format('{pattern}', {})", arguments.join(", ")),
+    }
+}
+
 /// The text that a template stands for when it is nothing but a text in quotes: `${{ '{{' }}`.
 pub(super) fn literal(text: &str) -> Option<String> {
     let inner = whole(text)?.strip_prefix('\'')?.strip_suffix('\'')?;
@@ -163,6 +185,13 @@ mod tests {
         assert_eq!(literal("${{ '${{ it''s }}' }}").as_deref(), Some("${{ it's }}"));
         assert_eq!(literal("${{ 'a' && 'b' }}"), None);
         assert!(is_insert("insert") && !is_insert("inserted"));
+    }
+
+    #[test]
+    fn text_and_expressions_are_one_expression() {
+        assert_eq!(as_format("it's {${{ a }}}-${{ b || c }}"), "format('it''s {{{0}}}-{1}', a, b || c)");
+        assert_eq!(as_format("a == 'b'"), "a == 'b'");
+        assert_eq!(as_format("${{ 'a }}"), "${{ 'a }}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::{
     InputKind, InputSpec, Schedule, Triggers,
     event::{Event, EventKind},
     nearest::listed,
+    refusal::{LeftOut, Refusal},
     yaml::{Entry, Node},
 };
 
@@ -35,34 +36,42 @@ fn names(event: &Event) -> Vec<&str> {
     }
 }
 
-/// The event's name as workflows know it, or why it starts nothing, in one sentence.
-pub(super) fn starts(on: &Node, event: &Event) -> Result<String, String> {
+/// The event's name as workflows know it, or why it starts nothing.
+pub(super) fn starts(on: &Node, event: &Event) -> Result<String, Refusal> {
     let names = names(event);
-    let Some(first) = names.first() else { return Err("going back runs no workflow".to_owned()) };
+    let Some(first) = names.first() else { return Err("going back runs no workflow".to_owned().into()) };
     let found = names.iter().find_map(|name| trigger(on, name).map(|filters| (*name, filters)));
     let Some((name, filters)) = found else {
         let asked: Vec<String> = trigger_names(on);
         return Err(format!(
             "an event `{first}` does not start this workflow, only {}",
             listed(asked.iter().map(String::as_str))
-        ));
+        )
+        .into());
     };
-    if matches!(name, "push" | "pull_request") && asks_to_skip(&event.git.message) {
-        return Err("the commit's message asks to skip workflows".to_owned());
-    }
     if name == "deployment_status"
         && payload(event, &["deployment_status", "state"]).and_then(Value::as_str) == Some("inactive")
     {
-        return Err("a deployment that became inactive starts no workflow".to_owned());
+        return Err("a deployment that became inactive starts no workflow".to_owned().into());
     }
-    if let Some(known) = EVENTS.iter().find(|known| known.name == name) {
+    let known = EVENTS.iter().find(|known| known.name == name);
+    if let Some(known) = known {
         activity(known, filters, event)?;
-        if known.filters != Filters::NONE
-            && let Some(filters) = filters
-        {
-            let filter = Filter { event_name: name, node: filters, event };
-            filter.passes(known.filters)?;
-        }
+    }
+    let has = known.map_or(Filters::NONE, |known| known.filters);
+    let filter = filters.map(|node| Filter { event_name: name, node, event });
+    if let Some(filter) = &filter {
+        filter.passes(has)?;
+    }
+    // Whoever left it out on purpose is named only once nothing else is in the way.
+    if matches!(name, "push" | "pull_request") && asks_to_skip(&event.git.message) {
+        let reason = "the commit's message asks to skip workflows".to_owned();
+        return Err(Refusal::left_out(LeftOut::Message, reason));
+    }
+    if let Some(filter) = &filter
+        && has.has(Filters::PATHS)
+    {
+        filter.paths().map_err(|reason| Refusal::left_out(LeftOut::Paths, reason))?;
     }
     Ok(name.to_owned())
 }
@@ -120,6 +129,7 @@ struct Filter<'f> {
 }
 
 impl Filter<'_> {
+    /// All filters but that of paths.
     fn passes(&self, has: Filters) -> Result<(), String> {
         if has.has(Filters::WORKFLOWS) {
             self.workflows()?;
@@ -134,8 +144,7 @@ impl Filter<'_> {
             let branch = self.branch();
             self.list("branches", branch.as_deref())?;
         }
-        // Paths of tags are not looked at.
-        if has.has(Filters::PATHS) && self.tag().is_none() { self.paths() } else { Ok(()) }
+        Ok(())
     }
 
     fn patterns(&self, key: &str) -> Option<FilterList> {
@@ -206,8 +215,11 @@ impl Filter<'_> {
         Ok(())
     }
 
+    /// Paths of tags are not looked at.
     fn paths(&self) -> Result<(), String> {
-        let Some(changed) = &self.event.changed_paths else { return Ok(()) };
+        let Some(changed) = self.event.changed_paths.as_ref().filter(|_| self.tag().is_none()) else {
+            return Ok(());
+        };
         let (event, count) = (self.event_name, changed.len());
         // Where it takes too long to tell the workflow starts: better once too often than not at all.
         if let Some(wanted) = self.patterns("paths")

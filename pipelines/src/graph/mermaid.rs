@@ -37,6 +37,7 @@ fn label(node: &Node) -> String {
     match (&node.gate, node.verb) {
         (Some(gate), verb) => lines.push(format!("{verb} ⏸ {}", escaped(gate))),
         (None, "run") => {}
+        (None, verb) if verb == node.title => {}
         (None, verb) => lines.push(verb.to_owned()),
     }
     lines.join("<br/>")

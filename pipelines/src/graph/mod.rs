@@ -125,11 +125,11 @@ fn node(group: &[&StagePlan]) -> Option<Node> {
         _ => first.environment().map(|environment| environment.0.clone()),
     };
     let title = match (group, &first.title) {
-        ([_], Some(title)) => title.clone(),
-        _ => first.name.clone(),
+        ([_], Some(title)) if !title.trim().is_empty() => title,
+        _ => &first.name,
     };
     Some(Node {
-        title: clean(&title),
+        title: clean(title.trim()),
         verb: first.verb.name(),
         matrix: (!first.matrix.is_empty()).then(|| matrix(group)),
         gate: gate.map(|gate| clean(&gate)),
@@ -233,25 +233,8 @@ pub(crate) mod tests {
             Compiled, Setting, SourceFile, compile,
             event::{Event, EventKind, GitFacts},
         };
-        let event = Event {
-            kind: EventKind::Push,
-            repository: "team/app".to_owned(),
-            default_branch: "main".to_owned(),
-            git: GitFacts {
-                sha: "a".repeat(40),
-                reference: "refs/heads/main".to_owned(),
-                branch: Some("main".to_owned()),
-                ..GitFacts::default()
-            },
-            actor: "ann".to_owned(),
-            changed_paths: None,
-            inputs: BTreeMap::new(),
-            pull_request: None,
-            name: None,
-            activity: None,
-            payload: None,
-            trusted: true,
-        };
+        let git = GitFacts::of_branch("main", &"a".repeat(40));
+        let event = Event::new(EventKind::Push, "team/app", "main", git, "ann");
         let file = SourceFile { path: "p.yml", text };
         match compile(&file, &event, Setting::default()).result {
             Some(Compiled::Plan(plan)) => Graph::of(&plan),

@@ -28,11 +28,13 @@ pub(super) fn draw(graph: &Graph) -> String {
     // Where there are too many lines for ways of their own, they go straight.
     let layers = layers(graph).unwrap_or_else(|| plain(graph));
     let lines: Vec<Vec<String>> = graph.nodes.iter().map(lines).collect();
+    // Even numbers, so that what stands below each other has one middle, and lines between them are straight.
     let width_of = |slot: &Slot| match slot {
-        Slot::Way(_) => 1,
+        Slot::Way(_) => 2,
         Slot::Stage(node) => {
             let longest = lines.get(*node).into_iter().flatten().map(|line| line.chars().count()).max();
-            i64::try_from(longest.unwrap_or_default()).unwrap_or_default() + 4
+            let longest = i64::try_from(longest.unwrap_or_default()).unwrap_or_default();
+            longest + longest % 2 + 4
         }
     };
     let widths: Vec<Vec<i64>> = layers.rows.iter().map(|row| row.iter().map(width_of).collect()).collect();
@@ -204,5 +206,17 @@ mod tests {
         let image = graph.svg();
         assert!(image.contains("&lt;script&gt;&quot;&amp; </text>"), "{image}");
         assert_eq!(image.matches("<path").count(), 2);
+    }
+
+    #[test]
+    fn what_stands_below_each_other_is_joined_straight() {
+        let image = graph(&["a", "four", "three", "x"], &["a>four", "four>three", "three>x"]).svg();
+        let paths: Vec<&str> =
+            image.split("d=\"M").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        assert_eq!(paths.len(), 3);
+        for path in paths {
+            let numbers: Vec<&str> = path.split([' ', 'C']).collect();
+            assert_eq!(numbers[0], numbers[numbers.len() - 2], "the first x and the last of {path}");
+        }
     }
 }

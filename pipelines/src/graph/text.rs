@@ -42,6 +42,7 @@ pub(super) fn lines(node: &Node) -> Vec<String> {
     match (&node.gate, node.verb) {
         (Some(gate), verb) => lines.push(format!("{verb} ⏸ {gate}")),
         (None, "run") => {}
+        (None, verb) if verb == node.title => {}
         (None, verb) => lines.push(verb.to_owned()),
     }
     if node.after.is_empty() && node.conditional {

@@ -138,7 +138,7 @@ fn pipeline(
         ("volumes", "a sandbox gets nothing of its host; files are kept by `cache` and `artifacts`"),
         ("node", "labels of runners stand under `runs_on`"),
         ("platform", "labels of runners stand under `runs_on`"),
-        ("concurrency", "see `concurrency` in docs/language.md"),
+        ("concurrency", "see `concurrency` in docs/language/file.md"),
         ("image_pull_secrets", "give the runner the registry's log-in"),
     ] {
         if let Some(node) = get(root, key) {

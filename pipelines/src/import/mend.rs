@@ -45,7 +45,19 @@ pub(super) fn finish(
         }
     }
     let message = "nothing of it could be carried over";
-    Err(vec![Diagnostic::about_file(codes::NO_STAGES, file.path, message)])
+    let mut error = Diagnostic::about_file(codes::NO_STAGES, file.path, message);
+    error.help = why_nothing(&notes.finish());
+    Err(vec![error])
+}
+
+/// What the report would have said first of a file of which nothing is left.
+fn why_nothing(notes: &[super::Note]) -> Option<String> {
+    const MOST: usize = 5;
+    let told: Vec<String> =
+        notes.iter().take(MOST).map(|note| format!("line {}: {}", note.line, note.what)).collect();
+    let rest = notes.len().saturating_sub(MOST);
+    let more = if rest > 0 { format!("; and {rest} more") } else { String::new() };
+    (!told.is_empty()).then(|| format!("{}{more}", told.join("; ")))
 }
 
 /// The pipeline with the report on top, as comments.
@@ -257,6 +269,8 @@ mod tests {
     fn a_file_of_which_nothing_remains_is_an_error() {
         let draft = Draft { stages: vec![stage("bad", "${{ x }}")], ..Draft::default() };
         let file = SourceFile { path: "x.yml", text: "x" };
-        assert_eq!(finish(&file, draft, Notes::new("x")).unwrap_err()[0].code, "TG0301");
+        let error = finish(&file, draft, Notes::new("x")).unwrap_err().remove(0);
+        assert_eq!(error.code, "TG0301");
+        assert!(error.help.unwrap().starts_with("line 1: the stage `bad`"));
     }
 }

@@ -8,13 +8,10 @@
 //! what the checks refuse is taken out again, with a note ([`mend`]). So what comes out always compiles.
 
 mod actions;
-mod actions_steps;
 mod containers;
 mod draft;
 mod drone;
-mod expressions;
 mod gitlab;
-mod gitlab_rules;
 mod mend;
 pub(crate) mod reading;
 mod woodpecker;

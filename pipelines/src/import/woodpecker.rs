@@ -51,7 +51,7 @@ pub(super) fn read(file: &SourceFile<'_>, notes: &mut Notes) -> Result<Draft, Ve
         ("runs_on", "say it with `if: failure()` or `if: always()`"),
         ("workspace", "commands run in the checkout; `working_directory` is a folder in it"),
         ("variables", "YAML anchors work as they are"),
-        ("concurrency", "see `concurrency` in docs/language.md"),
+        ("concurrency", "see `concurrency` in docs/language/file.md"),
     ] {
         if let Some(node) = get(&root, key) {
             notes.add(node.place, format!("`{key}` was not carried over"), todo);

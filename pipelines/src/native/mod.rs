@@ -36,6 +36,7 @@ use crate::{
     diagnostic::{Problems, Shelf, Spanned},
     event::Event,
     plan::{Concurrency, PLAN_VERSION, Plan, PlanSource, Template},
+    refusal::Refusal,
     render_template, yaml,
 };
 use check::Checked;
@@ -95,16 +96,17 @@ fn result(
     checked: &Checked,
     problems: &mut Problems<'_>,
 ) -> Option<Compiled> {
-    let inputs = start::inputs(&pipeline.on, event).map_err(start::Refusal::from);
+    let name = pipeline.name.as_ref().map_or_else(|| stem(file.path), |name| name.value.clone());
+    let inputs = start::inputs(&pipeline.on, event).map_err(Refusal::from);
     let inputs = match start::starts(&pipeline.on, event).and(inputs) {
         Ok(inputs) => inputs,
-        Err(start::Refusal { reason, filtered }) => {
-            return Some(Compiled::NotTriggered { reason, filtered });
+        Err(Refusal { reason, left_out }) => {
+            return Some(Compiled::NotTriggered { pipeline: name, reason, left_out });
         }
     };
     let mut plan = Plan {
         version: PLAN_VERSION,
-        name: pipeline.name.as_ref().map_or_else(|| stem(file.path), |name| name.value.clone()),
+        name,
         title: None,
         source: PlanSource {
             path: file.path.to_owned(),

@@ -165,10 +165,12 @@ mod tests {
             .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
             .map(|path| std::fs::read_to_string(path.with_extension("yml")).unwrap())
             .collect();
-        let language =
-            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language.md")).unwrap();
-        let blocks =
-            language.split("```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap().to_owned());
+        let pages = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language")).unwrap();
+        let pages = pages.map(|page| std::fs::read_to_string(page.unwrap().path()).unwrap());
+        let blocks = pages.flat_map(|page| {
+            let blocks = page.split("```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap());
+            blocks.map(str::to_owned).collect::<Vec<_>>()
+        });
         let (templates, examples): (Vec<_>, Vec<_>) = blocks.partition(|text| text.starts_with("# file: "));
         texts.extend(examples);
         for text in templates {

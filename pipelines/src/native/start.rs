@@ -12,22 +12,8 @@ use crate::{
     expressions::kind_name,
     glob::Patterns,
     nearest::{did_you_mean, listed},
+    refusal::{LeftOut, Refusal},
 };
-
-/// Why an event starts nothing.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    /// In one sentence.
-    pub reason: String,
-    /// Only the paths that the event changed are in the way.
-    pub filtered: bool,
-}
-
-impl From<String> for Refusal {
-    fn from(reason: String) -> Self {
-        Self { reason, filtered: false }
-    }
-}
 
 /// Nothing, or why the event starts nothing.
 pub(crate) fn starts(on: &On, event: &Event) -> Result<(), Refusal> {
@@ -94,9 +80,10 @@ pub(crate) fn starts(on: &On, event: &Event) -> Result<(), Refusal> {
     let Some((key, wanted, ignored)) = filters else { return Ok(()) };
     // A tag, a release, a person: those ask for this very commit, whatever its message says.
     if let Some(mark) = SKIP_MARKS.iter().find(|mark| event.git.message.contains(*mark)) {
-        return Err(format!("the commit's message asks for no run: it has `{mark}`").into());
+        let reason = format!("the commit's message asks for no run: it has `{mark}`");
+        return Err(Refusal::left_out(LeftOut::Message, reason));
     }
-    paths(key, wanted, ignored, event).map_err(|reason| Refusal { reason, filtered: true })
+    paths(key, wanted, ignored, event).map_err(|reason| Refusal::left_out(LeftOut::Paths, reason))
 }
 
 /// What in a commit's message asks for no run.

@@ -1,21 +1,17 @@
 //! A plan in outline, for people and scripts: what would run, in which order, under which conditions. This is what
 //! `tidegate plan` prints; docs/cli.md describes it as JSON. Names are those of the file, not of the plan.
 
+mod jobs;
 mod stand_ins;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
     Compilation, Compiled, Diagnostic, SourceFile, Triggers,
-    expand::each_once,
-    import::reading,
-    plan::{
-        Call, Concurrency, Does, Driver, Need, NeedState, Plan, Run, StagePlan, Step as PlanStep, StepWhen,
-        Template, Verb,
-    },
+    plan::{Concurrency, Need, NeedState, Template},
 };
 
 pub use stand_ins::{StandIns, not_there};
@@ -160,190 +156,13 @@ pub fn outline(file: &SourceFile<'_>, triggers: Triggers, compilation: Compilati
     match compilation.result {
         Some(Compiled::Plan(plan)) => {
             outline.triggered = true;
-            outline.jobs = jobs(file, &each_once(&plan));
+            outline.jobs = jobs::of(file, &plan);
             outline.name = Some(plan.name);
             outline.concurrency = plan.concurrency;
             outline.inputs = plan.inputs;
         }
         Some(Compiled::NotTriggered { reason, .. }) => outline.reason = Some(reason),
         None => outline.reason = Some("the file has errors".to_owned()),
-    }
-    outline
-}
-
-/// Calls stand before the stages that are part of them. Of a file that could not be read there are none.
-fn jobs(file: &SourceFile<'_>, plan: &Plan) -> Vec<Job> {
-    let uses = called_files(file);
-    let mut jobs = Vec::new();
-    let mut told: BTreeSet<&str> = BTreeSet::new();
-    for stage in &plan.stages {
-        for call in chain(plan, stage.call.as_deref()).into_iter().rev() {
-            if told.insert(&call.key) {
-                jobs.push(of_call(plan, call, &uses));
-            }
-        }
-        if !(stage.call.is_some() && stage.own_name() == stand_ins::JOB) {
-            jobs.push(job(plan, stage));
-        }
-    }
-    jobs.extend(
-        plan.calls
-            .iter()
-            .filter(|call| !told.contains(call.key.as_str()))
-            .map(|call| of_call(plan, call, &uses)),
-    );
-    jobs
-}
-
-/// A call and those that it is part of, the inner ones first.
-fn chain<'p>(plan: &'p Plan, key: Option<&str>) -> Vec<&'p Call> {
-    let mut chain: Vec<&Call> = Vec::new();
-    let mut next = key.map(str::to_owned);
-    while let Some(call) = next.and_then(|key| plan.calls.iter().find(|call| call.key == key)) {
-        if chain.len() > plan.calls.len() {
-            break;
-        }
-        next = call.parent.clone();
-        chain.push(call);
-    }
-    chain
-}
-
-/// What the jobs of a file call, by their ids.
-fn called_files(file: &SourceFile<'_>) -> BTreeMap<String, String> {
-    let Ok(root) = reading::tree(file) else { return BTreeMap::new() };
-    let jobs = reading::get(&root, "jobs").map(reading::fields).unwrap_or_default();
-    let uses = jobs.into_iter().filter_map(|job| {
-        let uses = reading::text(reading::get(&job.value, "uses")?)?;
-        Some((job.key.value.clone(), uses.to_owned()))
-    });
-    uses.collect()
-}
-
-fn of_call(plan: &Plan, call: &Call, uses: &BTreeMap<String, String>) -> Job {
-    let parent = call.parent.as_deref();
-    let id = match parent.and_then(|key| plan.calls.iter().find(|one| one.key == key)) {
-        Some(parent) => format!("{} / {}", parent.name, call.name),
-        None => call.name.clone(),
-    };
-    Job {
-        id,
-        key: call.key.clone(),
-        name: call.title.clone(),
-        verb: "call",
-        uses: uses.get(&call.name).filter(|_| parent.is_none()).cloned(),
-        call: call.parent.clone(),
-        needs: call.needs.clone(),
-        waits_for: Vec::new(),
-        condition: call.condition.clone(),
-        skip_reason: None,
-        matrix: call.matrix.clone(),
-        runs_on: Vec::new(),
-        image: None,
-        environment: None,
-        env: BTreeMap::new(),
-        secrets: Vec::new(),
-        services: BTreeMap::new(),
-        outputs: call.outputs.clone(),
-        timeout_seconds: None,
-        continue_on_error: false,
-        steps: Vec::new(),
-    }
-}
-
-/// The name of a need as its file has it: a stage of the same call by its own, one of another call by that call's.
-fn need_name<'p>(plan: &'p Plan, stage: &StagePlan, need: &'p StagePlan) -> &'p str {
-    let calls = chain(plan, need.call.as_deref());
-    match calls.iter().find(|call| call.parent == stage.call) {
-        Some(call) if need.call != stage.call => &call.name,
-        _ => &need.name,
-    }
-}
-
-fn job(plan: &Plan, stage: &StagePlan) -> Job {
-    let mut needs: Vec<String> = Vec::new();
-    for need in &stage.needs {
-        let name = plan.stage(&need.stage).map_or(need.stage.0.as_str(), |need| need_name(plan, stage, need));
-        if !needs.iter().any(|one| one == name) {
-            needs.push(name.to_owned());
-        }
-    }
-    let run = run_of(&stage.verb);
-    Job {
-        id: stage.name.clone(),
-        key: stage.key.0.clone(),
-        name: stage.title.clone().unwrap_or_else(|| stage.key.0.clone()),
-        verb: stage.verb.name(),
-        uses: None,
-        call: stage.call.clone(),
-        needs,
-        waits_for: stage.needs.clone(),
-        condition: stage.condition.clone(),
-        skip_reason: stage.skip_reason.clone(),
-        matrix: stage.matrix.clone(),
-        runs_on: stage.runner_labels.clone(),
-        image: run.map(|run| run.image.0.clone()).filter(|image| !image.is_empty()),
-        environment: stage.environment().map(|environment| environment.0.clone()),
-        env: stage.env.clone(),
-        secrets: stage.secrets.iter().map(|secret| secret.name.clone()).collect(),
-        services: stage
-            .services
-            .iter()
-            .map(|service| (service.name.clone(), service.image.0.clone()))
-            .collect(),
-        outputs: stage.outputs.clone(),
-        timeout_seconds: Some(stage.timeout_seconds),
-        continue_on_error: stage.continue_on_error,
-        steps: run.map(|run| run.steps.iter().map(step).collect()).unwrap_or_default(),
-    }
-}
-
-/// The commands of a stage, whatever its verb.
-fn run_of(verb: &Verb) -> Option<&Run> {
-    match verb {
-        Verb::Run(run) => Some(run),
-        Verb::Deploy(deploy) => match &deploy.driver {
-            Driver::Command(run) => Some(run),
-            Driver::Compose { .. } => None,
-        },
-        Verb::Smoke(smoke) => smoke.commands.as_ref(),
-        Verb::Build(_) | Verb::Push(_) => None,
-    }
-}
-
-fn step(step: &PlanStep) -> Step {
-    let when = match step.when {
-        StepWhen::Success => None,
-        StepWhen::Failure => Some("failure()".to_owned()),
-        StepWhen::Always => Some("always()".to_owned()),
-    };
-    let mut outline = Step {
-        id: step.id.clone(),
-        name: step.name.clone(),
-        condition: step.condition.clone().or(when),
-        run: None,
-        uses: None,
-        with: BTreeMap::new(),
-        env: step.env.clone(),
-        shell: Vec::new(),
-        working_directory: None,
-        continue_on_error: step.continue_on_error,
-        background: step.background,
-        wait: None,
-        cancel: None,
-    };
-    match &step.does {
-        Does::Run(script) => {
-            outline.run = Some(script.script.clone());
-            outline.shell.clone_from(&script.shell);
-            outline.working_directory = script.working_directory.as_ref().map(|path| path.0.clone());
-        }
-        Does::Uses(action) => {
-            outline.uses = Some(action.action.clone());
-            outline.with.clone_from(&action.with);
-        }
-        Does::Wait(wait) => outline.wait = Some(wait.steps.clone().unwrap_or_default()),
-        Does::Cancel(id) => outline.cancel = Some(id.clone()),
     }
     outline
 }
@@ -367,25 +186,8 @@ mod tests {
     };
 
     fn event(kind: EventKind) -> Event {
-        Event {
-            kind,
-            repository: "team/app".to_owned(),
-            default_branch: "main".to_owned(),
-            git: GitFacts {
-                sha: "a".repeat(40),
-                reference: "refs/heads/main".to_owned(),
-                branch: Some("main".to_owned()),
-                ..GitFacts::default()
-            },
-            actor: "ann".to_owned(),
-            changed_paths: None,
-            inputs: BTreeMap::new(),
-            pull_request: None,
-            name: None,
-            activity: None,
-            payload: None,
-            trusted: true,
-        }
+        let git = GitFacts::of_branch("main", &"a".repeat(40));
+        Event::new(kind, "team/app", "main", git, "ann")
     }
 
     fn of(text: &str, kind: EventKind) -> Value {

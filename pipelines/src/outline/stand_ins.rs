@@ -127,7 +127,9 @@ fn declare(entries: &mut String, name: &str, what: &str) {
 /// Whether a `uses` names this file.
 fn is(file: &FileRef, uses: &str) -> bool {
     match file {
-        FileRef::Same(path) => uses.strip_prefix("./") == Some(path),
+        FileRef::Same(path) => {
+            uses.strip_prefix("./").or_else(|| uses.strip_prefix("$/")) == Some(path.as_str())
+        }
         FileRef::Other { repository, path, reference } => uses == format!("{repository}/{path}@{reference}"),
     }
 }

@@ -11,12 +11,17 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StructureStyle, Tag};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StructureStyle};
 
-use super::{Core, Dialect, Entry, Kind, MAX_NODES, Node, Scalar};
+use super::{
+    Dialect, Entry, Kind, MAX_NODES, Node, Scalar,
+    keys::{Key, read_key},
+    places, syntax,
+    tags::{self, TagRead},
+};
 use crate::{
     codes,
-    diagnostic::{Place, Problems, Spanned},
+    diagnostic::{Place, Problems},
 };
 
 /// Reads the file's one document. None, with a report, when there is no tree to work on.
@@ -52,8 +57,8 @@ pub(crate) fn parse(problems: &mut Problems<'_>, dialect: &Dialect) -> Option<No
         match item {
             Ok((event, span)) => builder.event(event, &span).ok()?,
             Err(error) => {
-                let at = error.marker().byte_offset().unwrap_or(text.len());
-                builder.syntax_error(at, &error);
+                let open = builder.open.last().filter(|open| open.flow).map(|open| open.place);
+                syntax::report(builder.problems, dialect, &error, open);
                 return None;
             }
         }
@@ -103,33 +108,6 @@ enum OpenKind {
     Map { entries: Vec<Entry>, seen: HashMap<String, Place>, key: Option<Key> },
 }
 
-/// A key that waits for its value.
-enum Key {
-    Text(Spanned<String>),
-    /// Reported already; its value is read and dropped.
-    Bad,
-}
-
-/// What a tag makes of a node.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum TagRead {
-    /// Nothing that the value does not say itself.
-    AsWritten,
-    /// Text, whatever it looks like.
-    Text,
-    /// Reported.
-    Refused,
-}
-
-/// The name of a tag of the core schema.
-fn core_name(tag: &Tag) -> Option<&str> {
-    let whole = (tag.handle(), tag.suffix());
-    match whole {
-        ("tag:yaml.org,2002:" | "!!", name) => Some(name),
-        (_, suffix) => suffix.strip_prefix("tag:yaml.org,2002:"),
-    }
-}
-
 struct Anchor {
     node: Node,
     size: Size,
@@ -145,8 +123,8 @@ struct Size {
 
 impl Builder<'_, '_> {
     fn event(&mut self, event: Event<'_>, span: &Span) -> Result<(), Stop> {
-        let place = span.byte_range().map_or_else(Place::default, |range| Place::new(range.start, range.end));
-        let tag = self.tag(&event, span);
+        let place = places::of(self.problems.text(), &event, span);
+        let tag = tags::read(self.problems, self.dialect, &event, span);
         let tagged = tag.is_some();
         match event {
             Event::DocumentStart(..) if self.root.is_some() => {
@@ -155,7 +133,10 @@ impl Builder<'_, '_> {
                 self.problems.report(codes::EMPTY, Place::new(place.start, end), message);
                 return Err(Stop);
             }
-            Event::Scalar(text, style, anchor, _) => {
+            Event::Scalar(mut text, style, anchor, _) => {
+                if places::ends_open(self.problems.text(), place, style, &text) {
+                    text.to_mut().pop();
+                }
                 let size = Size { nodes: 1, bytes: text.len() };
                 self.charge(size, 0, place)?;
                 // `!!str 1` is text, as if it stood in quotes.
@@ -244,7 +225,7 @@ impl Builder<'_, '_> {
         self.bytes = self.bytes.saturating_add(size.bytes);
         self.within(self.nodes, self.bytes, place)?;
         if self.open.len() + height > self.dialect.max_depth {
-            let message = too_deep(self.dialect);
+            let message = syntax::too_deep(self.dialect);
             self.problems.report(codes::TOO_LARGE, place, message);
             return Err(Stop);
         }
@@ -291,129 +272,6 @@ impl Builder<'_, '_> {
             },
         }
     }
-
-    /// What a node's tag makes of it; tags that are not part of the language are reported.
-    fn tag(&mut self, event: &Event<'_>, span: &Span) -> Option<TagRead> {
-        let tag = event.tag()?;
-        let range = span.tag_span().and_then(|span| span.byte_range());
-        let place = range.map_or_else(Place::default, |range| Place::new(range.start, range.end));
-        if self.dialect.core_tags
-            && let Some(read) = self.core_tag(tag, event, span)
-        {
-            return Some(read);
-        }
-        let text = self.problems.text().get(place.start..place.end).unwrap_or("!").to_owned();
-        let message = format!("`{text}` is read as a YAML tag, and tags are not part of the language");
-        let help = "put the whole value in quotes if it is text or an expression that begins with `!`";
-        self.problems.report(codes::TAG, place, message).help(help);
-        Some(TagRead::Refused)
-    }
-
-    /// The tags of YAML's core schema. What does not fit its tag is reported where the value begins.
-    fn core_tag(&mut self, tag: &Tag, event: &Event<'_>, span: &Span) -> Option<TagRead> {
-        let name = core_name(tag)?;
-        let Event::Scalar(text, style, ..) = event else {
-            return matches!(name, "map" | "seq").then_some(TagRead::AsWritten);
-        };
-        let scalar = Scalar { text: text.to_string(), plain: *style == ScalarStyle::Plain };
-        let fits = match name {
-            "str" => return Some(TagRead::Text),
-            "bool" => matches!(scalar.core(), Core::Bool(_)),
-            "int" => matches!(scalar.core(), Core::Number(_)) && !scalar.text.contains(['.', 'e', 'E']),
-            "float" => matches!(scalar.core(), Core::Number(_)),
-            "null" => matches!(scalar.core(), Core::Null),
-            _ => return None,
-        };
-        if !fits {
-            let range = span.byte_range().unwrap_or_default();
-            let message = format!("`{text}` does not fit its tag `!!{name}`");
-            self.problems.report(codes::TAG, Place::new(range.start, range.end), message);
-            return Some(TagRead::Refused);
-        }
-        Some(TagRead::AsWritten)
-    }
-
-    fn syntax_error(&mut self, at: usize, error: &ScanError) {
-        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
-            let message = too_deep(self.dialect);
-            self.problems.report(codes::TOO_LARGE, Place::new(at, at), message);
-            return;
-        }
-        let text = self.problems.text();
-        let rest = text.get(at..).unwrap_or_default();
-        let end = at + rest.find(['\n', '\r']).unwrap_or(rest.len()).min(1);
-        let line_start = text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
-        let line = text.get(line_start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-        // A bracket of an earlier line that is still open is the likelier mistake.
-        let bracket = self.open.last().filter(|open| open.flow && open.place.start < line_start);
-        let bracket = bracket.map(|open| Place::new(open.place.start, open.place.start + 1));
-        let report =
-            self.problems.report(codes::SYNTAX, Place::new(at, end), format!("not YAML: {}", error.info()));
-        match bracket {
-            Some(place) => {
-                report.related(place, "opened here and not closed before").help("close the bracket")
-            }
-            None => report.maybe_help(syntax_help(line)),
-        };
-    }
-}
-
-fn too_deep(dialect: &Dialect) -> String {
-    format!("values are nested more than {} levels deep here", dialect.max_depth)
-}
-
-/// Checks a key as soon as it is read: it must be text, new in its map, and no merge key.
-fn read_key(
-    problems: &mut Problems<'_>,
-    dialect: &Dialect,
-    seen: &mut HashMap<String, Place>,
-    node: Node,
-) -> Key {
-    let place = node.place;
-    let scalar = match node.kind {
-        Kind::Scalar(scalar) => scalar,
-        Kind::Broken => return Key::Bad,
-        Kind::List(_) | Kind::Map(_) => {
-            problems.report(codes::BAD_KEY, place, "a key must be plain text");
-            return Key::Bad;
-        }
-    };
-    if scalar.plain && scalar.text == "<<" {
-        let report =
-            problems.report(codes::MERGE_KEY, place, "merge keys (`<<`) are not part of the language");
-        report
-            .help("use an alias for a whole value (`env: *common`), or `defaults` for what all stages share");
-        return Key::Bad;
-    }
-    let folded = if dialect.fold_keys { scalar.text.to_ascii_lowercase() } else { scalar.text.clone() };
-    if let Some(first) = seen.get(&folded).copied() {
-        let message = format!("the key `{}` is given twice", scalar.text);
-        let report = problems.report(codes::DUPLICATE_KEY, place, message);
-        let help = match dialect.fold_keys {
-            true => "remove or rename one of the two; keys that differ only in case are the same",
-            false => "remove or rename one of the two",
-        };
-        report.related(first, "first given here").help(help);
-        return Key::Bad;
-    }
-    seen.insert(folded, place);
-    Key::Text(Spanned::new(scalar.text, place))
-}
-
-/// The two mistakes that YAML's own messages explain worst.
-fn syntax_help(line: &str) -> Option<String> {
-    if line.trim_start_matches(' ').starts_with('\t') {
-        return Some("YAML is indented with spaces; this line has a tab".to_owned());
-    }
-    let (_, value) = line.split_once(": ")?;
-    let special = value.trim_start().chars().next().filter(|first| "@`%*&{[|>\"'".contains(*first));
-    if special.is_some() || value.contains(": ") {
-        return Some(
-            "text that holds `: ` or ` #`, or begins with a character that YAML uses itself, must be quoted"
-                .to_owned(),
-        );
-    }
-    None
 }
 
 #[cfg(test)]
@@ -499,6 +357,41 @@ mod tests {
             (1..70).map(|level| format!("a{level}: &a{level} [*a{}]\n", level - 1)).collect();
         assert_eq!(codes_of(&format!("a0: &a0 [x]\n{aliases}")), ["TG0102"]);
         assert_eq!(codes_of(&" ".repeat(Dialect::NATIVE.max_bytes + 1)), ["TG0102"]);
+    }
+
+    #[test]
+    fn a_block_of_text_has_the_line_breaks_that_are_there() {
+        let text_of = |text: &str| match read(text).0.map(|node| node.kind) {
+            Some(Kind::Map(entries)) => match &entries[0].value.kind {
+                Kind::Scalar(scalar) => scalar.text.clone(),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        for (text, wanted) in [
+            ("a: |\n  x\n  y", "x\ny"),
+            ("a: |\n  x\n  y\n", "x\ny\n"),
+            ("a: >\n  x\n  y", "x y"),
+            ("a: |-\n  x", "x"),
+            ("a: |+\n  x\n\n", "x\n\n"),
+            ("a: |\n  x\n# end", "x\n"),
+            ("a: |\n  x\nb: y", "x\n"),
+        ] {
+            assert_eq!(text_of(text), wanted, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_block_of_text_begins_with_its_sign_and_nothing_behind_the_colon() {
+        let text = "a: |\n  x\nb: >-2 # | no\n\n    y\n'c | d': &e |+\n  z\nf:\ng:\n";
+        let (node, _) = read(text);
+        let Some(Node { kind: Kind::Map(entries), .. }) = node else { panic!() };
+        let starts: Vec<_> = entries.iter().map(|entry| &text[entry.value.place.start..]).collect();
+        let begins = ["|\n  x", ">-2 #", "|+\n", "\ng:", "\n"];
+        assert_eq!(starts.len(), begins.len());
+        for (found, wanted) in starts.iter().zip(begins) {
+            assert!(found.starts_with(wanted), "{found:?}, not {wanted:?}");
+        }
     }
 
     #[test]

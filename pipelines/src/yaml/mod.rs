@@ -6,7 +6,11 @@
 
 mod build;
 mod core;
+mod keys;
+mod places;
 mod scalar;
+mod syntax;
+mod tags;
 
 pub(crate) use self::{
     build::parse,
@@ -48,7 +52,7 @@ impl Dialect {
     /// GitHub Actions workflows.
     pub(crate) const ACTIONS: Self = Self {
         max_bytes: 1024 * 1024,
-        max_depth: 64,
+        max_depth: 50,
         core_tags: true,
         fold_keys: true,
         file: "a workflow file",

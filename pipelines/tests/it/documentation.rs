@@ -1,4 +1,4 @@
-//! docs/language.md says what is so.
+//! The pages of the language say what is so.
 
 use std::{
     fs,
@@ -11,45 +11,94 @@ use tidegate_pipelines::{
     expand_native, json_schema, plan::StageKey, render, resolve, template_schema,
 };
 
-use crate::{events, files::Folder, workflows};
+use crate::{
+    events,
+    files::Folder,
+    pages::{self, Is},
+    workflows,
+};
 
+/// All pages in one.
 fn text() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language.md")).unwrap()
-}
-
-/// The blocks of one language.
-fn blocks<'t>(text: &'t str, language: &str) -> Vec<&'t str> {
-    let fence = format!("```{language}\n");
-    text.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+    pages::pages().into_values().collect::<Vec<_>>().join("\n")
 }
 
 #[test]
 fn every_example_is_a_pipeline() {
-    let text = text();
-    let (files, examples): (Vec<_>, Vec<_>) =
-        blocks(&text, "yaml").into_iter().partition(|block| block.starts_with("# file: "));
-    assert!(examples.len() >= 15, "only {} examples", examples.len());
-    let named = |block: &str| {
-        let path = block.lines().next().unwrap().trim_start_matches("# file: ").to_owned();
-        (path, block.to_owned())
-    };
-    let folder = Folder(files.into_iter().map(named).collect());
-    for example in examples {
-        let file = SourceFile { path: "example.yml", text: example };
+    let folder = Folder(pages::files());
+    let mut before = None;
+    let mut count = 0;
+    for example in pages::examples() {
+        let name = &example.name;
+        let file = SourceFile { path: "example.yml", text: &example.text };
+        if matches!(example.is, Is::File(_)) {
+            continue;
+        }
+        count += 1;
+        if let Is::Emitted(by) = &example.is {
+            let (plan, event) = before.as_ref().unwrap_or_else(|| panic!("{name}: nothing comes before"));
+            let by = StageKey(by.clone());
+            let emission = compile_emitted(&example.text, &by, plan, event, folder.setting());
+            assert!(emission.diagnostics.is_empty(), "{name}: {:?}", emission.diagnostics);
+            assert!(emission.stages.is_some_and(|stages| !stages.is_empty()), "{name}");
+            continue;
+        }
         let found = check_in(&file, folder.setting());
-        assert!(found.is_empty(), "{}", render(&file, &found, false));
-        let event = events::named(example);
+        assert!(found.is_empty(), "{name}: {}", render(&file, &found, false));
+        let event = events::named(&example.text);
         let result = compile(&file, &event, folder.setting()).result;
-        let Some(Compiled::Plan(plan)) = result else { panic!("{result:?} of\n{example}") };
+        let Some(Compiled::Plan(plan)) = result else { panic!("{name}: {result:?}") };
         let context = events::all_ended_well(&plan, &event);
         let expanded =
-            |stage| expand_native(stage, &context).unwrap_or_else(|error| panic!("{error} in\n{example}"));
+            |stage| expand_native(stage, &context).unwrap_or_else(|error| panic!("{name}: {error}"));
         for stage in &plan.stages.iter().flat_map(expanded).collect::<Vec<_>>() {
-            resolve(stage, &context).unwrap_or_else(|error| panic!("{error} in\n{example}"));
+            resolve(stage, &context).unwrap_or_else(|error| panic!("{name}: {error}"));
             if let Some(expression) = &stage.condition {
-                condition(expression, stage, &context)
-                    .unwrap_or_else(|error| panic!("{error} in\n{example}"));
+                condition(expression, stage, &context).unwrap_or_else(|error| panic!("{name}: {error}"));
             }
+        }
+        before = Some((plan, event));
+    }
+    assert!(count >= 40, "only {count} examples");
+}
+
+/// As GitHub names a heading.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+/// Links between pages, and to headings of pages.
+#[test]
+fn every_link_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut paths: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].iter().map(|name| root.join(name)).collect();
+    for folder in ["docs", "docs/language"] {
+        let entries = fs::read_dir(root.join(folder)).unwrap().map(|entry| entry.unwrap().path());
+        paths.extend(entries.filter(|path| path.extension().is_some_and(|ending| ending == "md")));
+    }
+    let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
+    let fence = Regex::new(r"(?s)```.*?\n```").unwrap();
+    for path in &paths {
+        let text = fs::read_to_string(path).unwrap();
+        for found in link.captures_iter(&fence.replace_all(&text, "")) {
+            let target = &found[1];
+            if target.contains("://") {
+                continue;
+            }
+            let (file, heading) = target.split_once('#').unwrap_or((target, ""));
+            let there = if file.is_empty() { path.clone() } else { path.parent().unwrap().join(file) };
+            assert!(there.exists(), "{}: there is no {file}", path.display());
+            if heading.is_empty() {
+                continue;
+            }
+            let text = fs::read_to_string(&there).unwrap();
+            let known = fence
+                .replace_all(&text, "")
+                .lines()
+                .any(|line| line.starts_with('#') && anchor(line.trim_start_matches('#')) == heading);
+            assert!(known, "{}: {target} names no heading", path.display());
         }
     }
 }
@@ -61,7 +110,7 @@ fn every_key_is_documented() {
     let types = schema["$defs"].as_object().unwrap().values().chain([&schema, &templates]);
     for key in types.flat_map(|kind| kind["properties"].as_object().into_iter().flatten()).map(|(key, _)| key)
     {
-        assert!(text.contains(&format!("`{key}`")), "`{key}` is not in docs/language.md");
+        assert!(text.contains(&format!("`{key}`")), "`{key}` is on no page of docs/language");
     }
 }
 
@@ -70,7 +119,7 @@ fn every_code_is_documented() {
     let text = text();
     for code in codes::ALL {
         let row = format!("| {} | {} |", code.id, code.explanation.replace('|', "\\|"));
-        assert!(text.contains(&row), "docs/language.md lacks the row\n{row}");
+        assert!(text.contains(&row), "docs/language/codes.md lacks the row\n{row}");
     }
 }
 

@@ -1,7 +1,5 @@
 //! Events as a forge would send them.
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use tidegate_pipelines::{
     Context, EnvironmentFacts, StageFacts,
@@ -13,28 +11,12 @@ pub const SHA: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// A push to a branch.
 pub fn push(branch: &str) -> Event {
-    Event {
-        kind: EventKind::Push,
-        repository: "demo/app".to_owned(),
-        default_branch: "main".to_owned(),
-        git: GitFacts {
-            sha: SHA.to_owned(),
-            reference: format!("refs/heads/{branch}"),
-            branch: Some(branch.to_owned()),
-            tag: None,
-            before: None,
-            message: "Add a thing".to_owned(),
-            author: "Ada <ada@example.org>".to_owned(),
-        },
-        actor: "ada".to_owned(),
-        changed_paths: None,
-        inputs: BTreeMap::new(),
-        pull_request: None,
-        name: None,
-        activity: None,
-        payload: None,
-        trusted: true,
-    }
+    let git = GitFacts {
+        message: "Add a thing".to_owned(),
+        author: "Ada <ada@example.org>".to_owned(),
+        ..GitFacts::of_branch(branch, SHA)
+    };
+    Event::new(EventKind::Push, "demo/app", "main", git, "ada")
 }
 
 /// A tag.

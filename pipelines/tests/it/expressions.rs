@@ -4,17 +4,14 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 use tidegate_pipelines::{
-    Compiled, Context, Setting, SourceFile, compile, condition,
-    lenient::{self, Status, Values},
-    plan::Template,
-    render_template,
+    Compiled, Context, Setting, SourceFile, compile, condition, lenient, plan::Template, render_template,
 };
 
 use crate::{
     events,
-    reference::{NUMBERS, PATHS, TEXTS, Tree, inputs, simple_lenient, simple_strict, written},
+    reference::{self, NUMBERS, PATHS, TEXTS, Tree, context, numbers, with_values, written},
 };
 
 fn tree(strict: bool) -> impl Strategy<Value = Tree> {
@@ -68,25 +65,6 @@ fn tree(strict: bool) -> impl Strategy<Value = Tree> {
     })
 }
 
-fn contexts() -> BTreeMap<String, Value> {
-    BTreeMap::from([("inputs".to_owned(), inputs())])
-}
-
-/// A run that has the inputs.
-fn context() -> Context {
-    let event = events::push("main");
-    let file = SourceFile { path: "p.yml", text: "on: push\nstages: {a: {image: \"debian:12\", run: x}}\n" };
-    let Some(Compiled::Plan(plan)) = compile(&file, &event, Setting::default()).result else { panic!() };
-    let mut context = Context::new(&plan, &event);
-    context.inputs = serde_json::from_value(inputs()).unwrap();
-    context
-}
-
-fn with_values<T>(ask: impl Fn(&Values<'_>) -> T) -> T {
-    let hash_files = |_: &[String]| Ok(String::new());
-    ask(&Values { contexts: &contexts(), status: Status::Success, hash_files: &hash_files })
-}
-
 /// Text of the signs and words of expressions, mostly without sense.
 fn jumble() -> impl Strategy<Value = String> {
     let words = [
@@ -136,11 +114,11 @@ proptest! {
     fn lenient_values_are_those_of_the_simple_evaluator(tree in tree(false)) {
         let text = written(&tree);
         let found = with_values(|values| lenient::evaluate(&text, values));
-        match simple_lenient::evaluate(&tree) {
+        match reference::lenient::evaluate(&tree) {
             Ok(expected) => {
-                prop_assert_eq!(numbers(found.clone().unwrap()), numbers(simple_lenient::to_json(&expected)), "{}", text);
+                prop_assert_eq!(numbers(found.clone().unwrap()), numbers(reference::lenient::to_json(&expected)), "{}", text);
                 let within = with_values(|values| lenient::text(&format!("<${{{{ {text} }}}}>"), values));
-                prop_assert_eq!(within.unwrap(), format!("<{}>", simple_lenient::text(&expected)), "{}", text);
+                prop_assert_eq!(within.unwrap(), format!("<{}>", reference::lenient::text(&expected)), "{}", text);
             }
             Err(()) => prop_assert!(found.is_err(), "{} is {:?}", text, found),
         }
@@ -151,7 +129,7 @@ proptest! {
         let text = written(&tree);
         let context = context();
         let found = render_template(&Template(format!("${{{{ toJSON({text}) }}}}")), None, &context);
-        match simple_strict::evaluate(&tree) {
+        match reference::strict::evaluate(&tree) {
             Ok(expected) => prop_assert_eq!(found.unwrap(), expected.to_string(), "{}", text),
             Err(()) => prop_assert!(found.is_err(), "{} is {:?}", text, found),
         }
@@ -182,16 +160,6 @@ proptest! {
         prop_assert_eq!(with_values(|values| lenient::value(&text, values)).unwrap(), json!(text));
         let around = format!("{text}${{{{ 'x' }}}}{text}");
         prop_assert_eq!(with_values(|values| lenient::text(&around, values)).unwrap(), format!("{text}x{text}"));
-    }
-}
-
-/// Numbers in one form.
-fn numbers(value: Value) -> Value {
-    match value {
-        Value::Number(number) => json!(number.as_f64()),
-        Value::Array(list) => list.into_iter().map(numbers).collect(),
-        Value::Object(map) => map.into_iter().map(|(name, value)| (name, numbers(value))).collect(),
-        other => other,
     }
 }
 

@@ -5,7 +5,13 @@ use std::{fs, path::Path};
 use proptest::prelude::*;
 use tidegate_pipelines::{Compilation, Compiled, SourceFile, compile, event::Event, format, plan::Plan};
 
-use crate::{events, files::Folder, golden, properties::mutated};
+use crate::{
+    events,
+    files::Folder,
+    golden,
+    pages::{self, Is},
+    properties::mutated,
+};
 
 fn plan(text: &str, event: &Event) -> Option<Plan> {
     let file = SourceFile { path: "p.yml", text };
@@ -63,11 +69,10 @@ fn examples_and_golden_files_say_the_same_afterwards() {
         let emitted = text.starts_with("# emitted by: ");
         keeps_for(&text, &if emitted { events::push("main") } else { events::named(&text) });
     }
-    let language = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/language.md")).unwrap();
-    for example in language.split("```yaml\n").skip(1).map(|rest| rest.split("\n```").next().unwrap()) {
-        let template = example.starts_with("# file: ");
-        let event = if template { events::push("main") } else { events::named(example) };
-        keeps_for(&format!("{example}\n"), &event);
+    for example in pages::examples() {
+        let pipeline = example.is == Is::Pipeline;
+        let event = if pipeline { events::named(&example.text) } else { events::push("main") };
+        keeps_for(&example.text, &event);
     }
 }
 

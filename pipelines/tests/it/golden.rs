@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::json;
 use tidegate_pipelines::{
-    Compilation, Compiled, SourceFile, codes, compile, compile_emitted, plan::StageKey, render_all,
+    Compilation, Compiled, LeftOut, SourceFile, codes, compile, compile_emitted, plan::StageKey, render_all,
 };
 
 use crate::{events, files::Folder};
@@ -53,8 +53,8 @@ fn every_file_gives_what_it_gave() {
         let result = compilation.result.map(|result| {
             let mut value = match result {
                 Compiled::Plan(plan) => serde_json::to_value(plan).unwrap(),
-                Compiled::NotTriggered { reason, filtered } => {
-                    json!({ "not_triggered": reason, "filtered": filtered })
+                Compiled::NotTriggered { reason, left_out, .. } => {
+                    json!({ "not_triggered": reason, "filtered": left_out == Some(LeftOut::Paths) })
                 }
             };
             value.sort_all_objects();

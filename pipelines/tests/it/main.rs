@@ -12,6 +12,7 @@ mod formatting;
 mod golden;
 mod hostile;
 mod import;
+mod pages;
 mod properties;
 mod reference;
 mod running;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tidegate_pipelines::{
-    Compiled, InputKind, Setting, SourceFile, compile, event::Event, plan::Plan, triggers,
+    Compiled, InputKind, LeftOut, Setting, SourceFile, compile, event::Event, plan::Plan, triggers,
 };
 
 use crate::events::{dispatch, fork, manual, pull_request, push, release, tag, upstream};
@@ -118,27 +118,26 @@ fn releases_programs_and_other_pipelines() {
     refusal("push", &release("published", "v1"));
 }
 
-/// Only what the paths exclude is reported as a success; a message is not, or it would open every gate.
 #[test]
-fn what_only_paths_exclude_is_said() {
-    let filtered = |on: &str, event: &Event| match compiled(on, event) {
+fn what_leaves_out_a_pipeline_that_asks_for_the_event_is_said() {
+    let left_out = |on: &str, event: &Event| match compiled(on, event) {
         Compiled::Plan(_) => panic!("{on} started"),
-        Compiled::NotTriggered { filtered, .. } => filtered,
+        Compiled::NotTriggered { left_out, .. } => left_out,
     };
     let on = "{push: {branches: [main], paths_ignore: [docs/**]}, pull_request: {paths: [src/**]}}";
     let mut docs = push("main");
     docs.changed_paths = Some(vec!["docs/x".to_owned()]);
-    assert!(filtered(on, &docs));
+    assert_eq!(left_out(on, &docs), Some(LeftOut::Paths));
     let mut elsewhere = push("next");
     elsewhere.changed_paths = docs.changed_paths.clone();
-    assert!(!filtered(on, &elsewhere));
+    assert_eq!(left_out(on, &elsewhere), None);
     let mut request = pull_request("main");
     request.changed_paths = docs.changed_paths.clone();
-    assert!(filtered(on, &request));
+    assert_eq!(left_out(on, &request), Some(LeftOut::Paths));
     let mut asked = push("main");
     asked.git.message = "Fix a typo [skip ci]".to_owned();
     assert_eq!(refusal(on, &asked), "the commit's message asks for no run: it has `[skip ci]`");
-    assert!(!filtered(on, &asked));
+    assert_eq!(left_out(on, &asked), Some(LeftOut::Message));
     let mut release = tag("v1");
     release.git.message = asked.git.message.clone();
     plan("tag", &release);

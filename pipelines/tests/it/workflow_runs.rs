@@ -9,7 +9,7 @@ use tidegate_pipelines::{
     compile,
     event::{Event, EventKind},
     expand,
-    plan::{Plan, StageKey, replace_stage},
+    plan::{Does, Plan, StageKey, Step, Verb, replace_stage},
     triggers,
 };
 
@@ -560,4 +560,50 @@ fn identity_tokens_are_for_jobs_that_ask_and_may() {
     // GitHub's widest setting does not give it, though it does not refuse the file either.
     assert!(!calls("", "asks", "").1);
     assert!(!given(write, "runs-on: debian\n    steps: []", &fork())[0].1, "no fork");
+}
+
+/// A workflow of another repository, and one beside it that uses an action of theirs.
+struct Theirs;
+
+impl Files for Theirs {
+    fn read(&self, file: &FileRef) -> Result<String, String> {
+        match file.to_string().as_str() {
+            "team/flows/.github/workflows/a.yml@v1" => {
+                Ok("on: workflow_call\njobs: {b: {uses: $/.github/workflows/b.yml}}\n".to_owned())
+            }
+            "team/flows/.github/workflows/b.yml@v1" => Ok(
+                "on: workflow_call\njobs: {c: {runs-on: debian, steps: [{uses: $/ci/tell}, {uses: ./tell}]}}\n"
+                    .to_owned(),
+            ),
+            other => Err(format!("{other} is not there")),
+        }
+    }
+}
+
+#[test]
+fn what_a_called_file_names_in_its_repository_is_of_its_commit() {
+    let machines = machines();
+    let text = "on: push
+jobs:
+  a: {uses: team/flows/.github/workflows/a.yml@v1}
+  own: {runs-on: debian, steps: [{uses: $/ci/tell}]}
+";
+    let file = SourceFile { path: ".github/workflows/ci.yml", text };
+    let setting = Setting { files: &Theirs, machines: &machines, ..Setting::default() };
+    let Some(Compiled::Plan(plan)) = compile(&file, &push("main"), setting).result else { panic!() };
+    let used = |name: &str| -> Vec<(String, String)> {
+        let stage = plan.stages.iter().find(|stage| stage.name == name).unwrap();
+        let Verb::Run(run) = &stage.verb else { panic!() };
+        let of = |step: &Step| match &step.does {
+            Does::Uses(uses) => (step.id.clone().unwrap(), uses.action.clone()),
+            Does::Run(_) => panic!(),
+        };
+        run.steps.iter().map(of).collect()
+    };
+    let pair = |id: &str, action: &str| (id.to_owned(), action.to_owned());
+    assert_eq!(
+        used("a / b / c"),
+        [pair("__selfRepository", "team/flows/ci/tell@v1"), pair("__self", "./tell")]
+    );
+    assert_eq!(used("own"), [pair("__selfRepository", "$/ci/tell")]);
 }

@@ -5,6 +5,8 @@
 pub enum Reference {
     /// A folder of the workspace, without `./`.
     Local(String),
+    /// A folder of the repository that the file which says this lies in, at that file's commit, without `$/`.
+    Own(String),
     /// A folder of a repository, at a commit, tag or branch.
     Remote(Remote),
     /// An image.
@@ -32,16 +34,22 @@ impl Reference {
                 image => Ok(Self::Docker(image.to_owned())),
             };
         }
+        if let Some(path) = uses.strip_prefix("$/") {
+            return match folder(path) {
+                Some(path) => Ok(Self::Own(path)),
+                None => Err(format!("`{uses}` leads out of the repository")),
+            };
+        }
         if uses == "." || uses.starts_with("./") || uses.starts_with(".\\") {
-            let path = uses.replace('\\', "/");
-            let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
-            if parts.contains(&"..") {
-                return Err(format!("`{uses}` leads out of the workspace"));
-            }
-            return Ok(Self::Local(parts.join("/")));
+            return match folder(uses) {
+                Some(path) => Ok(Self::Local(path)),
+                None => Err(format!("`{uses}` leads out of the workspace")),
+            };
         }
         let shape = || {
-            format!("`{uses}` is no action: it is `owner/repository@reference`, `./path` or `docker://image`")
+            format!(
+                "`{uses}` is no action: it is `owner/repository@reference`, `./path`, `$/path` or `docker://image`"
+            )
         };
         let (place, reference) = uses
             .split_once('@')
@@ -67,6 +75,13 @@ impl Reference {
             reference: reference.to_owned(),
         }))
     }
+}
+
+/// A folder by a clean path; none where it leads out of the one that it is in.
+fn folder(path: &str) -> Option<String> {
+    let path = path.replace('\\', "/");
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    (!parts.contains(&"..")).then(|| parts.join("/"))
 }
 
 /// Whether git could have a branch or tag of this name.
@@ -121,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_kinds() {
+    fn the_four_kinds() {
         let remote = |repository: &str, path: &str, reference: &str| {
             Ok(Reference::Remote(Remote {
                 repository: repository.to_owned(),
@@ -136,6 +151,8 @@ mod tests {
             Ok(Reference::Local(".github/actions/x".to_owned()))
         );
         assert_eq!(Reference::parse("./"), Ok(Reference::Local(String::new())));
+        assert_eq!(Reference::parse("$/ci//greet/"), Ok(Reference::Own("ci/greet".to_owned())));
+        assert_eq!(Reference::parse("$/"), Ok(Reference::Own(String::new())));
         assert_eq!(Reference::parse("docker://alpine:3"), Ok(Reference::Docker("alpine:3".to_owned())));
         for wrong in [
             "",
@@ -144,6 +161,7 @@ mod tests {
             "a/b@",
             "../x",
             "./../x",
+            "$/../x",
             "a/../b@v1",
             "a/b/../c@v1",
             "docker://",

@@ -81,6 +81,14 @@ pub fn fetch(
     Ok(Fetched { commit: resolved.commit, stale: resolved.stale })
 }
 
+/// Writes the files of the stage's own repository at its commit into `dest`, a folder that is made. Blocking.
+pub fn export(mirrors: &Path, own: Source, allow_file: bool, dest: &Path) -> Result<Fetched, String> {
+    let own = Source { reference: own.sha.clone(), ..own };
+    let resolved = source::resolve(mirrors, &own, allow_file).map_err(|error| error.to_string())?;
+    source::export(mirrors, &own, &resolved.commit, dest).map_err(|error| error.to_string())?;
+    Ok(Fetched { commit: resolved.commit, stale: None })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -49,6 +49,11 @@ impl Root {
 
     /// The names in a folder below the root, sorted.
     pub fn names(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
+        self.entries(path).map(|(_, names)| names)
+    }
+
+    /// A folder below the root, opened, and the names in it, sorted.
+    pub fn entries(&self, path: &Path) -> io::Result<(File, Vec<PathBuf>)> {
         let folder = self.at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         // The descriptor's own entry in /proc lists that very folder, whatever its path leads to by now.
         let listed = std::fs::read_dir(format!("/proc/self/fd/{}", folder.as_raw_fd()))?;
@@ -56,7 +61,7 @@ impl Root {
             .map(|entry| entry.map(|entry| PathBuf::from(entry.file_name())))
             .collect::<io::Result<Vec<_>>>()?;
         names.sort();
-        Ok(names)
+        Ok((folder, names))
     }
 
     /// What a symbolic link below the root says.

@@ -5,6 +5,7 @@
 //! writing; see [`beneath`].
 
 pub mod beneath;
+pub mod owner;
 mod pack;
 mod unpack;
 

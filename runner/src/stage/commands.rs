@@ -46,7 +46,7 @@ pub async fn run(ctx: &StageContext, run: &Run, extra_env: &BTreeMap<String, Str
 pub(super) async fn plan_steps(ctx: &StageContext, run: &Run) -> Result<Planned, Failure> {
     let mut tape = Tape::open(&ctx.dirs.tape())
         .map_err(|error| Failure::infrastructure(format!("{}: {error}", ctx.dirs.tape().display())))?;
-    let mut fetched = Fetched::default();
+    let mut fetched = Fetched::new(&ctx.lease.source);
     let mut pages = Pages::default();
     if ctx.is_lenient() {
         fetched.all(ctx, &mut tape, &run.steps).await?;

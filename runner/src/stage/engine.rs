@@ -64,6 +64,8 @@ pub(super) struct Engine<'a> {
     resumed: bool,
     /// Somebody else than the stage's commands may have written files since the last one of them.
     pub(super) strange_files: bool,
+    /// The stage's user and group on this machine, once they are known.
+    pub(super) owner: Option<(u32, u32)>,
 }
 
 impl<'a> Engine<'a> {
@@ -103,6 +105,7 @@ impl<'a> Engine<'a> {
             states: BTreeMap::new(),
             resumed,
             strange_files: true,
+            owner: None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! The actions of a stage, as files: fetched from other repositories before the first step, so that the log says early
-//! what will run; and the workspace's own when their step's turn has come.
+//! The actions of a stage, as files: fetched from repositories, other ones and the stage's own, before the first step, so
+//! that the log says early what will run; and the workspace's when their step's turn has come.
 //!
 //! An action that cannot be had fails the step that uses it, not the stage: it may never be run.
 
@@ -10,7 +10,7 @@ use tidegate_pipelines::plan::{Does, Step};
 use tidegate_protocol::messages::Source;
 
 use super::{
-    Failure, StageContext, WorkspaceFrom,
+    Failure, StageContext, WorkspaceFrom, copy_tree,
     paths::{Paths, SHARED},
     scope::DEEPEST,
     tape::Tape,
@@ -55,14 +55,45 @@ struct Noted {
     manifest: Option<(String, String)>,
 }
 
-/// Actions of other repositories, by what the step says.
-#[derive(Default)]
+/// Actions that are fetched, by what the step says.
 pub(super) struct Fetched {
+    /// The stage's own repository and commit, which `$/` in its steps stands for.
+    own: Remote,
     known: BTreeMap<Remote, Result<Arc<Found>, String>>,
     lock: Option<Option<Lock>>,
 }
 
 impl Fetched {
+    /// Nothing yet, for a stage of this source.
+    pub(super) fn new(source: &Source) -> Self {
+        let own = Remote {
+            repository: source.repository.clone(),
+            path: String::new(),
+            reference: source.sha.clone(),
+        };
+        Self { own, known: BTreeMap::new(), lock: None }
+    }
+
+    /// An action of the stage's own repository.
+    pub(super) fn own(&self, path: &str) -> Remote {
+        Remote { path: path.to_owned(), ..self.own.clone() }
+    }
+
+    fn is_own(&self, remote: &Remote) -> bool {
+        (&remote.repository, &remote.reference) == (&self.own.repository, &self.own.reference)
+    }
+
+    fn remotes(&self, steps: &[Step]) -> impl DoubleEndedIterator<Item = Remote> {
+        steps.iter().filter_map(|step| match &step.does {
+            Does::Uses(uses) => match Reference::parse(&uses.action) {
+                Ok(Reference::Remote(remote)) => Some(remote),
+                Ok(Reference::Own(path)) => Some(self.own(&path)),
+                _ => None,
+            },
+            Does::Run(_) | Does::Wait(_) | Does::Cancel(_) => None,
+        })
+    }
+
     /// Fetches all actions that these steps use, and the ones that those use.
     pub(super) async fn all(
         &mut self,
@@ -70,16 +101,17 @@ impl Fetched {
         tape: &mut Tape,
         steps: &[Step],
     ) -> Result<(), Failure> {
-        let mut open: Vec<(Remote, usize)> = remotes(steps).map(|remote| (remote, 0)).collect();
+        let mut open: Vec<(Remote, usize)> = self.remotes(steps).map(|remote| (remote, 0)).collect();
         open.reverse();
         while let Some((remote, depth)) = open.pop() {
-            if depth >= DEEPEST || self.known.contains_key(&remote) || builtin::find(ctx, &remote).is_some() {
+            let built_in = !self.is_own(&remote) && builtin::find(ctx, &remote).is_some();
+            if depth >= DEEPEST || self.known.contains_key(&remote) || built_in {
                 continue;
             }
             if let Ok(found) = self.get(ctx, tape, &remote, 0).await?
                 && let Runs::Composite(steps) = &found.manifest.runs
             {
-                open.extend(remotes(steps).map(|remote| (remote, depth + 1)));
+                open.extend(self.remotes(steps).map(|remote| (remote, depth + 1)));
             }
         }
         Ok(())
@@ -92,7 +124,7 @@ impl Fetched {
 
     /// The action of a step, if it is one that was fetched.
     pub(super) fn of_step(&self, step: &Step) -> Option<Arc<Found>> {
-        let remote = remotes(std::slice::from_ref(step)).next()?;
+        let remote = self.remotes(std::slice::from_ref(step)).next()?;
         self.known.get(&remote)?.clone().ok()
     }
 
@@ -141,15 +173,26 @@ impl Fetched {
     }
 
     async fn fetch(&mut self, ctx: &StageContext, remote: &Remote) -> Result<Noted, String> {
-        let lock = self.lock(ctx).await?;
+        let own = self.is_own(remote);
+        let lock = if own { None } else { self.lock(ctx).await? };
         let (action, mirrors) = (remote.clone(), ctx.runner.action_mirrors.clone());
         let mappings = ctx.runner.actions.sources.clone();
         let home: Option<Source> = ctx.lease.trusted.then(|| ctx.lease.source.clone());
         let (shared, scratch) = (ctx.dirs.shared(), ctx.dirs.scratch());
+        let (from, source) = (ctx.workspace_from.clone(), ctx.lease.source.clone());
+        let (own_mirrors, allow_file) = (ctx.runner.mirrors.clone(), ctx.runner.allow_file_clone);
         let fetched = blocking(move || {
             // To a folder that no step sees; only then to where steps may have put links in the way.
             let fresh = scratch.join(format!("action-{}", uuid::Uuid::now_v7().simple()));
-            let fetched = actions::fetch(&action, &mirrors, &mappings, home.as_ref(), lock.as_ref(), &fresh)?;
+            let fetched = match from {
+                WorkspaceFrom::Tree(tree) if own => {
+                    std::fs::create_dir_all(&fresh).map_err(|error| error.to_string())?;
+                    copy_tree(&tree, &fresh)?;
+                    actions::Fetched { commit: source.sha, stale: None }
+                }
+                WorkspaceFrom::Source if own => actions::export(&own_mirrors, source, allow_file, &fresh)?,
+                _ => actions::fetch(&action, &mirrors, &mappings, home.as_ref(), lock.as_ref(), &fresh)?,
+            };
             let manifest = read_manifest(&fresh, &action)?;
             let placed = put_in_place(&shared, &fresh, &folder_of(&action, &fetched.commit));
             let _ = std::fs::remove_dir_all(&fresh);
@@ -190,16 +233,6 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-fn remotes(steps: &[Step]) -> impl DoubleEndedIterator<Item = Remote> {
-    steps.iter().filter_map(|step| match &step.does {
-        Does::Uses(uses) => match Reference::parse(&uses.action) {
-            Ok(Reference::Remote(remote)) => Some(remote),
-            _ => None,
-        },
-        Does::Run(_) | Does::Wait(_) | Does::Cancel(_) => None,
-    })
-}
-
 /// Where an action's repository lies below the shared folder.
 fn folder_of(action: &Remote, commit: &str) -> String {
     format!("actions/{}/{commit}", action.repository.to_lowercase())
@@ -207,12 +240,25 @@ fn folder_of(action: &Remote, commit: &str) -> String {
 
 fn found(remote: &Remote, noted: Noted) -> Result<Found, String> {
     let folder = format!("{SHARED}/{}/{}", folder_of(remote, &noted.commit), remote.path);
+    let mut manifest = manifest_of(noted.manifest)?;
+    if let Runs::Composite(steps) = &mut manifest.runs {
+        steps.iter_mut().for_each(|step| settle(step, remote));
+    }
     Ok(Found {
-        manifest: manifest_of(noted.manifest)?,
+        manifest,
         folder: folder.trim_end_matches('/').to_owned(),
         repository: remote.repository.clone(),
         reference: remote.reference.clone(),
     })
+}
+
+/// What a step of an action names in the action's own repository is of the same version.
+fn settle(step: &mut Step, action: &Remote) {
+    if let Does::Uses(uses) = &mut step.does
+        && let Ok(Reference::Own(path)) = Reference::parse(&uses.action)
+    {
+        uses.action = Remote { path, ..action.clone() }.to_string();
+    }
 }
 
 fn manifest_of(text: Option<(String, String)>) -> Result<Manifest, String> {

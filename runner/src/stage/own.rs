@@ -2,12 +2,16 @@
 //!
 //! Everything that the runner writes (a checkout, a cache, what built-in actions fetch) and what container actions leave
 //! belongs to somebody else, and that user could neither change nor `chmod` it. So it is handed over before the next
-//! command. Only root may give files away, and the runner need not be root: a helper's container does it, which sees
-//! these files and nothing else, so the sandbox itself needs no rights for it.
+//! command. Only root may give files away, and only the image knows its users: a helper's container does it the first time,
+//! which sees these files and nothing else, so the sandbox itself needs no rights for it. It costs some tenths of a second,
+//! so from then on a runner that is root does it itself.
+
+use std::path::Path;
 
 use tidegate_pipelines::plan::{Container, Verb};
 
 use super::{Failure, engine::Engine};
+use crate::archive::owner;
 
 /// The user that is asked for, unless that is root.
 pub(super) fn other_user(container: &Container) -> Option<&str> {
@@ -26,9 +30,28 @@ impl Engine<'_> {
             return Ok(());
         }
         let (owner, folder) = (ctx.owner(), ctx.dirs.files());
-        ctx.engine.own_folder(&owner, run.image.as_str(), &ctx.runner.shim, &folder, user).await?;
+        if !self.give(&folder).await {
+            ctx.engine.own_folder(&owner, run.image.as_str(), &ctx.runner.shim, &folder, user).await?;
+            self.owner = owner::of(&folder).ok().filter(|(user, _)| *user != 0);
+        }
         self.strange_files = false;
         Ok(())
+    }
+
+    /// Gives the files away without a helper, where that can be done: the first helper has told whose they are, and the
+    /// runner is root.
+    async fn give(&self, folder: &Path) -> bool {
+        let Some(whom) = self.owner.filter(|_| nix::unistd::geteuid().is_root()) else { return false };
+        let folder = folder.to_owned();
+        let given = tokio::task::spawn_blocking(move || owner::give(&folder, whom)).await;
+        match given {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::info!(%error, attempt = %self.ctx.lease.attempt, "files are given away by a helper");
+                false
+            }
+            Err(_) => false,
+        }
     }
 }
 

@@ -52,6 +52,7 @@ impl Engine<'_> {
         let name = match Reference::parse(&uses.action) {
             Ok(Reference::Remote(remote)) => remote.repository,
             Ok(Reference::Local(_)) => "self".to_owned(),
+            Ok(Reference::Own(_)) => "selfRepository".to_owned(),
             _ => uses.action.clone(),
         };
         let action = scope.name_step(step.id.as_deref(), &name);
@@ -119,6 +120,11 @@ impl Engine<'_> {
             Reference::Local(path) => {
                 let found = fetching::local(&self.paths, &path, &mut self.tape)?;
                 found.map(|found| Target::Found(Arc::new(found))).map_err(Failure::failed)
+            }
+            Reference::Own(path) => {
+                let remote = self.fetched.own(&path);
+                let found = self.fetched.get(self.ctx, &mut self.tape, &remote, page).await?;
+                found.map(Target::Found).map_err(Failure::failed)
             }
             Reference::Remote(remote) => {
                 if let Some(builtin) = builtin::find(self.ctx, &remote) {

@@ -3,7 +3,7 @@
 //! through server and runner.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::Path,
     process::Command,
     sync::{Arc, Mutex},
@@ -29,11 +29,14 @@ use self::scenario::{Scenario, differences};
 use crate::support::{IMAGE, fake::Fake};
 
 #[path = "../../../e2e/src/scenario/mod.rs"]
-mod scenario;
+pub mod scenario;
 
 /// What the scenarios' stages run in, beside [`IMAGE`].
 const DEBIAN: &str = "tidegate-demo/python:1";
 const REPOSITORY: &str = "e2e/scenario";
+/// The other repository that files name, and its commit.
+const OTHER: &str = "e2e/other";
+const OTHER_SHA: &str = "cccccccccccccccccccccccccccccccccccccccc";
 
 /// So many at once: most of the time is spent waiting for processes.
 const AT_ONCE: usize = 8;
@@ -73,35 +76,37 @@ async fn scenarios_come_out_on_the_fake_as_on_containers() {
 /// Runs what the event starts, and tells what came of it.
 async fn carry_out(scenario: &Scenario, place: &Path) -> Result<Value, String> {
     let tree = place.join("tree");
-    for (path, text) in &scenario.files {
+    let files = scenario.files(OTHER, OTHER_SHA);
+    for (path, text) in &files {
         let path = tree.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
     let sha = commit(&tree, scenario.given.message());
-    let event = event(scenario, &sha)?;
+    let paths: Vec<&String> = files.keys().collect();
+    let event = event(scenario, &sha, &paths)?;
     let machines = [("ubuntu-latest", IMAGE), ("debian", DEBIAN)]
         .map(|(label, image)| (label.to_owned(), Machine { image: image.to_owned(), labels: Vec::new() }))
         .into();
-    let files = Arc::new(Tree(scenario.files.clone()));
+    let tree = Arc::new(Tree { own: files.clone(), other: scenario.other.clone() });
     let variables = &scenario.given.variables;
-    let setting = Setting { files: &*files, machines: &machines, variables, any_machine: false };
+    let setting = Setting { files: &*tree, machines: &machines, variables, any_machine: false };
     let (mut runs, mut left_out) = (Vec::new(), Map::new());
-    for (path, text) in scenario.files.iter().filter(|(path, _)| is_pipeline(path)) {
+    for (path, text) in files.iter().filter(|(path, _)| is_pipeline(path)) {
         let compilation = compile(&SourceFile { path, text }, &event, setting);
         match compilation.result {
             Some(Compiled::Plan(plan)) => {
-                runs.push(run(scenario, plan, &event, place, files.clone()).await?);
+                runs.push(run(scenario, plan, &event, place, tree.clone()).await?);
             }
-            Some(Compiled::NotTriggered { reason, filtered }) => {
-                if filtered {
+            Some(Compiled::NotTriggered { reason, left_out: why, .. }) => {
+                if why.is_some() {
                     left_out.insert(path.clone(), reason.into());
                 }
             }
             None => return Err(format!("{path}: {:#?}", compilation.diagnostics)),
         }
     }
-    Ok(json!({ "runs": runs, "left_out": left_out }))
+    Ok(json!({ "runs": runs, "left_out": left_out, "untold": ["marks"] }))
 }
 
 async fn run(
@@ -124,7 +129,7 @@ async fn run(
         variables: scenario.given.variables.clone(),
         only: None,
         event: event.clone(),
-        secrets: scenario.given.secrets.clone(),
+        secrets: scenario.given.secrets(&web),
         environments: environments
             .into_iter()
             .filter_map(|(name, rules)| Some((name, rules["url"].as_str()?.to_owned())))
@@ -237,31 +242,15 @@ fn commit(tree: &Path, message: &str) -> String {
 }
 
 /// The event as the forge would tell it.
-fn event(scenario: &Scenario, sha: &str) -> Result<Event, String> {
+fn event(scenario: &Scenario, sha: &str, paths: &[&String]) -> Result<Event, String> {
     let given = &scenario.given;
-    let tree = Event {
-        kind: EventKind::Push,
-        repository: REPOSITORY.to_owned(),
-        default_branch: "main".to_owned(),
-        git: GitFacts {
-            sha: sha.to_owned(),
-            reference: "refs/heads/main".to_owned(),
-            branch: Some("main".to_owned()),
-            message: given.message().to_owned(),
-            author: "Dev <dev@example.org>".to_owned(),
-            ..GitFacts::default()
-        },
-        actor: "dev".to_owned(),
-        changed_paths: None,
-        inputs: BTreeMap::new(),
-        pull_request: None,
-        name: None,
-        activity: None,
-        payload: None,
-        trusted: true,
+    let git = GitFacts {
+        message: given.message().to_owned(),
+        author: "Dev <dev@example.org>".to_owned(),
+        ..GitFacts::of_branch("main", sha)
     };
-    let paths: Vec<&String> = scenario.files.keys().collect();
-    let mut payload = given.payload.clone();
+    let tree = Event::new(EventKind::Push, REPOSITORY, "main", git, "dev");
+    let mut payload = given.payload(sha);
     if given.event() == "push" {
         let commit = json!({ "id": sha, "message": given.message(), "added": paths });
         payload.entry("commits").or_insert_with(|| json!([commit]));
@@ -277,13 +266,21 @@ fn is_pipeline(path: &str) -> bool {
 }
 
 /// Files of the scenario, for those that name others.
-struct Tree(BTreeMap<String, String>);
+struct Tree {
+    own: BTreeMap<String, String>,
+    other: BTreeMap<String, String>,
+}
 
 impl Files for Tree {
     fn read(&self, file: &FileRef) -> Result<String, String> {
         match file {
-            FileRef::Same(path) => self.0.get(path).cloned().ok_or_else(|| format!("there is no {path}")),
-            FileRef::Other { .. } => Err("there are no other repositories here".to_owned()),
+            FileRef::Same(path) => self.own.get(path).cloned().ok_or_else(|| format!("there is no {path}")),
+            FileRef::Other { repository, path, reference }
+                if repository == OTHER && reference == OTHER_SHA =>
+            {
+                self.other.get(path).cloned().ok_or_else(|| format!("there is no {path} of {repository}"))
+            }
+            FileRef::Other { repository, .. } => Err(format!("there is no {repository} here")),
         }
     }
 }
@@ -346,127 +343,4 @@ impl LocalSink for Told {
         let logs = &mut stages.entry(stage.0.clone()).or_default().logs;
         logs.entry(step).or_default().extend_from_slice(bytes);
     }
-}
-
-/// Keys of the native language without a scenario, and why.
-const NATIVE_ELSEWHERE: &[(&str, &str)] = &[
-    ("compose", "needs a registry and an application: e2e/tests/it/road.rs"),
-    ("credentials", "needs a registry: e2e/tests/it/road.rs, runner/tests/it/verbs.rs"),
-    ("cron", "the server's clock: server/src/tasks/schedules.rs"),
-    ("description", "people read it"),
-    ("from", "needs a registry: runner/tests/it/verbs.rs"),
-    ("host", "needs another machine: runner/tests/it/verbs.rs"),
-    ("new_findings", "a server judges it: server/tests/it/reports.rs"),
-    ("project", "e2e/tests/it/road.rs"),
-    ("repository", "needs a registry: e2e/tests/it/road.rs"),
-    ("schedule", "the server's clock: server/src/tasks/schedules.rs"),
-    ("scope", "runner/src/local/results.rs, server/tests/it/results.rs"),
-    ("tags", "needs a registry: e2e/tests/it/road.rs"),
-    ("time_zone", "the server's clock: server/src/tasks/schedules.rs"),
-];
-
-/// Keys of workflows and actions that change what is executed.
-const WORKFLOW_KEYS: &[&str] = &[
-    "args",
-    "branches",
-    "cancel-in-progress",
-    "concurrency",
-    "container",
-    "continue-on-error",
-    "default",
-    "defaults",
-    "entrypoint",
-    "env",
-    "environment",
-    "exclude",
-    "fail-fast",
-    "group",
-    "id",
-    "if",
-    "image",
-    "include",
-    "inputs",
-    "main",
-    "matrix",
-    "max-parallel",
-    "name",
-    "needs",
-    "options",
-    "outputs",
-    "paths",
-    "paths-ignore",
-    "post",
-    "post-if",
-    "pre",
-    "release",
-    "repository_dispatch",
-    "required",
-    "run",
-    "run-name",
-    "runs-on",
-    "secrets",
-    "services",
-    "shell",
-    "steps",
-    "strategy",
-    "tags",
-    "timeout-minutes",
-    "types",
-    "url",
-    "uses",
-    "using",
-    "value",
-    "with",
-    "workflow_call",
-    "workflow_dispatch",
-    "workflow_run",
-    "working-directory",
-];
-
-#[test]
-fn every_key_that_changes_what_is_executed_has_a_scenario() {
-    let scenarios = scenario::all().unwrap();
-    let text = |folder: &str| {
-        let mine = scenarios.iter().filter(|scenario| scenario.name.starts_with(folder));
-        let files = mine.flat_map(|scenario| &scenario.files).filter(|(path, _)| path.ends_with(".yml"));
-        files.map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n")
-    };
-    let (native, workflows) = (text("native/"), text("workflows/"));
-    let mut keys = BTreeSet::new();
-    properties(&tidegate_pipelines::json_schema(), &mut keys);
-    assert!(keys.contains("needs") && keys.contains("fail_on"), "the schema has other keys: {keys:?}");
-    for key in keys {
-        let elsewhere = NATIVE_ELSEWHERE.iter().find(|(name, _)| *name == key);
-        match (names(&native, &key), elsewhere) {
-            (true, None) | (false, Some(_)) => {}
-            (true, Some(_)) => panic!("`{key}` has a scenario now: take it off the list of those without"),
-            (false, None) => panic!("no scenario in e2e/scenarios/native has the key `{key}`"),
-        }
-    }
-    for key in WORKFLOW_KEYS {
-        assert!(names(&workflows, key), "no scenario in e2e/scenarios/workflows has the key `{key}`");
-    }
-}
-
-/// The keys that a JSON Schema knows, at whatever depth.
-fn properties(schema: &Value, keys: &mut BTreeSet<String>) {
-    match schema {
-        Value::Object(map) => {
-            if let Some(Value::Object(own)) = map.get("properties") {
-                keys.extend(own.keys().cloned());
-            }
-            map.values().for_each(|inner| properties(inner, keys));
-        }
-        Value::Array(items) => items.iter().for_each(|inner| properties(inner, keys)),
-        _ => {}
-    }
-}
-
-/// Whether YAML has this key.
-fn names(yaml: &str, key: &str) -> bool {
-    yaml.match_indices(key).any(|(at, _)| {
-        let before = yaml[..at].chars().next_back();
-        let apart = before.is_none_or(|char| char.is_whitespace() || "{,[\"'".contains(char));
-        apart && yaml[at + key.len()..].trim_start_matches('"').starts_with(':')
-    })
 }

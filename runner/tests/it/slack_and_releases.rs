@@ -1,7 +1,10 @@
 //! Built-in actions that speak to a forge's API and to Slack, against models that refuse what the real ones would.
 
 use serde_json::{Value, json};
-use tidegate_protocol::{messages::Lease, status::StepStatus};
+use tidegate_protocol::{
+    messages::{Lease, Secret},
+    status::StepStatus,
+};
 
 use crate::{
     docker_actions::secretly,
@@ -150,5 +153,67 @@ async fn messages_go_to_slack_by_webhooks_and_methods() {
         assert!(ran.text(step).contains(words), "{step}: {}", ran.text(step));
     }
     assert!(!ran.all().contains(SLACK), "{}", ran.all());
+    runner.stop().await;
+}
+
+#[tokio::test]
+async fn messages_tell_how_a_job_ended() {
+    let (runner, forge) = (Runner::start().await, Forge::start().await);
+    let hook = format!("{}/slack/hook/incoming", forge.url);
+    let tell = |inputs: Value| {
+        let step = uses("8398a7/action-slack@v3", inputs);
+        may_fail(with(step, json!({ "env": { "SLACK_WEBHOOK_URL": "${{ secrets.HOOK }}" } })))
+    };
+    let notify =
+        |env: Value| may_fail(with(uses("rtCamp/action-slack-notify@v2", json!({})), json!({ "env": env })));
+    let steps = json!([
+        tell(
+            json!({ "status": "failure", "fields": "repo,took", "mention": "here", "if_mention": "failure" })
+        ),
+        tell(
+            json!({ "status": "custom", "custom_payload": "{ text: '${process.env.AS_REF} is out', channel: 'C1' }" })
+        ),
+        notify(
+            json!({ "SLACK_WEBHOOK": "${{ secrets.HOOK }}", "SLACK_COLOR": "success", "SLACK_MESSAGE": "done", "MSG_MINIMAL": "ref" })
+        ),
+        tell(json!({ "status": "fine" })),
+        tell(json!({ "status": "custom", "custom_payload": "{ text: 1 === 1 ? [" })),
+        may_fail(uses("8398a7/action-slack@v3", json!({ "status": "success" }))),
+        notify(json!({ "SLACK_WEBHOOK": "correct horse" })),
+        notify(json!({ "SLACK_WEBHOOK": format!("{}/slack/hook/nobody", forge.url) })),
+    ]);
+    let mut leased = tagged(&forge, steps);
+    leased.secrets.push(Secret { name: "HOOK".to_owned(), env: None, value: hook.clone() });
+    let ran = runner.run_lease(leased).await;
+    ran.succeeded();
+    let messages = forge.messages();
+    assert_eq!(messages.len(), 3, "{messages:?}\n{}", ran.all());
+    let told = &messages[0].1;
+    assert_eq!(told["text"], "<!here> :no_entry: Failed GitHub Actions\n");
+    assert_eq!(told["attachments"][0]["color"], "danger");
+    assert_eq!(told["attachments"][0]["fields"][0]["title"], "repo");
+    assert_eq!(messages[1].1, json!({ "text": "refs/tags/v1.0 is out", "channel": "C1" }));
+    let notified = &messages[2].1;
+    assert_eq!(
+        (&notified["username"], &notified["attachments"][0]["color"]),
+        (&json!("rtBot"), &json!("good"))
+    );
+    let fields = notified["attachments"][0]["fields"].as_array().unwrap();
+    assert_eq!(
+        (fields.len(), &fields[0]["value"], &fields[1]["value"]),
+        (2, &json!("refs/tags/v1.0"), &json!("done"))
+    );
+    assert!(ran.text(1).contains("the field `took` is not known here"), "{}", ran.text(1));
+    for (step, words) in [
+        (4, "`status` is `fine`"),
+        (5, "JavaScript"),
+        (6, "`SLACK_WEBHOOK_URL` is missing"),
+        (7, "is no URL"),
+        (8, "400"),
+    ] {
+        assert_eq!(ran.status(step), StepStatus::Failed, "{step}");
+        assert!(ran.text(step).contains(words), "{step}: {}", ran.text(step));
+    }
+    assert!(!ran.all().contains(&hook), "{}", ran.all());
     runner.stop().await;
 }

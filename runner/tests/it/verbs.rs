@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use tidegate_protocol::{
     ids::{AttemptId, DeploymentId},
-    messages::{DeploymentFacts, Finish, Lease, Outcome},
+    messages::{DeploymentFacts, Finish, Lease, Outcome, Secret},
 };
 use tidegate_runner::sandbox::docker::Docker;
 
@@ -244,6 +244,38 @@ async fn a_dockerfile_that_fails_and_a_registry_that_is_away_fail_their_stages_i
     let reason = finish.reason.unwrap();
     assert!(reason.contains("127.0.0.1:1/team/app") && !reason.contains('\n'), "{reason}");
     runner.docker(&["rmi", "-f", &image]);
+}
+
+#[tokio::test]
+async fn a_dockerfile_mounts_the_secrets_of_its_stage() {
+    let runner = Runner::start().await;
+    let dockerfile = format!(
+        "FROM {IMAGE}\nRUN --mount=type=secret,id=TOKEN --mount=type=secret,id=DATABASE_URL : {}; cat /run/secrets/* | tee /dev/stderr | wc -c > /count\n",
+        runner.project
+    );
+    let verb = json!({ "context": ".", "dockerfile": "Dockerfile" });
+    let mut lease = runner.lease(&[("Dockerfile", &dockerfile)], "build", verb);
+    let secret = |name: &str, env: &str, value: &str| Secret {
+        name: name.to_owned(),
+        env: Some(env.to_owned()),
+        value: value.to_owned(),
+    };
+    lease.secrets = vec![
+        secret("TOKEN", "TOKEN", "correct-horse"),
+        secret("DATABASE", "DATABASE_URL", "battery-staple"),
+        secret("OTHER", "OTHER", "never-mounted"),
+    ];
+    let (finish, attempt) = runner.finish(lease).await;
+    let (log, image) = (runner.log(attempt), finish.outputs.get("image_id").cloned().unwrap_or_default());
+    let count = runner.docker(&["run", "--rm", &image, "cat", "/count"]);
+    let history = runner.docker(&["history", "--no-trunc", &image]);
+    runner.docker(&["rmi", "-f", &image]);
+    assert_eq!(finish.outcome, Outcome::Succeeded, "{:?}\n{log}", finish.reason);
+    assert_eq!(count, "27", "{log}");
+    for word in ["correct-horse", "battery-staple", "never-mounted"] {
+        assert!(!log.contains(word) && !history.contains(word), "{log}\n{history}");
+    }
+    assert!(log.contains("***"), "{log}");
 }
 
 /// A server that is unwell for its first answers.

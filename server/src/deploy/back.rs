@@ -54,7 +54,7 @@ pub(crate) async fn put_back(
     let mut position = stages.iter().map(|stage| stage.position).max().unwrap_or_default();
     for plan in &plans {
         position += 1;
-        let id = tx.insert_stage(run.id, position, plan, Some(failed)).await?;
+        let id = tx.insert_rollback(run.id, position, plan, failed).await?;
         tx.set_stage_environment(id, &environment).await?;
     }
     let message = format!("{environment} is rolled back to {}", target.image);
@@ -128,7 +128,7 @@ pub async fn rollback(
     let run =
         tx.insert_run(&new).await?.ok_or_else(|| Error::internal("a rollback's run was there already"))?;
     for (position, stage) in (0..).zip(&plan.stages) {
-        let id = tx.insert_stage(run, position, stage, Some(current.id)).await?;
+        let id = tx.insert_rollback(run, position, stage, current.id).await?;
         tx.set_stage_environment(id, &name).await?;
     }
     let message = format!("{} rolls {name} back to {}", actor.username, target.image);

@@ -109,7 +109,9 @@ pub fn resume<T: std::str::FromStr>(headers: &HeaderMap, query: Option<T>) -> Re
         None => Ok(query),
         Some(value) => match value.to_str().ok().and_then(|text| text.parse().ok()) {
             Some(place) => Ok(Some(place)),
-            None => Err(Error::Invalid("Last-Event-ID is none of this stream's".to_owned())),
+            None => Err(Error::Invalid(
+                "Last-Event-ID is none of this stream's; without it the stream begins anew".to_owned(),
+            )),
         },
     }
 }

@@ -48,7 +48,9 @@ pub async fn put_report(
     let mut tx = app.db.begin().await?;
     held(app, &mut tx, runner, attempt, epoch, "reports").await?;
     if !tx.put_report(attempt, kind, path, (&summary, findings.as_deref()), MOST).await? {
-        return Err(Error::Invalid(format!("an attempt has at most {MOST} reports")));
+        return Err(Error::Invalid(format!(
+            "an attempt has at most {MOST} reports; let the patterns under `reports` fit fewer files"
+        )));
     }
     if kind == ReportKind::Annotations {
         tx.put_notes(attempt, &notes).await?;

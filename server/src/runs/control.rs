@@ -1,6 +1,6 @@
 //! What people do to a run: stop it, run it again, say how a lost deployment ended.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::{
     app::App,
     error::Error,
     schedule,
-    store::{RunRow, StageRow, Tx},
+    store::{Moment, RunRow, StageRow, Tx},
 };
 
 /// What to run again.
@@ -69,7 +69,7 @@ async fn whole(app: &App, id: RunId, actor: &Actor) -> Result<RunId, Error> {
     event.payload = app.db.begin().await?.payload(id).await?;
     let new = NewRun {
         repository: run.repository_id,
-        event,
+        event: Arc::new(event),
         path: run.path,
         text,
         delivery: None,
@@ -112,10 +112,11 @@ async fn in_place(app: &App, id: RunId, actor: &Actor) -> Result<RunId, Error> {
     }
     let again = to_run_again(&stages);
     if again.is_empty() {
-        return Err(Error::Refused("no stage of this run failed".to_owned()));
+        return Err(Error::Refused("no stage of this run failed; run everything again".to_owned()));
     }
     tx.set_cancel_requested(id, None).await?;
     tx.move_run(id, run.status, RunStatus::Running, None).await?;
+    schedule::tell_pipelines(&mut tx, &run, Moment::InProgress).await?;
     for stage in stages.iter().filter(|stage| again.contains(&stage.key)) {
         tx.void_gates(stage.id, "the stage is run again").await?;
         reset(&mut tx, stage).await?;

@@ -3,10 +3,12 @@
 //!
 //! The same delivery makes no second run of a file: a unique index says so, whoever comes first.
 
+use std::sync::Arc;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tidegate_pipelines::{
-    Compiled, Diagnostic, Severity,
+    Compiled, Diagnostic, LeftOut, Severity,
     event::{Event, EventKind},
     plan::{Concurrency, Plan},
 };
@@ -15,13 +17,13 @@ use tidegate_protocol::{
     status::RunStatus,
 };
 
-use super::setting::{Compiling, compiling};
+use super::setting::compiled;
 use crate::{
     app::App,
     error::Error,
     forge::messages::SkippedMessage,
     schedule,
-    store::{InsertRun, Tx},
+    store::{InsertRun, Moment, Tx},
 };
 
 /// A run to make.
@@ -29,8 +31,8 @@ use crate::{
 pub struct NewRun {
     /// Its repository.
     pub repository: RepositoryId,
-    /// What happened.
-    pub event: Event,
+    /// What happened. Shared, because its payload may be large and a repository's files many.
+    pub event: Arc<Event>,
     /// Path of the pipeline file.
     pub path: String,
     /// The pipeline file at the event's commit.
@@ -39,7 +41,7 @@ pub struct NewRun {
     pub delivery: Option<DeliveryId>,
     /// The run it repeats.
     pub rerun_of: Option<RunId>,
-    /// How many ends of other runs lie before its start.
+    /// How many other runs lie before it, each of which started the next.
     pub depth: i32,
     /// Why it is not to be started although the event asks for it, in one sentence.
     pub skip: Option<String>,
@@ -62,19 +64,19 @@ pub enum Created {
 
 /// Compiles the file and makes the run.
 pub async fn create(app: &App, new: NewRun) -> Result<Created, Error> {
-    let Compiling { compilation, owed } = match compiling(app, &new).await? {
-        Ok(compiling) => compiling,
+    let compilation = match compiled(app, &new).await? {
+        Ok(compilation) => compilation,
         Err(reason) => return Ok(Created::Later(reason)),
     };
     let mut plan = match (compilation.result, &new.skip) {
-        (Some(Compiled::NotTriggered { reason, .. }), _) => {
-            return match owed {
-                Some(pipeline) => skipped(app, &new, pipeline, reason).await,
-                None => Ok(Created::NotTriggered(reason)),
-            };
+        (Some(Compiled::NotTriggered { reason, left_out: None, .. }), _) => {
+            return Ok(Created::NotTriggered(reason));
+        }
+        (Some(Compiled::NotTriggered { pipeline, reason, left_out: Some(why) }), _) => {
+            return skipped(app, &new, pipeline, reason, why).await;
         }
         (Some(Compiled::Plan(plan)), Some(reason)) => {
-            return skipped(app, &new, plan.name, reason.clone()).await;
+            return skipped(app, &new, plan.name, reason.clone(), LeftOut::Message).await;
         }
         (Some(Compiled::Plan(plan)), None) => Some(plan),
         (None, _) if !is_asked(&new) => {
@@ -105,8 +107,18 @@ fn is_asked(new: &NewRun) -> bool {
         || new.event.name.as_ref().is_some_and(|name| new.text.contains(name.as_str()))
 }
 
-/// Tells the forge that the pipeline is not started, unless it has a mark at this commit already.
-async fn skipped(app: &App, new: &NewRun, pipeline: String, reason: String) -> Result<Created, Error> {
+/// Tells the forge that the pipeline is not started, unless it has a mark at this commit already. What it is told is a
+/// success, and no message of a stranger may stand in for the checks of what the stranger proposes.
+async fn skipped(
+    app: &App,
+    new: &NewRun,
+    pipeline: String,
+    reason: String,
+    why: LeftOut,
+) -> Result<Created, Error> {
+    if why == LeftOut::Message && !new.event.trusted {
+        return Ok(Created::Skipped(reason));
+    }
     let sha = &new.event.git.sha;
     let mut tx = app.db.begin().await?;
     // Whoever makes a run of it meanwhile does so before or after; its own mark is the later one then.
@@ -180,9 +192,7 @@ async fn insert(
             .map(Created::Existing)
             .ok_or_else(|| Error::internal("a duplicate run is nowhere to be found"));
     };
-    for (position, stage) in (0..).zip(plan.into_iter().flat_map(|plan| &plan.stages)) {
-        tx.insert_stage(id, position, stage, None).await?;
-    }
+    tx.insert_stages(id, 0, plan.map_or(&[][..], |plan| &plan.stages)).await?;
     let message = match &reason {
         Some(reason) => format!("the run is invalid: {reason}"),
         None => format!("{} caused a run of {name} at {}", new.event.actor, short(&new.event.git.sha)),
@@ -190,6 +200,13 @@ async fn insert(
     tx.event(id, None, "run.created", &message, json!({})).await?;
     let run = tx.lock_run(id).await?;
     schedule::tell_run(&mut tx, &run, run.status, reason.as_deref(), diagnostics).await?;
+    // A run that repeats another was asked for before.
+    if run.plan.is_some() && run.rerun_of.is_none() {
+        schedule::tell_pipelines(&mut tx, &run, Moment::Requested).await?;
+    }
+    if run.status == RunStatus::Running {
+        schedule::tell_pipelines(&mut tx, &run, Moment::InProgress).await?;
+    }
     schedule::advance(&mut tx, id).await?;
     tx.commit().await?;
     tracing::info!(run = %id, number = run.number, pipeline = name, status = %run.status, "a run was made");

@@ -1,6 +1,6 @@
 //! Runs that a person starts, and what there is to start.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 use tidegate_pipelines::{
@@ -62,8 +62,16 @@ pub async fn start(app: &App, id: RepositoryId, manual: Manual, actor: &Actor) -
         trusted: !reference.starts_with("refs/pull/"),
         ..plain("workflow_dispatch", actor.username.clone(), &repository)
     };
-    let new =
-        NewRun { repository: id, event, path, text, delivery: None, rerun_of: None, depth: 0, skip: None };
+    let new = NewRun {
+        repository: id,
+        event: Arc::new(event),
+        path,
+        text,
+        delivery: None,
+        rerun_of: None,
+        depth: 0,
+        skip: None,
+    };
     match super::create(app, new).await? {
         Created::Run(run) | Created::Existing(run) => Ok(run),
         Created::NotTriggered(reason) | Created::Skipped(reason) | Created::Later(reason) => {

@@ -1,11 +1,11 @@
 //! Compiles a pipeline file in its setting: the other files that it names, the server's machines, the repository's
 //! variables. Off the async threads, because files may have to be fetched.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use tidegate_pipelines::{Compilation, Compiled, Setting, SourceFile, compile, event::Event};
+use tidegate_pipelines::{Compilation, Setting, SourceFile, compile, event::Event};
 
-use super::{NewRun, skip};
+use super::NewRun;
 use crate::{
     app::App,
     error::Error,
@@ -14,17 +14,8 @@ use crate::{
     store::views::{Repository, Variable},
 };
 
-/// What came of compiling.
-pub(super) struct Compiling {
-    /// Plan, mistakes, or why the event starts nothing.
-    pub(super) compilation: Compilation,
-    /// The pipeline's name when it would have been started but for what changed, or for what the commit's message asks:
-    /// whoever waits for its mark is told.
-    pub(super) owed: Option<String>,
-}
-
 /// Compiles the file. The inner error is a sentence about what could not be read just now.
-pub(super) async fn compiling(app: &App, new: &NewRun) -> Result<Result<Compiling, String>, Error> {
+pub(super) async fn compiled(app: &App, new: &NewRun) -> Result<Result<Compilation, String>, Error> {
     let repository = repositories::get(app, new.repository).await?;
     let variables = of_every_stage(app.db.variables(new.repository).await?);
     let work = Work {
@@ -56,11 +47,11 @@ struct Work {
     variables: BTreeMap<String, String>,
     path: String,
     text: String,
-    event: Event,
+    event: Arc<Event>,
 }
 
 impl Work {
-    fn done(self) -> Result<Compiling, String> {
+    fn done(self) -> Result<Compilation, String> {
         let file = SourceFile { path: &self.path, text: &self.text };
         let setting = Setting {
             files: &self.files,
@@ -69,19 +60,10 @@ impl Work {
             any_machine: false,
         };
         let compilation = compile(&file, &self.event, setting);
-        let owed = match &compilation.result {
-            Some(Compiled::NotTriggered { .. }) => {
-                skip::unfiltered(&self.event).and_then(|event| match compile(&file, &event, setting).result {
-                    Some(Compiled::Plan(plan)) => Some(plan.name),
-                    _ => None,
-                })
-            }
-            _ => None,
-        };
         // A plan that came about without it does not need it.
         match self.files.away() {
             Some(reason) if compilation.result.is_none() => Err(reason),
-            _ => Ok(Compiling { compilation, owed }),
+            _ => Ok(compilation),
         }
     }
 }

@@ -1,5 +1,7 @@
-//! Pipelines that are not started on purpose: the commit's message asks for it, or nothing that they are about changed.
-//! Pure.
+//! Pipelines that are not started because the commit's message asks for it. Pure.
+//!
+//! The languages look at the message of a push by themselves; that of a proposed commit is known to the server alone,
+//! which has read it, and here one set of words counts for both languages.
 
 use tidegate_pipelines::event::{Event, EventKind};
 
@@ -8,7 +10,7 @@ const WORDS: &[&str] = &["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", 
 
 /// Why a push or a proposed commit with this message starts nothing, if it does not.
 pub fn asked(event: &Event, message: &str) -> Option<String> {
-    if !matches!(event.kind, EventKind::Push | EventKind::Tag | EventKind::PullRequest) {
+    if !matches!(event.kind, EventKind::Push | EventKind::PullRequest) {
         return None;
     }
     let lower = message.to_ascii_lowercase();
@@ -20,17 +22,6 @@ pub fn asked(event: &Event, message: &str) -> Option<String> {
     let trailer =
         trailers.is_some_and(|last| last.lines().any(|line| line.replace(' ', "") == "skip-checks:true"));
     trailer.then(|| "the commit's message says skip-checks: true".to_owned())
-}
-
-/// The event without what filters look at beside its kind, branch and tag; none: there is nothing to take away.
-pub(super) fn unfiltered(event: &Event) -> Option<Event> {
-    if event.changed_paths.is_none() && asked(event, &event.git.message).is_none() {
-        return None;
-    }
-    let mut event = event.clone();
-    event.changed_paths = None;
-    event.git.message.clear();
-    Some(event)
 }
 
 #[cfg(test)]
@@ -52,7 +43,9 @@ mod tests {
         {
             assert!(asked(&event("push"), message).is_some(), "{message}");
             assert!(asked(&event("pull_request"), message).is_some(), "{message}");
-            assert!(asked(&event("schedule"), message).is_none(), "{message}");
+            for kind in ["schedule", "tag"] {
+                assert!(asked(&event(kind), message).is_none(), "{message}");
+            }
         }
         for message in ["", "skip ci", "skip-checks: true", "a\n\nskip-checks: true\n\nb", "[skip  ci]"] {
             assert_eq!(asked(&event("push"), message), None, "{message}");

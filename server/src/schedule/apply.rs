@@ -12,7 +12,7 @@ use crate::{
     deploy,
     error::Error,
     hub::Hint,
-    store::{NewGate, RunRow, StageRow, Tx},
+    store::{Moment, NewGate, RunRow, StageRow, Tx},
 };
 
 /// Carries one action out. `stages` are the run's, as they were when it was decided.
@@ -157,8 +157,12 @@ async fn move_run(tx: &mut Tx, run: &RunRow, to: RunStatus, reason: Option<&str>
         None => format!("the run is {to}"),
     };
     tx.event(run.id, None, &format!("run.{to}"), &message, json!({})).await?;
-    if to.is_final() {
-        super::tell::pipelines(tx, run).await?;
+    match (run.status, to) {
+        (_, to) if to.is_final() => super::tell::pipelines(tx, run, Moment::Completed).await?,
+        (RunStatus::Pending, RunStatus::Running) => {
+            super::tell::pipelines(tx, run, Moment::InProgress).await?;
+        }
+        _ => {}
     }
     super::tell::run(tx, run, to, reason, &[]).await
 }

@@ -73,9 +73,7 @@ pub(super) async fn replace(
         }
     }
     tx.make_room(run.id, open.position, made.len()).await?;
-    for (position, stage) in (open.position..).zip(made) {
-        tx.insert_stage(run.id, position, stage, None).await?;
-    }
+    tx.insert_stages(run.id, open.position, made).await?;
     let keys: Vec<&StageKey> = made.iter().map(|stage| &stage.key).collect();
     let message = format!("{} is {}", open.key, listed(&keys));
     tx.event(run.id, Some(&open.key), "stage.expanded", &message, json!({ "stages": keys })).await
@@ -90,9 +88,7 @@ pub(crate) async fn add(
     stages: &[StagePlan],
 ) -> Result<(), Error> {
     let first = rows.iter().map(|row| row.position).max().unwrap_or_default() + 1;
-    for (position, stage) in (first..).zip(stages) {
-        tx.insert_stage(run.id, position, stage, None).await?;
-    }
+    tx.insert_stages(run.id, first, stages).await?;
     let keys: Vec<&StageKey> = stages.iter().map(|stage| &stage.key).collect();
     let message = format!("{} adds {}", by.key, listed(&keys));
     tx.event(run.id, Some(&by.key), "stage.added", &message, json!({ "stages": keys })).await

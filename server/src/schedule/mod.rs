@@ -32,7 +32,8 @@ pub use retry::AttemptEnd;
 use retry::Next;
 use serde_json::json;
 pub(crate) use tell::{
-    commands as tell_commands, deployment as tell_deployment, run as tell_run, skipped as tell_skipped,
+    commands as tell_commands, deployment as tell_deployment, pipelines as tell_pipelines, run as tell_run,
+    skipped as tell_skipped,
 };
 use tidegate_pipelines::{
     Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage, plan::StagePlan,

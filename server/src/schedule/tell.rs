@@ -9,7 +9,7 @@ use tidegate_protocol::{
 use crate::{
     error::Error,
     forge::messages::{DeploymentMessage, Message, RunMessage, SkippedMessage},
-    store::{DeploymentRow, RunRow, StageRow, Tx},
+    store::{DeploymentRow, Moment, RunRow, StageRow, Tx},
 };
 
 /// What steps said that the forge is told of.
@@ -46,19 +46,26 @@ pub(crate) async fn run(
     enqueue(tx, run.repository_id, &key, &message).await
 }
 
-/// Ends that may follow one another, each starting the next. The database keeps it too.
+/// Runs that may follow one another, each starting the next. The database keeps it too.
 pub(crate) const DEEPEST: i32 = 5;
 
-/// A run ended: the repository's other pipelines may be waiting for that. Through the inbox, so that it is not lost.
-pub(crate) async fn pipelines(tx: &mut Tx, run: &RunRow) -> Result<(), Error> {
+/// A run was made, began or ended: the repository's other pipelines may be waiting for that. Through the inbox, so that
+/// it is not lost.
+pub(crate) async fn pipelines(tx: &mut Tx, run: &RunRow, moment: Moment) -> Result<(), Error> {
     if run.event.kind == EventKind::Rollback {
         return Ok(());
     }
-    if run.depth < DEEPEST {
-        return tx.insert_end(run.repository_id, run.id).await;
+    match moment {
+        Moment::Completed if run.depth >= DEEPEST => {
+            let message = format!(
+                "it starts no other pipeline: {DEEPEST} that started one another lie before it already"
+            );
+            tx.event(run.id, None, "run.deep", &message, serde_json::json!({})).await
+        }
+        _ if run.depth >= DEEPEST => Ok(()),
+        Moment::Completed => tx.insert_end(run.repository_id, run.id).await,
+        _ => tx.insert_beginning(run.repository_id, run.id, moment).await,
     }
-    let message = format!("its end starts no other pipeline: {DEEPEST} ends of others lie before it already");
-    tx.event(run.id, None, "run.deep", &message, serde_json::json!({})).await
 }
 
 /// Commands that deploy to an environment by themselves began or ended. The forge is told of them as of a deployment;

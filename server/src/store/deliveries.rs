@@ -3,11 +3,37 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tidegate_protocol::ids::{DeliveryId, RepositoryId, RunId};
 use uuid::Uuid;
 
 use super::{Tx, is_orphan};
 use crate::{error::Error, hub::Hint};
+
+/// What of a run is told to the repository's other pipelines, through the server's own inbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// It was made.
+    Requested,
+    /// It runs, for the first time or again.
+    InProgress,
+    /// It ended.
+    Completed,
+}
+
+impl Moment {
+    /// As GitHub calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::InProgress => "in_progress",
+            Self::Completed => "completed",
+        }
+    }
+}
+
+/// What the kinds of such deliveries begin with, but for that of an end. No webhook's kind has a dot.
+const OF_RUN: &str = "run.";
 
 /// A delivery to store.
 #[derive(Debug)]
@@ -37,8 +63,8 @@ pub struct Delivery {
     pub event: String,
     /// Its bytes.
     pub body: Vec<u8>,
-    /// No forge tells it, but the server: this run ended.
-    pub ended: Option<RunId>,
+    /// No forge tells it, but the server, of this run.
+    pub of_run: Option<(RunId, Moment)>,
     /// Which try this is, from 1.
     pub attempts: i32,
 }
@@ -52,6 +78,23 @@ struct Taken {
     body: Vec<u8>,
     attempts: i32,
     run_id: Option<Uuid>,
+}
+
+/// The body of such a delivery, but for that of an end, which has none.
+#[derive(Serialize, Deserialize)]
+struct OfRun {
+    run: RunId,
+}
+
+/// The run that a delivery is about, and what of it is told.
+fn of_run(row: &Taken) -> Option<(RunId, Moment)> {
+    if let Some(run) = row.run_id {
+        return Some((RunId(run), Moment::Completed));
+    }
+    let word = row.event.strip_prefix(OF_RUN)?;
+    let moment = [Moment::Requested, Moment::InProgress].into_iter().find(|one| one.as_str() == word)?;
+    let OfRun { run } = serde_json::from_slice(&row.body).ok()?;
+    Some((run, moment))
 }
 
 impl Tx {
@@ -76,6 +119,35 @@ impl Tx {
         .await
         .map_err(|error| if is_orphan(&error) { Error::NotFound("repository") } else { error.into() })?;
         Ok(ids.into_iter().map(DeliveryId).collect())
+    }
+
+    /// Stores that a run was made or began, in the transaction that did it, where a pipeline may listen for it. A server
+    /// that does not know such deliveries ignores them: their run stands in the body, and not where that of an end does.
+    pub async fn insert_beginning(
+        &mut self,
+        repository: RepositoryId,
+        run: RunId,
+        moment: Moment,
+    ) -> Result<(), Error> {
+        let id = DeliveryId::new();
+        let key = format!("{} {run}, {id}", moment.as_str());
+        let stored = sqlx::query(
+            "insert into deliveries (id, repository_id, delivery_key, content_key, event, body)
+             select $1, id, $3, $4, $5, $6 from repositories
+             where id = $2 and coalesce('workflow_run' = any(named_events), true)",
+        )
+        .bind(id.0)
+        .bind(repository.0)
+        .bind(&key)
+        .bind(key.as_bytes())
+        .bind(format!("{OF_RUN}{}", moment.as_str()))
+        .bind(serde_json::to_vec(&OfRun { run })?)
+        .execute(&mut *self.inner)
+        .await?;
+        match stored.rows_affected() {
+            0 => Ok(()),
+            _ => self.notify(Hint::Delivery).await,
+        }
     }
 
     /// Stores that a run ended, in the transaction that ended it. A run that goes on and ends again is told again.
@@ -116,9 +188,9 @@ impl Tx {
         Ok(row.map(|row| Delivery {
             id: DeliveryId(row.id),
             repository: RepositoryId(row.repository_id),
+            of_run: of_run(&row),
             event: row.event,
             body: row.body,
-            ended: row.run_id.map(RunId),
             attempts: row.attempts,
         }))
     }

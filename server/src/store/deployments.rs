@@ -281,6 +281,8 @@ impl Tx {
         if done.rows_affected() == 1 {
             return Ok(());
         }
-        Err(Error::Refused(format!("the deployment is no longer {from}")))
+        Err(Error::Refused(format!(
+            "the deployment is no longer {from}: something was faster, look at it again"
+        )))
     }
 }

@@ -57,7 +57,7 @@ pub mod views;
 pub use artifacts::BlobRef;
 pub use attempts::{Begun, Candidate, CloneSource, Closing, Ending, Held};
 pub use blobs::BLOB_CHUNK;
-pub use deliveries::{Delivery, NewDelivery};
+pub use deliveries::{Delivery, Moment, NewDelivery};
 pub use deployments::{DeploymentRow, EnvironmentRow, NewDeployment, Occupant, Occupation};
 pub use environments::EnvironmentLabel;
 pub use forge_objects::ForgeObject;

@@ -30,7 +30,7 @@ pub struct RunRow {
     pub pipeline: String,
     /// Path of its pipeline file.
     pub path: String,
-    /// How many ends of other runs lie before its start.
+    /// How many other runs lie before it, each of which started the next.
     pub depth: i32,
     /// Where it is.
     pub status: RunStatus,
@@ -81,7 +81,7 @@ pub struct InsertRun<'a> {
     pub pipeline: &'a str,
     /// Path of the pipeline file.
     pub path: &'a str,
-    /// How many ends of other runs lie before its start.
+    /// How many other runs lie before it, each of which started the next.
     pub depth: i32,
     /// `pending`, `running` or `invalid`.
     pub status: RunStatus,
@@ -201,8 +201,7 @@ impl Tx {
         let named = new.plan.and_then(|plan| plan.title.as_deref());
         let title =
             named.unwrap_or(&new.event.git.message).lines().next().unwrap_or_default().replace('\0', "");
-        let mut event = serde_json::to_value(new.event)?;
-        let payload = event.as_object_mut().and_then(|event| event.remove("payload"));
+        let payload = new.event.payload.as_ref().map(serde_json::to_string).transpose()?;
         let inserted = sqlx::query(
             "insert into runs (id, repository_id, number, pipeline, status, reason, event, event_kind, sha, reference,
                 title, actor, plan, plan_digest, source_text, diagnostics, concurrency_group, rerun_of, delivery_id,
@@ -218,7 +217,7 @@ impl Tx {
         .bind(new.pipeline)
         .bind(new.status.as_str())
         .bind(new.reason)
-        .bind(Json(event))
+        .bind(Json(new.event.without_payload()))
         .bind(new.event.kind.as_str())
         .bind(&new.event.git.sha)
         .bind(&new.event.git.reference)
@@ -234,7 +233,7 @@ impl Tx {
         .bind(new.event.trusted)
         .bind(new.path)
         .bind(new.depth)
-        .bind(payload.map(|payload| payload.to_string()))
+        .bind(payload)
         .execute(&mut *self.inner)
         .await;
         match inserted {
@@ -322,7 +321,7 @@ impl Tx {
         if done.rows_affected() == 1 {
             return Ok(());
         }
-        Err(Error::Refused(format!("the run is no longer {from}")))
+        Err(Error::Refused(format!("the run is no longer {from}: something was faster, look at it again")))
     }
 
     /// Says why a run is where it is, without moving it.

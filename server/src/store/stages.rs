@@ -158,13 +158,13 @@ impl Tx {
         row.map(unwrap).ok_or(Error::NotFound("stage"))
     }
 
-    /// Adds a stage to a run, blocked.
-    pub async fn insert_stage(
+    /// Adds a stage to a run that undoes a deployment, blocked.
+    pub async fn insert_rollback(
         &mut self,
         run: RunId,
         position: i32,
         plan: &StagePlan,
-        rollback_of: Option<DeploymentId>,
+        rollback_of: DeploymentId,
     ) -> Result<StageId, Error> {
         let id = StageId::new();
         sqlx::query(
@@ -178,10 +178,40 @@ impl Tx {
         .bind(serde_json::to_string(plan)?)
         .bind(plan.verb.name())
         .bind(&plan.runner_labels)
-        .bind(rollback_of.map(|id| id.0))
+        .bind(rollback_of.0)
         .execute(&mut *self.inner)
         .await?;
         Ok(id)
+    }
+
+    /// Adds stages to a run, blocked, from a position on in their order. By one statement: a matrix makes many.
+    pub async fn insert_stages(&mut self, run: RunId, first: i32, plans: &[StagePlan]) -> Result<(), Error> {
+        let ids: Vec<uuid::Uuid> = plans.iter().map(|_| StageId::new().0).collect();
+        let keys: Vec<&str> = plans.iter().map(|plan| plan.key.0.as_str()).collect();
+        let positions: Vec<i32> = (first..).take(plans.len()).collect();
+        let verbs: Vec<&str> = plans.iter().map(|plan| plan.verb.name()).collect();
+        let texts = plans.iter().map(serde_json::to_string).collect::<Result<Vec<_>, _>>()?;
+        let labels = plans
+            .iter()
+            .map(|plan| serde_json::to_string(&plan.runner_labels))
+            .collect::<Result<Vec<_>, _>>()?;
+        sqlx::query(
+            "insert into stages (id, run_id, key, position, plan, verb, labels)
+             select n.id, $1, n.key, n.position, n.plan::json, n.verb,
+                 array(select jsonb_array_elements_text(n.labels::jsonb))
+             from unnest($2::uuid[], $3::text[], $4::integer[], $5::text[], $6::text[], $7::text[])
+                 as n (id, key, position, plan, verb, labels)",
+        )
+        .bind(run.0)
+        .bind(ids)
+        .bind(keys)
+        .bind(positions)
+        .bind(texts)
+        .bind(verbs)
+        .bind(labels)
+        .execute(&mut *self.inner)
+        .await?;
+        Ok(())
     }
 
     /// Takes a stage away that stood for others and that no runner ever had.
@@ -250,7 +280,9 @@ impl Tx {
         if done.rows_affected() == 1 {
             return Ok(());
         }
-        Err(Error::Refused(format!("the stage is no longer {from}")))
+        Err(Error::Refused(format!(
+            "the stage is no longer {from}: something was faster, look at the run again"
+        )))
     }
 
     /// Says why a stage is where it is, without moving it.

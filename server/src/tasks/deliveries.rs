@@ -4,7 +4,7 @@
 //! worker died comes back when its hold ends. A file that cannot be worked on does not hold up the others; the delivery
 //! is tried again for it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tidegate_pipelines::event::{Event, EventKind};
 
@@ -97,10 +97,10 @@ impl Results {
 
 async fn work(app: &App, delivery: &Delivery) -> Result<Done, Error> {
     let repository = repositories::get(app, delivery.repository).await?;
-    let (events, depth) = match delivery.ended {
-        Some(run) => {
+    let (events, depth) = match delivery.of_run {
+        Some((run, moment)) => {
             let run = app.db.run(run).await?;
-            (runs::end_told(app, &run, &repository), run.depth + 1)
+            (runs::told_by_run(app, &run, moment, &repository), run.depth + 1)
         }
         None => match events::parse(&delivery.event, &delivery.body, &repository) {
             Ok(Parsed::Events(events)) => (events, 0),
@@ -164,6 +164,7 @@ impl Inbox<'_> {
         if on_default {
             note_default_branch(app, repository, &source.files).await?;
         }
+        let event = Arc::new(event);
         results.gone += source.refused.len();
         results.said.extend(source.refused);
         let files: Vec<PipelineFile> =

@@ -5,7 +5,7 @@
 //! When the repository's host does not answer, the schedule comes back in a minute; when the server dies between
 //! moving and making, that one time is lost.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jiff::SignedDuration;
 use tidegate_pipelines::event::{Event, EventKind, GitFacts};
@@ -113,7 +113,7 @@ async fn start(app: &App, repository: &Repository, due: &DueSchedule) -> Result<
     };
     let new = NewRun {
         repository: repository.id,
-        event,
+        event: Arc::new(event),
         path: file.path,
         text: file.text,
         delivery: None,

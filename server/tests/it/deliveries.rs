@@ -149,6 +149,37 @@ async fn what_is_left_out_on_purpose_leaves_no_required_mark_hanging(pool: PgPoo
 }
 
 #[sqlx::test(migrator = "MIGRATOR")]
+async fn a_strangers_message_stands_in_for_no_checks(pool: PgPool) {
+    let world = World::new(pool).await;
+    let repository = world.repository().await;
+    world.sql("update repositories set forge = 'github'").await;
+    let origin = Origin::new(&repository);
+    let ci = CI.replace("on: push", "on: pull_request");
+    let base = origin.commit("refs/heads/main", "a change", &[(".tidegate/ci.yml", &ci)]);
+    for (number, head_repository) in [(1, 2), (2, 1)] {
+        let head = format!("refs/pull/{number}/head");
+        let sha = origin.commit(&head, "typo [skip ci]", &[(".tidegate/ci.yml", &ci)]);
+        let side = |name: &str, sha: &str, repository: i32| json!({ "ref": name, "sha": sha, "repo": { "id": repository } });
+        let body = json!({
+            "action": "opened", "number": number,
+            "pull_request": {
+                "title": "fix it", "head": side("fix", &sha, head_repository), "base": side("main", &base, 1),
+            },
+        });
+        let id = deliver(&world, &repository, "pull_request", body).await;
+        work_off(&world).await;
+        assert!(outcome(&world, id).await.1.contains("skipped: the commit's message says [skip ci]"));
+        let told = if head_repository == 1 {
+            vec!["ci: the commit's message says [skip ci]".to_owned()]
+        } else {
+            Vec::new()
+        };
+        assert_eq!(skipped(&world).await, told, "pull request {number}");
+    }
+    assert_eq!(all_runs(&world).await, Vec::<String>::new());
+}
+
+#[sqlx::test(migrator = "MIGRATOR")]
 async fn a_person_names_the_pipeline(pool: PgPool) {
     let world = World::new(pool).await;
     let repository = world.repository().await;

@@ -4,63 +4,45 @@ use axum::body::{Body, to_bytes};
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
 use serde_json::{Value, json};
 use sqlx::PgPool;
-use tidegate_pipelines::Machine;
 use tidegate_protocol::{
     ids::RunnerId,
     messages::{Lease, Outcome},
 };
-use tidegate_server::{
-    error::Error,
-    http, identity,
-    runs::{self, Created, NewRun},
-    store::views::Repository,
-    tasks::retention,
-};
+use tidegate_server::{error::Error, http, identity, store::views::Repository, tasks::retention};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use crate::{
-    leased::{finish, finished, lease},
-    support::{MIGRATOR, World},
+    leased::{finish, finished, lease, start_workflow},
+    support::{MIGRATOR, World, pushed},
+    workflows::with_machine,
 };
 
 const ISSUER: &str = "https://ci.example.org";
 
 async fn world(pool: PgPool) -> World {
     World::with(pool, |config| {
-        let machine = Machine { image: "busybox".to_owned(), labels: vec!["docker".to_owned()] };
-        config.machines.insert("ubuntu-latest".to_owned(), machine);
+        with_machine(config);
         config.public_url = format!("{ISSUER}/").parse().unwrap();
     })
     .await
 }
 
-/// A run of a workflow for an event of this name.
-async fn start(world: &World, repository: &Repository, event: &str, trusted: bool, text: &str) {
-    let pull_request = json!({
-        "number": 7, "action": "opened", "title": "fix it", "base_branch": "main", "head_branch": "fix",
-        "from_fork": !trusted,
-    });
-    let event = json!({
-        "kind": event, "repository": "somebody/else", "default_branch": "main", "actor": "dora",
-        "git": { "sha": "a".repeat(40), "reference": "refs/heads/main", "branch": "main", "message": "a change" },
-        "name": event, "payload": { "sender": { "id": 7 } }, "trusted": trusted,
-        "pull_request": if event == "pull_request" { pull_request } else { Value::Null },
-    });
-    let new = NewRun {
-        repository: repository.id,
-        event: serde_json::from_value(event).unwrap(),
-        path: ".github/workflows/ci.yml".to_owned(),
-        text: text.to_owned(),
-        delivery: None,
-        rerun_of: None,
-        depth: 0,
-        skip: None,
-    };
-    let Created::Run(run) = runs::create(&world.app, new).await.unwrap() else { panic!("no run") };
-    let mistakes: String =
-        world.value(&format!("select diagnostics::text from runs where id = '{run}'")).await;
-    assert!(!mistakes.contains("\"error\""), "{mistakes}");
+/// A run of a workflow for an event of this name, which says that it is of another repository.
+async fn start(world: &World, repository: &Repository, name: &str, trusted: bool, text: &str) {
+    let mut event = pushed(repository);
+    event["repository"] = "somebody/else".into();
+    event["kind"] = name.into();
+    event["name"] = name.into();
+    event["payload"] = json!({ "sender": { "id": 7 } });
+    event["trusted"] = trusted.into();
+    if name == "pull_request" {
+        event["pull_request"] = json!({
+            "number": 7, "action": "opened", "title": "fix it", "base_branch": "main", "head_branch": "fix",
+            "from_fork": !trusted,
+        });
+    }
+    start_workflow(world, repository, text, event).await;
 }
 
 fn workflow(permissions: &str, job: &str) -> String {

@@ -71,20 +71,22 @@ async fn a_secret_is_worth_nothing_once_its_repository_is_gone(pool: PgPool) {
     let router = http::router(world.app.clone(), CancellationToken::new());
     let repository = world.repository().await.id;
     let secret = repositories::webhook_secret(&world.app, repository).await.unwrap();
-    let post = async |key: &str| {
+    let post = async |event: &str, key: &str| {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose_secret().as_bytes()).unwrap();
         mac.update(key.as_bytes());
         let request = Request::post(format!("/webhooks/github/{repository}"))
-            .header("x-github-event", "ping")
+            .header("x-github-event", event)
             .header("x-github-delivery", key)
             .header("x-hub-signature-256", format!("sha256={}", hex::encode(mac.finalize().into_bytes())))
             .body(Body::from(key.to_owned()))
             .unwrap();
         router.clone().oneshot(request).await.unwrap().status()
     };
-    assert_eq!(post("one").await, StatusCode::ACCEPTED);
+    assert_eq!(post("ping", "one").await, StatusCode::ACCEPTED);
+    // What the server tells itself nobody else can tell it.
+    assert_eq!(post("run.requested", "another").await, StatusCode::BAD_REQUEST);
     // By another server: this one has not heard of it.
     world.sql(&format!("delete from repositories where id = '{repository}'")).await;
-    assert_eq!(post("two").await, StatusCode::UNAUTHORIZED);
-    assert_eq!(post("three").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(post("ping", "two").await, StatusCode::UNAUTHORIZED);
+    assert_eq!(post("ping", "three").await, StatusCode::UNAUTHORIZED);
 }

@@ -1,9 +1,9 @@
 //! What the tests about leases share: runs from a pipeline's text, and runners that claim and report.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::Value;
 use tidegate_protocol::{
     ids::{AttemptId, RunId, RunnerId},
     messages::{Claim, Finish, Lease, LogAccepted, Outcome, PROTOCOL_VERSION, StepReport},
@@ -17,7 +17,7 @@ use tidegate_server::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::World;
+use crate::support::{World, pushed};
 
 /// The label that all runners of these tests carry.
 pub const LABEL: &str = "docker";
@@ -29,21 +29,32 @@ pub async fn push(world: &World, repository: &Repository, text: &str) -> RunId {
 
 /// As [`push`], by a fork when it is not trusted.
 pub async fn start(world: &World, repository: &Repository, text: &str, trusted: bool) -> RunId {
-    let event = json!({
-        "kind": "push", "repository": repository.full_name, "default_branch": "main", "actor": "dora",
-        "git": { "sha": "a".repeat(40), "reference": "refs/heads/main", "branch": "main", "message": "a change" },
-        "trusted": trusted,
-    });
-    let new = NewRun {
+    let mut event = pushed(repository);
+    event["trusted"] = trusted.into();
+    make(world, new_run(repository, ".tidegate/pipeline.yml", text, event)).await
+}
+
+/// A run of a workflow for an event.
+pub async fn start_workflow(world: &World, repository: &Repository, text: &str, event: Value) -> RunId {
+    make(world, new_run(repository, ".github/workflows/ci.yml", text, event)).await
+}
+
+/// The first run of this file for an event.
+pub fn new_run(repository: &Repository, path: &str, text: &str, event: Value) -> NewRun {
+    NewRun {
         repository: repository.id,
-        event: serde_json::from_value(event).unwrap(),
-        path: ".tidegate/pipeline.yml".to_owned(),
+        event: Arc::new(serde_json::from_value(event).unwrap()),
+        path: path.to_owned(),
         text: text.to_owned(),
         delivery: None,
         rerun_of: None,
         depth: 0,
         skip: None,
-    };
+    }
+}
+
+/// Makes a run, of a file without mistakes.
+async fn make(world: &World, new: NewRun) -> RunId {
     match runs::create(&world.app, new).await.unwrap() {
         Created::Run(run) => {
             let status: String = world.value(&format!("select status from runs where id = '{run}'")).await;

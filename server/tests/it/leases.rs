@@ -96,9 +96,9 @@ async fn a_lease_holds_what_the_stage_needs(pool: PgPool) {
     ] {
         assert_eq!(lease.env.get(name).map(String::as_str), Some(value), "{name}");
     }
-    let documented = include_str!("../../../docs/language.md");
+    let documented = include_str!("../../../docs/language/verbs.md");
     for name in lease.env.keys() {
-        assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/language.md");
+        assert!(documented.contains(&format!("`{name}`")), "{name} is not in docs/language/verbs.md");
     }
     assert!(!lease.env.contains_key("TIDEGATE_TAG") && !lease.env.contains_key("TIDEGATE_ENVIRONMENT"));
     assert_eq!(status(&world, run, "hello").await, "running");

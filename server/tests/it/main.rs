@@ -35,4 +35,5 @@ mod sweep;
 mod transitions;
 mod turmoil;
 mod upgrade;
+mod workflow_run;
 mod workflows;

@@ -18,26 +18,14 @@ use tidegate_server::{
 
 use crate::{
     deployed::TEXT,
-    leased::{LABEL, claim, expire, finish, finished, lease, push, reason, start, status},
-    support::{MIGRATOR, World},
+    leased::{LABEL, claim, expire, finish, finished, lease, new_run, push, reason, start, status},
+    support::{MIGRATOR, World, pushed},
 };
 
 fn new(repository: &Repository, text: &str, delivery: Option<DeliveryId>) -> NewRun {
-    let event = json!({
-        "kind": "push", "repository": repository.full_name, "default_branch": "main", "actor": "dora",
-        "git": { "sha": "a".repeat(40), "reference": "refs/heads/main", "branch": "main", "message": "a change\n\nfor good" },
-        "trusted": true,
-    });
-    NewRun {
-        repository: repository.id,
-        event: serde_json::from_value(event).unwrap(),
-        path: ".tidegate/pipeline.yml".to_owned(),
-        text: text.to_owned(),
-        delivery,
-        rerun_of: None,
-        depth: 0,
-        skip: None,
-    }
+    let mut event = pushed(repository);
+    event["git"]["message"] = "a change\n\nfor good".into();
+    NewRun { delivery, ..new_run(repository, ".tidegate/pipeline.yml", text, event) }
 }
 
 async fn delivery(world: &World, repository: &Repository) -> DeliveryId {

@@ -114,11 +114,7 @@ impl World {
         )
         .bind(run.0)
         .bind(repository.id.0)
-        .bind(serde_json::json!({
-            "kind": "push", "repository": repository.full_name, "default_branch": "main", "actor": "dora",
-            "git": { "sha": "a".repeat(40), "reference": "refs/heads/main", "branch": "main", "message": "a change" },
-            "trusted": true,
-        }))
+        .bind(pushed(repository))
         .bind("a".repeat(40))
         .bind(plan)
         .execute(&self.pool)
@@ -126,6 +122,15 @@ impl World {
         .unwrap();
         run
     }
+}
+
+/// A push of one commit to `main` by `dora`, as the server stores it.
+pub fn pushed(repository: &Repository) -> serde_json::Value {
+    serde_json::json!({
+        "kind": "push", "repository": repository.full_name, "default_branch": "main", "actor": "dora",
+        "git": { "sha": "a".repeat(40), "reference": "refs/heads/main", "branch": "main", "message": "a change" },
+        "trusted": true,
+    })
 }
 
 async fn add_user(app: &App, username: &str, role: Role) -> Actor {

@@ -8,48 +8,29 @@ use tidegate_protocol::{
     ids::RunId,
     messages::{Finish, Lease, Outcome},
 };
-use tidegate_server::{
-    runs::{self, Created, NewRun},
-    secrets,
-    store::views::Repository,
-};
+use tidegate_server::{config::ServerConfig, secrets, store::views::Repository};
 
 use crate::{
-    leased::{finish, finished, lease, reason, status},
-    support::{MIGRATOR, World},
+    leased::{finish, finished, lease, reason, start_workflow, status},
+    support::{MIGRATOR, World, pushed},
 };
 
 pub async fn world(pool: PgPool) -> World {
-    World::with(pool, |config| {
-        let machine = Machine { image: "busybox".to_owned(), labels: vec!["docker".to_owned()] };
-        config.machines.insert("ubuntu-latest".to_owned(), machine);
-    })
-    .await
+    World::with(pool, with_machine).await
+}
+
+/// A machine for jobs that run on `ubuntu-latest`.
+pub fn with_machine(config: &mut ServerConfig) {
+    let machine = Machine { image: "busybox".to_owned(), labels: vec!["docker".to_owned()] };
+    config.machines.insert("ubuntu-latest".to_owned(), machine);
 }
 
 /// A run of a workflow for a push that carries what the forge said.
 pub async fn push(world: &World, repository: &Repository, text: &str) -> RunId {
-    let event = json!({
-        "kind": "push", "repository": repository.full_name, "default_branch": "main", "actor": "dora",
-        "git": { "sha": "a".repeat(40), "reference": "refs/heads/main", "branch": "main", "message": "a change" },
-        "name": "push", "payload": { "head_commit": { "message": "a change" }, "sender": { "id": 7 } },
-        "trusted": true,
-    });
-    let new = NewRun {
-        repository: repository.id,
-        event: serde_json::from_value(event).unwrap(),
-        path: ".github/workflows/ci.yml".to_owned(),
-        text: text.to_owned(),
-        delivery: None,
-        rerun_of: None,
-        depth: 0,
-        skip: None,
-    };
-    let Created::Run(run) = runs::create(&world.app, new).await.unwrap() else { panic!("no run") };
-    let mistakes: String =
-        world.value(&format!("select diagnostics::text from runs where id = '{run}'")).await;
-    assert!(!mistakes.contains("\"error\""), "{mistakes}");
-    run
+    let mut event = pushed(repository);
+    event["name"] = "push".into();
+    event["payload"] = json!({ "head_commit": { "message": "a change" }, "sender": { "id": 7 } });
+    start_workflow(world, repository, text, event).await
 }
 
 pub fn read<'a>(lease: &'a Lease, context: &str, pointer: &str) -> &'a Value {

@@ -36,7 +36,13 @@ const junit = `<testsuite name="tides" tests="2"><testcase classname="tides" nam
 
 /** Checks, then a deployment behind the gate of production. */
 export const delivery = (version: string) => `${head("delivery")}
-  lint: {run: "echo nothing to complain about"}
+  lint:
+    run: |
+      echo "##[group]Rules"
+      echo "no trailing blanks"
+      echo "no tabs"
+      echo "##[endgroup]"
+      echo nothing to complain about
   test:
     run:
       - name: unit tests

@@ -70,6 +70,17 @@ export function pieces(line: string, style: Style): Piece[] {
   return found;
 }
 
+/** The pieces without the first `count` characters of their text. */
+export function without(parts: Piece[], count: number): Piece[] {
+  const rest: Piece[] = [];
+  let left = count;
+  for (const part of parts) {
+    if (part.text.length > left) rest.push({ ...part, text: part.text.slice(left) });
+    left = Math.max(0, left - part.text.length);
+  }
+  return rest;
+}
+
 function applySgr(parameters: string, style: Style): void {
   const codes = parameters.split(/[;:]/).map((code) => (code === "" ? 0 : Number(code)));
   for (let index = 0; index < codes.length; index += 1) {

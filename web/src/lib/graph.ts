@@ -41,9 +41,9 @@ export interface Vertex {
 export const NODE_HEIGHT = 52;
 const RANK_GAP = 20;
 
-/** How wide a stage's box is: enough for its name, within limits. */
+/** How wide a stage's box is: enough for its name and for what is below it ("1m 30s · failed"), within limits. */
 export function widthOf(key: string): number {
-  return Math.round(Math.min(264, Math.max(112, key.length * 8.3 + 54)));
+  return Math.round(Math.min(264, Math.max(138, key.length * 8.3 + 54)));
 }
 
 /** Lays the stages out; unknown needs are ignored, so a page never fails over a graph. */

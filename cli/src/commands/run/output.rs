@@ -147,7 +147,15 @@ fn print_line(width: usize, key: &StageKey, style: Style, line: &[u8]) {
     // A carriage return draws over what was there; the last drawing counts.
     let text = String::from_utf8_lossy(line);
     let shown = text.rsplit('\r').find(|part| !part.is_empty()).unwrap_or_default();
-    anstream::println!("{} {}", prefix(width, key, style), terminal::harmless(shown));
+    // Groups cannot be folded here: their titles stand out instead.
+    match shown.strip_prefix("##[group]") {
+        Some(title) => {
+            let title = format!("▾ {}", terminal::harmless(title));
+            anstream::println!("{} {}", prefix(width, key, style), title.bold());
+        }
+        None if shown == "##[endgroup]" => {}
+        None => anstream::println!("{} {}", prefix(width, key, style), terminal::harmless(shown)),
+    }
 }
 
 fn prefix(width: usize, key: &StageKey, style: Style) -> String {

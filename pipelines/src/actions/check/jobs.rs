@@ -37,10 +37,10 @@ fn job(job: &Node, problems: &mut Problems<'_>) {
         snapshot(node, problems);
     }
     if let Some(container) = job.get("container") {
-        image(container, false, problems);
+        image(container, problems);
     }
     for service in job.get("services").map_or(&[][..], Node::entries) {
-        image(&service.value, true, problems);
+        image(&service.value, problems);
     }
     if let Some(list) = job.get("steps") {
         steps::check(list, problems);
@@ -74,15 +74,16 @@ fn snapshot(node: &Node, problems: &mut Problems<'_>) {
     }
 }
 
-/// A job may have no container (`container: ''`), but a service is one.
-fn image(node: &Node, service: bool, problems: &mut Problems<'_>) {
+/// A job may have no container (`container: ''`), but a service is one; and whoever says more of a container says its
+/// image.
+fn image(node: &Node, problems: &mut Problems<'_>) {
     if node.is_templated() {
         return;
     }
     let image = if node.scalar().is_some() { Some(node) } else { node.get("image") };
     let text = image.and_then(Node::text).unwrap_or_default();
     // That a text is empty where it must not be was found before.
-    let missing = image.is_none() && service && !node.entries().is_empty();
+    let missing = image.is_none() && !node.entries().is_empty();
     if missing || text.strip_prefix("docker://") == Some("") {
         problems.report(codes::NO_CONTAINER_IMAGE, node.place, "there is no image here");
     }

@@ -1,7 +1,10 @@
 //! Triggers: filters that exclude each other, patterns, schedules, declared inputs.
 
 use crate::{
-    actions::{cron, filter, schema::EVENTS},
+    actions::{
+        cron, filter,
+        schema::{EVENTS, EventDef, filter_keys},
+    },
     codes,
     diagnostic::Problems,
     nearest::did_you_mean,
@@ -18,17 +21,22 @@ pub(super) fn check(on: &Node, problems: &mut Problems<'_>) {
             "schedule" => value.items().iter().for_each(|time| schedule_of(time, problems)),
             "workflow_dispatch" => dispatch(value, problems),
             "workflow_call" => called(value, problems),
-            name if EVENTS.iter().any(|event| event.name == name) => filters(name, value, problems),
-            _ => {}
+            name => {
+                if let Some(event) = EVENTS.iter().find(|event| event.name == name) {
+                    filters(event, value, problems);
+                }
+            }
         }
     }
 }
 
-fn filters(event: &str, node: &Node, problems: &mut Problems<'_>) {
+fn filters(event: &EventDef, node: &Node, problems: &mut Problems<'_>) {
     for Entry { key, value } in node.entries() {
         let name = key.value.as_str();
         let positive = name.trim_end_matches("-ignore");
-        if !matches!(positive, "branches" | "tags" | "paths" | "names" | "versions") {
+        // Others were reported, or are no patterns.
+        let patterns = matches!(positive, "branches" | "tags" | "paths" | "names" | "versions");
+        if !patterns || filter_keys(event).all(|key| key != name) {
             continue;
         }
         if positive != name
@@ -39,7 +47,7 @@ fn filters(event: &str, node: &Node, problems: &mut Problems<'_>) {
                 true => (&other.key, key),
                 false => (key, &other.key),
             };
-            let message = format!("`on.{event}` has either `{positive}` or `{name}`");
+            let message = format!("`on.{}` has either `{positive}` or `{name}`", event.name);
             let report = problems.report(codes::FILTER_CONFLICT, second.place, message);
             report
                 .related(first.place, "the other one")

@@ -43,7 +43,9 @@ fn list(steps: &Node, ids: &mut StepIds, problems: &mut Problems<'_>) {
             if !uses.value.is_empty() && !known && names::remote(&uses.value).is_none() {
                 let message = format!("`{}` names no action", uses.value);
                 let help = match uses.value.contains('@') {
-                    true => "an action is named `owner/repository@reference`, `./path` or `docker://image`",
+                    true => {
+                        "an action is named `owner/repository@reference`, `./path`, `$/path` or `docker://image`"
+                    }
                     false => "the version is missing: `owner/repository@reference`",
                 };
                 problems.report(codes::BAD_USES, uses.place, message).help(help);

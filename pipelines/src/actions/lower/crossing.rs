@@ -221,6 +221,7 @@ impl Lowering<'_> {
         Some(Scope {
             root: &called.root,
             called: &called.calls,
+            home: Some(&called.file),
             call: Some(key.to_owned()),
             prefix: format!("{key} / "),
             title_prefix: format!("{title} / "),

@@ -28,11 +28,11 @@ const DEFAULT_TIMEOUT: u64 = 6 * 3600;
 /// A job with steps.
 pub(super) fn stage(scope: &Scope<'_>, id: &str, job: &Node, sink: &mut Sink<'_, '_>) -> StagePlan {
     let container = container::of_job(job.get("container"), sink);
-    let defaults = scope.defaults(job);
+    let around = steps::Around { defaults: scope.defaults(job), home: scope.home };
     let run = Run {
         image: container.image,
         container: container.container,
-        steps: steps::steps(job.get("steps"), &defaults, sink),
+        steps: steps::steps(job.get("steps"), &around, sink),
     };
     let mut stage = bare(scope, id, job, Verb::Run(run));
     stage.resources = container.resources;

@@ -159,9 +159,10 @@ impl Sink<'_, '_> {
     }
 }
 
-/// An `if` without the braces around the whole of it.
+/// An `if` as one expression: without the braces around the whole of it, and as the `format(…)` that it stands for where
+/// there is text beside them.
 fn condition(node: Option<&Node>) -> Option<String> {
     let text = node.and_then(Node::text)?;
-    let bare = seam::whole(&text).map_or_else(|| text.clone(), str::to_owned);
+    let bare = seam::whole(&text).map_or_else(|| seam::as_format(&text), str::to_owned);
     (!bare.trim().is_empty()).then_some(bare)
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Lowering, Sink, container, job, secrets, steps::Defaults};
 use crate::{
+    FileRef,
     actions::{calls::Called, permissions},
     codes,
     diagnostic::{Place, Problems, Spanned},
@@ -19,6 +20,8 @@ use crate::{
 pub(super) struct Scope<'s> {
     pub root: &'s Node,
     pub called: &'s BTreeMap<String, Called>,
+    /// Where it lies; none: it is not called.
+    pub home: Option<&'s FileRef>,
     /// The call that it is lowered for.
     pub call: Option<String>,
     /// What stands before its stages' keys and names.
@@ -60,6 +63,7 @@ impl<'s> Scope<'s> {
         Self {
             root,
             called,
+            home: None,
             call: None,
             prefix: String::new(),
             title_prefix: String::new(),

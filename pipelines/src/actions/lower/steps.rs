@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use super::{Sink, variables::variables};
 use crate::{
-    actions::{names::StepIds, seam},
+    FileRef,
+    actions::{
+        names::{self, StepIds},
+        seam,
+    },
     codes,
     diagnostic::Spanned,
     expand,
@@ -17,6 +21,13 @@ use crate::{
 pub(super) struct Defaults {
     pub shell: Option<String>,
     pub working_directory: Option<String>,
+}
+
+/// What the steps of a job take from its file.
+pub(super) struct Around<'f> {
+    pub defaults: Defaults,
+    /// Where the file lies; none: in the repository itself.
+    pub home: Option<&'f FileRef>,
 }
 
 /// A step's place in its list.
@@ -34,7 +45,7 @@ enum Item<'n> {
 }
 
 /// The steps, in order. Those of a `parallel` run in the background, and behind them stands a step that waits for them.
-pub(super) fn steps(list: Option<&Node>, defaults: &Defaults, sink: &mut Sink<'_, '_>) -> Vec<Step> {
+pub(super) fn steps(list: Option<&Node>, around: &Around<'_>, sink: &mut Sink<'_, '_>) -> Vec<Step> {
     let mut flat: Vec<Item<'_>> = Vec::new();
     for node in list.map_or(&[][..], Node::items) {
         flatten(node, &mut flat);
@@ -59,7 +70,7 @@ pub(super) fn steps(list: Option<&Node>, defaults: &Defaults, sink: &mut Sink<'_
                 let uses = place.node.get("uses").and_then(Node::name).map(|uses| uses.value);
                 let own = place.node.get("id").and_then(Node::filled);
                 let id = own.unwrap_or_else(|| ids.generate(uses.as_deref()));
-                steps.extend(step(&place, id, uses, &steps, defaults, sink));
+                steps.extend(step(&place, id, uses, &steps, around, sink));
             }
             Item::Join => {
                 let group = steps.iter().skip(group.take().unwrap_or(steps.len()));
@@ -111,7 +122,7 @@ fn step(
     id: String,
     uses: Option<String>,
     before: &[Step],
-    defaults: &Defaults,
+    around: &Around<'_>,
     sink: &mut Sink<'_, '_>,
 ) -> Option<Step> {
     let node = place.node;
@@ -122,7 +133,7 @@ fn step(
             let line = script.trim().lines().next().unwrap_or_default();
             let name =
                 if seam::parts(line).is_some() { format!("Run {line}") } else { "Run script".to_owned() };
-            (name, Does::Run(run(node, script, defaults, sink)))
+            (name, Does::Run(run(node, script, &around.defaults, sink)))
         }
         (None, Some(action)) => {
             if background {
@@ -130,6 +141,7 @@ fn step(
             }
             let with = variables(node.get("with"), sink);
             let (with, more_with) = (with.known, with.more);
+            let action = names::from_outside(&action, around.home);
             (format!("Run {action}"), Does::Uses(ActionUse { action, with, more_with }))
         }
         (None, None) => control(node, before, sink)?,

@@ -4,11 +4,13 @@
 //! tables refer to each other by `&'static`; [`read`] walks a file's tree along them and reports what does not fit.
 
 mod events;
+mod keys;
 mod read;
 mod table;
 
 pub(super) use events::{EVENTS, EventDef, Filters};
-pub(super) use read::{shortened, validate};
+pub use keys::keys;
+pub(super) use read::{filter_keys, shortened, validate};
 
 /// Contexts and functions that expressions may read, as a set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

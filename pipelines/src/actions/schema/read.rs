@@ -276,7 +276,7 @@ impl Reader<'_, '_> {
         match &node.kind {
             Kind::Broken => {}
             Kind::Scalar(scalar) if scalar.core() == Core::Null => {}
-            Kind::Map(entries) if event.filters != Filters::NONE || !event.types.is_empty() => {
+            Kind::Map(entries) => {
                 for Entry { key, value } in entries {
                     self.event_key(event, &key.value, key.place, value);
                 }
@@ -295,6 +295,15 @@ impl Reader<'_, '_> {
 
     fn event_key(&mut self, event: &EventDef, key: &str, place: Place, value: &Node) {
         let known: Vec<&str> = filter_keys(event).collect();
+        if !known.contains(&key) && FILTERS.contains(&key) {
+            let message = format!("`{}` has no filter `{key}`, it is ignored", event.name);
+            let help = match known.is_empty() {
+                true => "it is started whatever there is here; an `if` can tell more of the event".to_owned(),
+                false => format!("it has {}", listed(known.iter().copied())),
+            };
+            self.problems.report(codes::KEY_IGNORED, place, message).help(help);
+            return;
+        }
         if !known.contains(&key) {
             let message = format!("`on.{}` has no filter `{key}`", event.name);
             let help = self
@@ -345,8 +354,13 @@ impl Reader<'_, '_> {
     }
 }
 
+/// The filters of all events. One that an event does not have is let through, as GitHub does; what is no filter at all
+/// is a mistake, because a filter that is misspelt would let everything through.
+const FILTERS: [&str; 8] =
+    ["types", "branches", "branches-ignore", "tags", "tags-ignore", "paths", "paths-ignore", "workflows"];
+
 /// The keys that an event may have.
-fn filter_keys(event: &EventDef) -> impl Iterator<Item = &'static str> {
+pub(in crate::actions) fn filter_keys(event: &EventDef) -> impl Iterator<Item = &'static str> {
     let free = event.filters.has(Filters::FREE_TYPES) || !event.types.is_empty();
     let groups: [(bool, &'static [&'static str]); 6] = [
         (free, &["types"]),

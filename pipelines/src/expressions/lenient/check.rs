@@ -19,6 +19,10 @@ use crate::{
     nearest::{did_you_mean, listed},
 };
 
+/// The most characters of an expression. Text with expressions in it counts as the `format(…)` that it stands for.
+/// GitHub's limit.
+const MAX_LENGTH: usize = 21_000;
+
 /// What is wrong with a template, or, where status functions are allowed and it has no `${{ }}`, a condition.
 /// `allowed` is the list of contexts and functions of the place, as GitHub's schema of workflows writes it:
 /// `github`, `hashFiles(1,255)`. Places are bytes of `text`.
@@ -37,6 +41,17 @@ pub(crate) fn check_lenient(text: &str, allowed: &[&str]) -> Vec<Finding> {
         Ok(parts) => parts,
         Err(fault) => return vec![error(codes::BAD_EXPRESSION, fault.place, &fault.message, None)],
     };
+    let length = length(text, &parts);
+    if length > MAX_LENGTH {
+        let message = format!("an expression may have {MAX_LENGTH} characters, and this one has {length}");
+        let help = match parts.as_slice() {
+            [_] => "make parts of it values of their own, under `env` for example",
+            _ => {
+                "text with `${{ }}` in it is one expression: hand the values over by `env`, or put the text into a file"
+            }
+        };
+        return vec![error(codes::BAD_EXPRESSION, Place::new(0, text.len()), &message, Some(help))];
+    }
     let mut list = Vec::new();
     if allowed.is_condition() && parts.len() > 1 {
         let message = "this condition always holds: it is text, because there is something beside `${{ }}`";
@@ -53,6 +68,25 @@ pub(crate) fn check_lenient(text: &str, allowed: &[&str]) -> Vec<Finding> {
         list.extend(check_one(&text[range.clone()], range.start, &allowed));
     }
     list
+}
+
+/// How long the expression is that a template stands for: itself, or `format('text {0}', expression)`.
+fn length(text: &str, parts: &[Part]) -> usize {
+    let mut length = 0;
+    for part in parts {
+        length += match part {
+            Part::Expression(range) => text[range.clone()].trim().encode_utf16().count(),
+            // Quotes and braces are doubled.
+            Part::Text(range) => text[range.clone()]
+                .chars()
+                .map(|c| c.len_utf16() * if matches!(c, '\'' | '{' | '}') { 2 } else { 1 })
+                .sum(),
+        };
+        if parts.len() > 1 && matches!(part, Part::Expression(_)) {
+            length += "{0}, ".len();
+        }
+    }
+    if parts.len() > 1 { length + "format('')".len() } else { length }
 }
 
 /// One expression that begins at `start` of the whole text.

@@ -4,7 +4,6 @@
 //! not there is null. What is made is bounded by the memory that an expression may use at one time, and by how much
 //! may be looked at and made in all, so that many calls on large values end soon.
 
-#[allow(dead_code, reason = "until the front end of workflows calls it")]
 mod check;
 mod functions;
 mod index;

@@ -5,9 +5,12 @@
 //! all of them. `KEYS` beside each type is what lowering accepts; a test holds the two together.
 
 mod pipeline;
+mod results;
 mod scope;
+mod services;
 pub(crate) mod shape;
 mod stage;
+mod step;
 mod values;
 mod verbs;
 
@@ -15,11 +18,11 @@ pub(crate) use pipeline::{
     Concurrency, Defaults, Dispatch, Input, Manual, On, Pipeline, PullRequest, Push, Release, Schedule,
     Upstream,
 };
+pub(crate) use results::{Artifact, Cache, Coverage, Fetch, Report, Thresholds};
 pub(crate) use scope::{Before, Call, Local, Scope, Template};
-pub(crate) use stage::{
-    Artifact, Cache, Coverage, Emits, Fetch, Matrix, Need, Ready, Report, Resources, Retry, Secret, Service,
-    Stage, Step, Thresholds,
-};
+pub(crate) use services::{Ready, Service};
+pub(crate) use stage::{Emits, Matrix, Need, Resources, Retry, Secret, Stage};
+pub(crate) use step::Step;
 pub(crate) use values::{Duration, Env, Size};
 pub(crate) use verbs::{Build, Check, Commands, Compose, Deploy, PushImage, Smoke, Verb};
 

@@ -1,17 +1,15 @@
-//! A stage and everything in it but its verb.
+//! A stage: what comes before it, where and with what it runs. Its verb, its steps, its services and what it leaves have
+//! files of their own.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde_json::Value;
 
-use super::{Concurrency, Duration, Env, Size, Verb, shape};
+use super::{Artifact, Cache, Concurrency, Duration, Env, Fetch, Report, Service, Size, Verb, shape};
 use crate::{
     diagnostic::{Place, Spanned},
-    plan::{
-        ArtifactWhen, CacheScope, FindingLevel, NeedState, Network, ReadyProbe, ReportKind, RetryWhen,
-        RiskLevel, StepWhen,
-    },
+    plan::{NeedState, Network, RetryWhen},
 };
 
 /// A stage: what must come before, and one verb.
@@ -226,118 +224,6 @@ impl Secret {
     pub(crate) const KEYS: &'static [&'static str] = &["name", "env"];
 }
 
-/// A container beside the stage.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Service {
-    #[schemars(skip)]
-    pub name: Spanned<String>,
-    /// Its image.
-    pub image: Spanned<String>,
-    /// Its environment values.
-    #[schemars(with = "Option<shape::Env>")]
-    pub env: Env,
-    /// Arguments in place of the image's own.
-    #[schemars(with = "Option<shape::Texts>")]
-    pub command: Vec<Spanned<String>>,
-    /// When it counts as ready; absent: its image's health check.
-    pub ready: Option<Ready>,
-}
-
-impl Service {
-    pub(crate) const KEYS: &'static [&'static str] = &["image", "env", "command", "ready"];
-}
-
-/// When a service counts as ready: one of `exec`, `tcp`, `http`, `log`.
-#[derive(Debug, Clone)]
-pub(crate) struct Ready {
-    pub probe: ReadyProbe,
-    pub interval: Duration,
-    pub timeout: Duration,
-}
-
-impl Ready {
-    pub(crate) const KEYS: &'static [&'static str] = &["exec", "tcp", "http", "log", "interval", "timeout"];
-}
-
-/// Only for the schema.
-#[derive(JsonSchema)]
-#[schemars(rename = "Ready", deny_unknown_fields)]
-#[allow(dead_code, reason = "described, never made")]
-struct ReadyShape {
-    /// A command inside the service ends with 0.
-    exec: Option<shape::Texts>,
-    /// A TCP port accepts a connection.
-    tcp: Option<u16>,
-    /// An HTTP request is answered.
-    http: Option<shape::HttpReadyForm>,
-    /// A line of its output matches this regular expression.
-    log: Option<String>,
-    /// Time between two questions; absent: `1s`.
-    interval: Option<Duration>,
-    /// Time until the service is given up; absent: `60s`.
-    timeout: Option<Duration>,
-}
-
-impl JsonSchema for Ready {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Ready".into()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        ReadyShape::json_schema(generator)
-    }
-}
-
-/// One command of a stage.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Step {
-    /// Its place in the list.
-    #[schemars(skip)]
-    pub index: usize,
-    /// The script. It never holds expressions; values reach it as variables.
-    pub run: Spanned<String>,
-    /// What the page shows; absent: the script's first line.
-    pub name: Option<Spanned<String>>,
-    /// A name for the step's outputs.
-    pub id: Option<Spanned<String>>,
-    /// An expression; the step is skipped when it is false.
-    #[schemars(rename = "if")]
-    pub condition: Option<Spanned<String>>,
-    /// Environment values beside the stage's.
-    #[schemars(with = "Option<shape::Env>")]
-    pub env: Env,
-    /// A folder of the workspace.
-    pub working_directory: Option<Spanned<String>>,
-    /// The time it may take.
-    pub timeout: Option<Spanned<Duration>>,
-    /// After which endings of the steps before it runs.
-    #[schemars(with = "Option<shape::When>")]
-    pub when: StepWhen,
-    /// A failure does not fail the stage.
-    #[schemars(with = "Option<bool>")]
-    pub continue_on_error: bool,
-    /// The program that runs the script.
-    #[schemars(with = "Option<shape::Shell>")]
-    pub shell: Option<Vec<String>>,
-}
-
-impl Step {
-    pub(crate) const KEYS: &'static [&'static str] = &[
-        "run",
-        "name",
-        "id",
-        "if",
-        "env",
-        "working_directory",
-        "timeout",
-        "when",
-        "continue_on_error",
-        "shell",
-    ];
-}
-
 /// When and how often a failed attempt is tried again.
 #[derive(Debug, Clone, JsonSchema)]
 #[schemars(deny_unknown_fields)]
@@ -354,134 +240,6 @@ pub(crate) struct Retry {
 
 impl Retry {
     pub(crate) const KEYS: &'static [&'static str] = &["max", "when", "backoff"];
-}
-
-/// Files to keep as a result.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Artifact {
-    /// Its name, unique in the stage.
-    pub name: Spanned<String>,
-    /// Patterns of files in the workspace.
-    #[schemars(with = "shape::Texts")]
-    pub paths: Vec<Spanned<String>>,
-    /// After which endings it is kept; absent: after success.
-    #[schemars(with = "Option<shape::When>")]
-    pub when: ArtifactWhen,
-    /// Time until it may be deleted, in whole days.
-    pub retention: Option<Spanned<Duration>>,
-}
-
-impl Artifact {
-    pub(crate) const KEYS: &'static [&'static str] = &["name", "paths", "when", "retention"];
-}
-
-/// An artifact of an earlier stage.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Fetch {
-    pub stage: String,
-    pub artifact: String,
-}
-
-/// Files to keep for speed.
-#[derive(Debug, Clone, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Cache {
-    /// The exact key; an entry is never written again.
-    pub key: Spanned<String>,
-    /// Beginnings of keys to try when there is no entry of that key.
-    #[schemars(with = "Option<shape::Texts>")]
-    pub restore_keys: Vec<Spanned<String>>,
-    /// Folders and files: of the workspace, or below `/root` or `/tmp` of the sandbox.
-    #[schemars(with = "shape::Texts")]
-    pub paths: Vec<Spanned<String>>,
-    /// Whose entries it reads and writes; absent: those of the branch.
-    #[schemars(with = "Option<shape::CacheScope>")]
-    pub scope: CacheScope,
-}
-
-impl Cache {
-    pub(crate) const KEYS: &'static [&'static str] = &["key", "restore_keys", "paths", "scope"];
-}
-
-/// A machine-readable result.
-#[derive(Debug, Clone)]
-pub(crate) struct Report {
-    pub kind: ReportKind,
-    pub paths: Vec<Spanned<String>>,
-    pub fail_on: Thresholds,
-}
-
-impl Report {
-    pub(crate) const KEYS: &'static [&'static str] =
-        &["junit", "tap", "coverage", "cobertura", "lcov", "sarif", "fail_on"];
-}
-
-/// Only for the schema: one of `junit`, `tap`, `coverage`, `sarif` with patterns of files.
-#[derive(JsonSchema)]
-#[schemars(rename = "Report", deny_unknown_fields)]
-#[allow(dead_code, reason = "described, never made")]
-struct ReportShape {
-    /// Patterns of JUnit XML files.
-    junit: Option<shape::Texts>,
-    /// Patterns of TAP files (Test Anything Protocol).
-    tap: Option<shape::Texts>,
-    /// Coverage, by its format.
-    coverage: Option<Coverage>,
-    /// Patterns of Cobertura XML files; short for `coverage: {cobertura: …}`.
-    cobertura: Option<shape::Texts>,
-    /// Patterns of LCOV trace files; short for `coverage: {lcov: …}`.
-    lcov: Option<shape::Texts>,
-    /// Patterns of SARIF 2.1.0 files.
-    sarif: Option<shape::Texts>,
-    /// What fails the stage.
-    fail_on: Option<Thresholds>,
-}
-
-/// Coverage: one of `cobertura` and `lcov`.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-#[allow(dead_code, reason = "described, never made")]
-pub(crate) struct Coverage {
-    /// Patterns of Cobertura XML files.
-    cobertura: Option<shape::Texts>,
-    /// Patterns of LCOV trace files.
-    lcov: Option<shape::Texts>,
-}
-
-impl Coverage {
-    pub(crate) const KEYS: &'static [&'static str] = &["cobertura", "lcov"];
-}
-
-impl JsonSchema for Report {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Report".into()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        ReportShape::json_schema(generator)
-    }
-}
-
-/// What in a report fails its stage.
-#[derive(Debug, Clone, Default, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-pub(crate) struct Thresholds {
-    /// A failed test, even when the command ended with 0.
-    pub failed_tests: Option<bool>,
-    /// Line coverage under this percentage.
-    pub coverage_below: Option<f64>,
-    /// A finding at or above this level.
-    #[schemars(with = "Option<shape::Level>")]
-    pub findings_at: Option<FindingLevel>,
-    /// A finding at or above this level that the branch it is compared with does not have.
-    #[schemars(with = "Option<shape::Risk>")]
-    pub new_findings: Option<RiskLevel>,
-}
-
-impl Thresholds {
-    pub(crate) const KEYS: &'static [&'static str] =
-        &["failed_tests", "coverage_below", "findings_at", "new_findings"];
 }
 
 /// Limits of the sandbox.

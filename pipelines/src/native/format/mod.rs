@@ -10,14 +10,17 @@
 //! given back it is read again and compared with what there was, so a mistake here cannot become one of the file.
 
 mod blocks;
+mod comments;
+mod order;
 mod print;
+mod values;
 
 use crate::{
     Diagnostic, SourceFile,
     diagnostic::Problems,
     yaml::{self, Kind, Node},
 };
-use print::Order;
+use order::Order;
 
 /// The file in the usual look, or why it cannot be read. Formatting what was formatted changes nothing, and a formatted
 /// file compiles to the same plan.

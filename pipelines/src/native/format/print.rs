@@ -1,64 +1,12 @@
 //! Lines from blocks.
 //!
-//! A cursor goes through the text from entry to entry. What it passes between two of them is looked at: the rest of a
-//! line may be a comment, whole lines may be comments or blank, and nothing else may be there, else printing gives up.
-//! Comments belong to the entry below them; those at the end of a block, indented like it, to the block.
+//! A cursor goes through the text from entry to entry; [`super::comments`] looks at what it passes between two of them,
+//! and [`super::values`] prints what is no mapping and no list. What would have to be guessed ends printing.
 
-use super::blocks::{Block, Entry, Leaf, LeafKind};
-
-/// In which order the keys of the file and of its stages stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
-    Usual,
-    AsWritten,
-}
-
-/// The keys of a file, be it a pipeline, a template, or what a stage wrote.
-const FILE: &[&str] = &["name", "on", "inputs", "env", "defaults", "concurrency", "outputs", "stages"];
-/// The keys of a stage: when it runs, where, with what, what it does, what it leaves, and what if it fails.
-const STAGE: &[&str] = &[
-    "needs",
-    "if",
-    "matrix",
-    "max_parallel",
-    "fail_fast",
-    "concurrency",
-    "image",
-    "runs_on",
-    "network",
-    "shell",
-    "working_directory",
-    "checkout",
-    "env",
-    "secrets",
-    "services",
-    "fetch",
-    "cache",
-    "run",
-    "build",
-    "push",
-    "deploy",
-    "smoke",
-    "use",
-    "with",
-    "emits",
-    "outputs",
-    "artifacts",
-    "reports",
-    "resources",
-    "timeout",
-    "retry",
-    "continue_on_error",
-];
-
-/// What a mapping is, as far as it matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    File,
-    Stages,
-    Stage,
-    Other,
-}
+use super::{
+    blocks::{Block, Entry, Leaf, LeafKind},
+    order::{Order, Role, rank},
+};
 
 /// The file anew. None when there is something that would have to be guessed.
 pub(super) fn print(text: &str, root: &Block, order: Order) -> Option<String> {
@@ -78,22 +26,11 @@ pub(super) fn print(text: &str, root: &Block, order: Order) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-struct Printer<'t> {
-    text: &'t str,
+pub(super) struct Printer<'t> {
+    pub(super) text: &'t str,
     /// Everything before is printed.
-    at: usize,
+    pub(super) at: usize,
     order: Order,
-}
-
-/// What stands between two entries.
-#[derive(Debug, Default)]
-struct Between {
-    /// The comment on the line of the first, with the blanks before it.
-    beside: String,
-    /// Comments and blank lines above the second, no two blank ones in a row.
-    above: Vec<String>,
-    /// What stands on the line of the second before it.
-    lead: String,
 }
 
 /// One entry of a mapping, printed.
@@ -105,56 +42,6 @@ struct Chunk {
 }
 
 impl Printer<'_> {
-    /// Passes everything up to `end`.
-    fn between(&mut self, end: usize) -> Option<Between> {
-        let start = self.at;
-        let passed = self.text.get(start..end)?;
-        self.at = end;
-        let mut between = Between::default();
-        let Some((first, rest)) = passed.split_once('\n') else {
-            between.lead = passed.to_owned();
-            // The end of the file may have a comment and no line break.
-            if end == self.text.len() && passed.trim_start().starts_with('#') {
-                between.beside = passed.trim_end().to_owned();
-            }
-            return Some(between);
-        };
-        let mut lines: Vec<&str> = rest.split('\n').collect();
-        // At the very beginning the first line is a whole one, else the rest of one.
-        if start == 0 {
-            lines.insert(0, first);
-        } else {
-            match first.trim_end() {
-                "" => {}
-                comment if comment.trim_start().starts_with('#') && comment.starts_with([' ', '\t']) => {
-                    between.beside = comment.to_owned();
-                }
-                _ => return None,
-            }
-        }
-        let lead = lines.pop()?;
-        match lead.trim_start().starts_with('#') {
-            true if end == self.text.len() => lines.push(lead),
-            true => return None,
-            false => between.lead = lead.to_owned(),
-        }
-        for line in lines {
-            match line.trim() {
-                "" if between.above.last().is_some_and(String::is_empty) => {}
-                "" => between.above.push(String::new()),
-                comment if comment.starts_with('#') => between.above.push(comment.to_owned()),
-                _ => return None,
-            }
-        }
-        Some(between)
-    }
-
-    /// The column of a place.
-    fn column(&self, at: usize) -> usize {
-        let line = self.text.get(..at).and_then(|before| before.rfind('\n')).map_or(0, |found| found + 1);
-        at - line
-    }
-
     /// A mapping whose keys begin at `indent`. `outer` is the column that it was indented from.
     fn map(
         &mut self,
@@ -185,7 +72,7 @@ impl Printer<'_> {
             }
             let key = self.text.get(entry.key.clone())?;
             let body = self.entry(entry, indent, role)?;
-            chunks.push(Chunk { rank: self.rank(key, role), above, body });
+            chunks.push(Chunk { rank: rank(self.order, key, role), above, body });
         }
         let mut lines = header;
         while lines.first().is_some_and(String::is_empty) {
@@ -212,55 +99,6 @@ impl Printer<'_> {
             lines.extend(rest.above.iter().map(|line| indented(line, indent)));
         }
         Some(lines)
-    }
-
-    fn rank(&self, key: &str, role: Role) -> usize {
-        let keys = match (self.order, role) {
-            (Order::Usual, Role::File) => FILE,
-            (Order::Usual, Role::Stage) => STAGE,
-            _ => return 0,
-        };
-        keys.iter().position(|known| *known == key).unwrap_or(keys.len())
-    }
-
-    /// Comments at the end of a block that are indented like it.
-    #[expect(clippy::option_option, reason = "nothing to guess, and nothing there")]
-    fn own_rest(&mut self, column: usize, outer: Option<usize>) -> Option<Option<Between>> {
-        if outer.is_none_or(|outer| column <= outer) {
-            return Some(None);
-        }
-        let rest = self.text.get(self.at..)?;
-        let mut end = 0;
-        let mut seen = rest.find('\n').map_or(rest.len(), |at| at + 1);
-        if !rest.get(..seen)?.trim().is_empty() && !rest.trim_start().starts_with('#') {
-            return Some(None);
-        }
-        for line in rest.get(seen..)?.split_inclusive('\n') {
-            let indent = line.len() - line.trim_start_matches(' ').len();
-            let inner = line.trim();
-            if inner.starts_with('#') && indent >= column {
-                end = seen + line.trim_end().len();
-            } else if !inner.is_empty() {
-                break;
-            }
-            seen += line.len();
-        }
-        if end == 0 {
-            return Some(None);
-        }
-        let start = self.at;
-        let passed = self.text.get(start..start + end)?;
-        self.at = start + end;
-        let mut rest = Between::default();
-        let (first, lines) = passed.split_once('\n')?;
-        rest.beside = first.trim_end().to_owned();
-        for line in lines.split('\n') {
-            match line.trim() {
-                "" if rest.above.last().is_some_and(String::is_empty) => {}
-                line => rest.above.push(line.to_owned()),
-            }
-        }
-        Some(Some(rest))
     }
 
     /// `key: value`; the first line has the key.
@@ -336,77 +174,6 @@ impl Printer<'_> {
         }
     }
 
-    /// A value of one or more lines; later ones keep their indentation against the first.
-    fn leaf(&mut self, leaf: &Leaf, head: &str, indent: usize, column: usize) -> Option<Vec<String>> {
-        let source = self.text.get(leaf.start..leaf.end)?;
-        self.at = leaf.end;
-        let simple =
-            |text: &str| text.len() > 2 && !text.contains(['"', '\\', '\n', '\t']) && !text.contains("''");
-        let inner = source.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
-        if let (LeafKind::SingleQuoted, Some(inner)) = (leaf.kind, inner.filter(|_| simple(source))) {
-            return Some(vec![format!("{head}\"{inner}\"")]);
-        }
-        let mut source_lines = source.split('\n');
-        let mut lines = vec![format!("{head}{}", source_lines.next()?.trim_end())];
-        for line in source_lines {
-            let inner = line.trim_start_matches(' ');
-            let before = line.len() - inner.len();
-            let inner = inner.trim_end();
-            if inner.is_empty() {
-                lines.push(String::new());
-                continue;
-            }
-            lines.push(indented(inner, indent + before.saturating_sub(column).max(1)));
-        }
-        Some(lines)
-    }
-
-    /// `|` and `>`: the lines below, indented anew, all else as it is.
-    fn block_scalar(&mut self, head: &str, indent: usize, column: usize) -> Option<Vec<String>> {
-        let rest = self.text.get(self.at..)?;
-        let (first, below) = rest.split_once('\n')?;
-        let mut words = first.split_whitespace().peekable();
-        let anchor = words.next_if(|word| word.starts_with('&'));
-        let marks = words.next()?;
-        // Where the indentation is told as a number, or blank lines at the end count, all stays as it is.
-        if !matches!(marks, "|" | "|-" | ">" | ">-")
-            || words.next().is_some_and(|word| !word.starts_with('#'))
-        {
-            return None;
-        }
-        let comment = first.find(" #").map_or("", |at| first[at..].trim_end());
-        let anchor = anchor.map_or_else(String::new, |anchor| format!("{anchor} "));
-        let mut lines = vec![format!("{head} {anchor}{marks}{comment}")];
-        let mut content: Vec<&str> = Vec::new();
-        let mut own = None;
-        for line in below.split('\n') {
-            let blank = line.trim_matches(' ').is_empty();
-            let depth = line.len() - line.trim_start_matches(' ').len();
-            match own {
-                _ if blank => {}
-                None if depth <= column => break,
-                None => own = Some(depth),
-                Some(_) if depth <= column => break,
-                Some(own) if depth < own => return None,
-                Some(_) => {}
-            }
-            content.push(line);
-        }
-        let own = own?;
-        while content.last().is_some_and(|line| line.trim_matches(' ').is_empty()) {
-            content.pop();
-        }
-        let taken: usize = content.iter().map(|line| line.len() + 1).sum();
-        self.at += first.len() + taken.min(rest.len() - first.len());
-        for line in content {
-            match line.get(own..) {
-                None | Some("") => lines.push(String::new()),
-                Some(inner) => lines.push(format!("{}{inner}", " ".repeat(indent + 2))),
-            }
-        }
-        Some(lines)
-    }
-
     /// A list whose dashes stand at `indent`.
     fn list(&mut self, items: &[Block], indent: usize, outer: Option<usize>) -> Option<Vec<String>> {
         let mut lines: Vec<String> = Vec::new();
@@ -471,7 +238,7 @@ impl Printer<'_> {
     }
 }
 
-fn indented(line: &str, indent: usize) -> String {
+pub(super) fn indented(line: &str, indent: usize) -> String {
     if line.is_empty() { String::new() } else { format!("{}{line}", " ".repeat(indent)) }
 }
 

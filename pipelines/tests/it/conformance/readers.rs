@@ -10,6 +10,7 @@ use tidegate_pipelines::{
     Setting, SourceFile,
     actions::{Limits, check_within},
     check,
+    lenient::{self, Status, Values},
     plan::{Does, Plan, StagePlan},
 };
 
@@ -97,7 +98,11 @@ fn compare(file: &SourceFile<'_>, expected: &Value, files: &Called) -> Result<()
             break;
         }
     }
-    let plan = plan.ok_or("no event starts it")?;
+    let Some(plan) = plan else {
+        // What is only called starts with nothing, and was read without mistakes.
+        let called = file.text.contains("workflow_call");
+        return if called { Ok(()) } else { Err("no event starts it".to_owned()) };
+    };
     jobs(&expected["jobs"], "", &plan)
 }
 
@@ -134,7 +139,7 @@ fn stage_is(job: &Value, stage: &StagePlan) -> Result<(), String> {
         match &step.does {
             Does::Uses(action) => same("uses", text(&wanted["uses"]), action.action.clone())?,
             Does::Run(script) if wanted["run"]["type"] != 3 => {
-                same("run", text(&wanted["run"]), script.script.clone())?;
+                same("run", text(&wanted["run"]), filled(&script.script))?;
             }
             Does::Run(_) => {}
         }
@@ -144,6 +149,14 @@ fn stage_is(job: &Value, stage: &StagePlan) -> Result<(), String> {
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, wanted: T, found: T) -> Result<(), String> {
     if wanted == found { Ok(()) } else { Err(format!("{what}: {found:?}, not {wanted:?}")) }
+}
+
+/// A template that reads nothing, filled in; any other as it is.
+fn filled(template: &str) -> String {
+    let contexts = BTreeMap::new();
+    let hash_files = |_: &[String]| Err("there are no files".to_owned());
+    let values = Values { contexts: &contexts, status: Status::Success, hash_files: &hash_files };
+    lenient::text(template, &values).unwrap_or_else(|_| template.to_owned())
 }
 
 /// A literal, plain or with its place.
@@ -159,7 +172,8 @@ fn condition(value: &Value) -> String {
 fn implied(condition: Option<&str>) -> String {
     let Some(condition) = condition else { return "success()".to_owned() };
     let asks = ["success(", "failure(", "cancelled(", "always("];
-    let lower = condition.to_lowercase();
+    // Text in quotes calls nothing.
+    let lower: String = condition.to_lowercase().split('\'').step_by(2).collect();
     match asks.iter().any(|function| lower.contains(function)) {
         true => condition.to_owned(),
         false => format!("success() && ({condition})"),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use tidegate_pipelines::{
-    Compiled, Diagnostic, FileRef, Files, InputKind, Machine, Setting, SourceFile, compile,
+    Compiled, Diagnostic, FileRef, Files, InputKind, Setting, SourceFile, compile,
     event::{Event, EventKind},
     plan::{Plan, StagePlan, Step, Verb},
-    triggers,
+    sample, triggers,
 };
 
 use crate::events;
@@ -28,32 +28,6 @@ impl Files for Called {
             .find(|(key, _)| **key == name || name.strip_prefix("./").is_some_and(|path| key.contains(path)));
         known.map(|(_, text)| text.clone()).ok_or_else(|| format!("the set has no {name}"))
     }
-}
-
-/// An image for every label that these workflows ask for.
-pub fn machines() -> BTreeMap<String, Machine> {
-    let labels = [
-        "ubuntu-latest",
-        "ubuntu-24.04",
-        "ubuntu-22.04",
-        "ubuntu-20.04",
-        "ubuntu-18.04",
-        "windows-latest",
-        "windows-2019",
-        "windows-2022",
-        "macos-latest",
-        "macos-11",
-        "macos-12",
-        "macos-13",
-        "macos-14",
-        "macos-15",
-        "self-hosted",
-        "linux",
-        "my-label",
-        "macos-26",
-    ];
-    let machine = || Machine { image: "machine:1".to_owned(), labels: Vec::new() };
-    labels.iter().map(|label| ((*label).to_owned(), machine())).collect()
 }
 
 /// Errors as text.
@@ -84,9 +58,10 @@ pub fn event(name: &str) -> Event {
 
 /// The plan of a file for an event, nothing when the event does not start it.
 pub fn plan(file: &SourceFile<'_>, name: &str, files: &Called) -> Result<Option<Plan>, String> {
-    let machines = machines();
-    let setting = Setting { files, machines: &machines, ..Setting::default() };
+    // Sets ask for whatever labels they like.
+    let setting = Setting { files, any_machine: true, ..Setting::default() };
     let mut event = event(name);
+    event.activity = sample::activities(file, name).into_iter().next();
     if name == "workflow_dispatch" {
         event.inputs = needed_inputs(file);
     }

@@ -167,6 +167,6 @@ async fn a_setting_runs_the_original_of_a_built_in_action() {
     let ran = runner.run_lease(app.lease(steps)).await;
     ran.succeeded();
     assert_eq!(ran.text(1), "the original\n");
-    assert!(ran.text(2).contains("no other platform is emulated"), "{}", ran.text(2));
+    assert!(ran.text(2).contains("no other processor is emulated"), "{}", ran.text(2));
     runner.stop().await;
 }

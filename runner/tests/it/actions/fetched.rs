@@ -148,3 +148,36 @@ async fn links_in_the_way_lead_nowhere() {
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
     runner.stop().await;
 }
+
+/// `$/path` is of the repository that the file lies in, at that file's commit, whatever the workspace holds.
+#[tokio::test]
+async fn a_repository_names_its_own_actions() {
+    let tool = Origin::new(&[
+        ("outer/action.yml", "runs: {using: composite, steps: [{uses: $/inner}, {uses: ./mine}]}"),
+        ("inner/action.yml", "runs: {using: composite, steps: [{run: echo inner of the tool, shell: sh}]}"),
+    ]);
+    tool.git(&["tag", "v1"]);
+    let app = Origin::new(&[
+        (
+            "ci/greet/action.yml",
+            "inputs: {who: {default: nobody}}\nruns: {using: composite, steps: [{uses: $/inner}, {run: 'echo hello \
+             ${{ inputs.who }} $(basename $GITHUB_ACTION_PATH)', shell: sh}]}",
+        ),
+        ("inner/action.yml", "runs: {using: composite, steps: [{run: echo inner of the app, shell: sh}]}"),
+    ]);
+    let runner = Runner::start_with(|config| config.actions.sources = vec![mapped("team/tool", &tool)]).await;
+    let leased = app.lease(json!([
+        uses("$/ci/greet", json!({ "who": "you" })),
+        files(&[("mine/action.yml", "runs: {using: composite, steps: [{uses: $/inner}]}")]),
+        uses("team/tool/outer@v1", json!({})),
+        uses("$/nowhere", json!({})),
+    ]));
+    // What came later is not what runs.
+    app.commit(&[("inner/action.yml", "runs: {using: composite, steps: [{run: echo later, shell: sh}]}")]);
+    let ran = runner.run_lease(leased).await;
+    assert_eq!(ran.text(1), "inner of the app\nhello you greet\n", "{}", ran.all());
+    assert_eq!(ran.text(3), "inner of the tool\ninner of the app\n", "{}", ran.all());
+    assert_eq!(ran.status(4), StepStatus::Failed);
+    assert!(ran.finish.reason.as_deref().unwrap().contains("no action.yml"), "{:?}", ran.finish.reason);
+    runner.stop().await;
+}

@@ -29,6 +29,8 @@ pub struct Fake {
 #[derive(Default)]
 struct State {
     images: BTreeSet<String>,
+    /// The programs of every image, where all images are there.
+    programs: Option<PathBuf>,
     sandboxes: BTreeMap<(AttemptId, Option<u32>), Held>,
     /// What images run, by their names.
     entries: BTreeMap<String, Entry>,
@@ -114,6 +116,11 @@ impl Fake {
         state.entries.insert(name.to_owned(), Entry { entrypoint, command: Vec::new() });
     }
 
+    /// From now on every image is there, and has the programs of a folder.
+    pub fn furnish(&self, programs: &Path) {
+        self.state().programs = Some(programs.to_owned());
+    }
+
     /// Kills the process of a sandbox, as the kernel or a person might.
     pub fn kill_from_outside(&self, attempt: AttemptId) {
         let process = self.state().sandboxes.get(&(attempt, None)).map(|held| held.process.clone());
@@ -155,17 +162,19 @@ struct Process {
 
 impl Process {
     /// Starts the shim on a folder of its own, in which the real channel's files appear with translated commands.
-    fn start(folder: &Path, spec: &SandboxSpec, name: String) -> Arc<Self> {
+    fn start(folder: &Path, spec: &SandboxSpec, programs: Option<&Path>, name: String) -> Arc<Self> {
         std::fs::create_dir_all(folder.join("files")).unwrap();
         std::os::unix::fs::symlink(spec.channel.join("scripts"), folder.join("scripts")).unwrap();
         std::os::unix::fs::symlink(&spec.spool, folder.join("spool")).unwrap();
         std::fs::write(folder.join("commands"), "").unwrap();
+        let own = std::env::var_os("PATH").unwrap();
+        let path = programs.map(Path::to_owned).into_iter().chain(std::env::split_paths(&own));
         let mut child = Command::new(spec.channel.join("shim"))
             .arg("serve")
             .arg(folder)
             .current_dir(&spec.workspace)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap())
+            .env("PATH", std::env::join_paths(path).unwrap())
             .envs(&spec.env)
             .spawn()
             .unwrap();
@@ -281,7 +290,11 @@ impl Engine for Fake {
         progress: &mut (dyn FnMut(String) + Send),
     ) -> Result<(), EngineError> {
         self.call("look for the image")?;
-        if self.state().images.contains(image) {
+        let there = {
+            let state = self.state();
+            state.images.contains(image) || state.programs.is_some()
+        };
+        if there {
             return Ok(());
         }
         progress(format!("pulling {image}"));
@@ -331,7 +344,8 @@ impl Engine for Fake {
         assert!(!state.sandboxes.contains_key(&key), "an attempt is started twice");
         state.counter += 1;
         let folder = self.root.path().join(state.counter.to_string());
-        let process = Process::start(&folder, spec, format!("fake-{}", spec.owner.attempt));
+        let name = format!("fake-{}", spec.owner.attempt);
+        let process = Process::start(&folder, spec, state.programs.as_deref(), name);
         let held = Held { runner: spec.owner.runner.clone(), process: process.clone() };
         state.sandboxes.insert(key, held);
         Ok(process)

@@ -162,7 +162,11 @@ fn slack(kept: &mut Kept, path: &str, headers: &HeaderMap, body: &[u8]) -> (u16,
         return (400, "invalid_payload".to_owned());
     }
     match path {
-        "/slack/hook/incoming" if message["text"].is_string() || message["blocks"].is_array() => {
+        "/slack/hook/incoming"
+            if message["text"].is_string()
+                || message["blocks"].is_array()
+                || message["attachments"].is_array() =>
+        {
             kept.messages.push((last, message));
             (200, "ok".to_owned())
         }

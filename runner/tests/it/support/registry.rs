@@ -60,13 +60,31 @@ impl Registry {
     pub fn manifest(&self, repository: &str, reference: &str) -> String {
         let url = format!("http://{}/v2/{repository}/manifests/{reference}", self.host);
         let accept = "Accept: application/vnd.docker.distribution.manifest.v2+json";
+        self.ask(&["-I", "-H", accept, &url]).lines().next().unwrap_or_default().to_owned()
+    }
+
+    /// An index of images.
+    pub fn index(&self, repository: &str, reference: &str) -> serde_json::Value {
+        let url = format!("http://{}/v2/{repository}/manifests/{reference}", self.host);
+        let accept = "Accept: application/vnd.docker.distribution.manifest.list.v2+json";
+        serde_json::from_str(&self.ask(&["-H", accept, &url])).unwrap()
+    }
+
+    /// The names of a repository's tags.
+    pub fn tags(&self, repository: &str) -> Vec<String> {
+        let list = self.ask(&[&format!("http://{}/v2/{repository}/tags/list", self.host)]);
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let tags = list["tags"].as_array().unwrap().iter();
+        tags.map(|tag| tag.as_str().unwrap().to_owned()).collect()
+    }
+
+    fn ask(&self, arguments: &[&str]) -> String {
         let mut curl = Command::new("curl");
-        curl.args(["-sI", "-H", accept, &url]);
+        curl.arg("-s").args(arguments);
         if let Some((name, password)) = self.user {
             curl.args(["-u", &format!("{name}:{password}")]);
         }
-        let output = curl.output().unwrap();
-        String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
+        String::from_utf8_lossy(&curl.output().unwrap().stdout).into_owned()
     }
 }
 

@@ -155,29 +155,14 @@ fn read<T: for<'de> Deserialize<'de>>(json: &[u8]) -> Result<T, String> {
 
 /// An event of this name that nothing else is known of yet.
 pub(crate) fn plain(name: &str, actor: String, repository: &Repository) -> Event {
-    Event {
-        kind: EventKind::Forge,
-        repository: repository.full_name.clone(),
-        default_branch: repository.default_branch.clone(),
-        git: GitFacts::default(),
-        actor,
-        changed_paths: None,
-        inputs: Default::default(),
-        pull_request: None,
-        name: Some(name.to_owned()),
-        activity: None,
-        payload: None,
-        trusted: true,
-    }
+    let (full_name, default_branch) = (&repository.full_name, &repository.default_branch);
+    let event = Event::new(EventKind::Forge, full_name, default_branch, GitFacts::default(), &actor);
+    Event { name: Some(name.to_owned()), ..event }
 }
 
 /// The newest commit of the default branch.
 pub(crate) fn tip_of_default(repository: &Repository) -> GitFacts {
-    GitFacts {
-        reference: format!("refs/heads/{}", repository.default_branch),
-        branch: Some(repository.default_branch.clone()),
-        ..GitFacts::default()
-    }
+    GitFacts::of_branch(&repository.default_branch, "")
 }
 
 /// Whether it is forty lower-case hex digits.

@@ -97,7 +97,7 @@ pub(super) fn other(
             let named = told.reference.ok_or("the payload names no ref")?;
             match told.ref_type.as_deref() {
                 Some("tag") => tag(named),
-                Some("branch") => branch(named),
+                Some("branch") => GitFacts::of_branch(&named, ""),
                 _ => return Ok(Parsed::Ignored("what was created is neither a branch nor a tag".to_owned())),
             }
         }
@@ -108,7 +108,7 @@ pub(super) fn other(
             files = Which::One(path.ok_or("the payload names no workflow")?.to_owned());
             let reference = told.reference.ok_or("the payload names no ref")?;
             match (reference.strip_prefix("refs/heads/"), reference.strip_prefix("refs/tags/")) {
-                (Some(name), _) => branch(name.to_owned()),
+                (Some(name), _) => GitFacts::of_branch(name, ""),
                 (_, Some(name)) => tag(name.to_owned()),
                 _ => return Err(format!("`{reference}` is neither a branch nor a tag")),
             }
@@ -152,11 +152,6 @@ fn echo(name: &str, told: &Other) -> Option<String> {
         _ => false,
     };
     own.then(|| format!("this `{name}` is what Tidegate itself told GitHub"))
-}
-
-/// The newest commit of a branch.
-fn branch(name: String) -> GitFacts {
-    GitFacts { reference: format!("refs/heads/{name}"), branch: Some(name), ..GitFacts::default() }
 }
 
 /// The commit of a tag.

@@ -79,13 +79,7 @@ pub(super) fn pull_request(
     let mut events = vec![Told { event: proposed, files: Which::All }];
     if its_own {
         let target = Event {
-            git: GitFacts {
-                sha: base.sha,
-                reference: format!("refs/heads/{}", base.branch),
-                branch: Some(base.branch),
-                message: title,
-                ..GitFacts::default()
-            },
+            git: GitFacts { message: title, ..GitFacts::of_branch(&base.branch, &base.sha) },
             pull_request: Some(facts),
             activity: Some(action),
             ..plain("pull_request_target", actor, repository)

@@ -2,7 +2,10 @@
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use tidegate_protocol::ids::{DeploymentId, EnvironmentId, GateId, RepositoryId};
+use tidegate_protocol::{
+    ids::{DeploymentId, EnvironmentId, GateId, RepositoryId},
+    status::GateStatus,
+};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -12,7 +15,7 @@ use super::{
         error::{ApiError, ErrorBody},
         extract::{Body, Path, Query},
     },
-    Made,
+    Made, no_status,
 };
 use crate::{
     app::App,
@@ -51,7 +54,7 @@ pub(super) async fn gates(
         .status
         .map(|status| status.parse())
         .transpose()
-        .map_err(|_| Error::Invalid("`status` is no status of a gate".to_owned()))?;
+        .map_err(|_| no_status("a gate", GateStatus::ALL))?;
     Ok(Json(Gates { gates: gate_rules::list(&app, status, &actor).await? }))
 }
 

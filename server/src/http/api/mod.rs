@@ -22,6 +22,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
 use super::{Shared, access, error::ErrorBody};
+use crate::error::Error;
 
 /// Bodies of people's calls at most.
 const LARGEST: usize = 1 << 20;
@@ -96,6 +97,12 @@ fn open_router() -> OpenApiRouter<Shared> {
         .routes(routes!(runners::change))
         .routes(routes!(runners::enrolment_token))
         .routes(routes!(runners::audit))
+}
+
+/// A `status` to filter by that is none.
+fn no_status(of: &str, all: &[impl ToString]) -> Error {
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    Error::Invalid(format!("`status` is no status of {of}: use one of {}", all.join(", ")))
 }
 
 /// The routes, guarded.

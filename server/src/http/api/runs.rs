@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidegate_protocol::ids::{RepositoryId, RunId, StageId};
+use tidegate_protocol::{
+    ids::{RepositoryId, RunId, StageId},
+    status::RunStatus,
+};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -15,11 +18,10 @@ use super::{
         error::{ApiError, ErrorBody},
         extract::{Body, Path, Query},
     },
-    Made,
+    Made, no_status,
 };
 use crate::{
     app::App,
-    error::Error,
     runs::{self, Manual, Scope},
     store::views::{PipelineSummary, RunDetail, RunFilter, RunSummary},
 };
@@ -66,7 +68,7 @@ pub(super) async fn list(
             .filter(|status| !status.is_empty())
             .map(|status| status.parse())
             .transpose()
-            .map_err(|_| Error::Invalid("`status` is no status of a run".to_owned()))?,
+            .map_err(|_| no_status("a run", RunStatus::ALL))?,
         before: query.before.map(RunId),
         limit,
     };

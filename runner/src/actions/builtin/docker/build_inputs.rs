@@ -10,6 +10,8 @@ use crate::sandbox::WORKSPACE;
 
 /// A platform's words are so long at most.
 const LONGEST: usize = 64;
+/// Platforms of one image.
+const MOST_PLATFORMS: usize = 16;
 
 /// `NAME=value` a line; `otherwise` gives the value of a line without one.
 pub(super) fn named(
@@ -34,6 +36,9 @@ pub(super) fn platforms(text: &str) -> Result<Vec<String>, String> {
         }
         if !all.iter().any(|known| known == name) {
             all.push(name.to_owned());
+        }
+        if all.len() > MOST_PLATFORMS {
+            return Err(format!("an image is for at most {MOST_PLATFORMS} platforms"));
         }
     }
     Ok(all)
@@ -77,18 +82,27 @@ pub(super) fn cache_to(lines: &[String]) -> Result<(bool, Vec<String>), String> 
 /// Ids and values of secrets: `ID=value` a line, quoted by `"` where the value has lines itself.
 pub(super) fn secrets(text: &str) -> Result<Vec<(String, String)>, String> {
     let (mut records, mut record, mut quoted) = (Vec::new(), String::new(), false);
+    // Whether the record has nothing but blanks so far: only there a quotation mark is one.
+    let mut blank = true;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
             '"' if quoted && chars.peek() == Some(&'"') => {
                 chars.next();
+                blank = false;
                 record.push('"');
             }
             // Within a line it is a part of the value.
-            '"' if quoted || record.trim().is_empty() => quoted = !quoted,
-            '\n' if !quoted => records.push(std::mem::take(&mut record)),
+            '"' if quoted || blank => quoted = !quoted,
+            '\n' if !quoted => {
+                records.push(std::mem::take(&mut record));
+                blank = true;
+            }
             '\r' if !quoted && chars.peek() == Some(&'\n') => {}
-            c => record.push(c),
+            c => {
+                blank &= c.is_whitespace();
+                record.push(c);
+            }
         }
     }
     if quoted {

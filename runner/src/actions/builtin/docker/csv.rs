@@ -3,16 +3,25 @@
 /// The fields of one line, trimmed; empty ones are left out.
 pub fn fields(line: &str) -> Result<Vec<String>, String> {
     let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    // Whether the field has nothing but blanks so far.
+    let mut blank = true;
     let mut chars = line.chars().peekable();
     while let Some(c) = chars.next() {
         match c {
             '"' if quoted && chars.peek() == Some(&'"') => {
                 chars.next();
+                blank = false;
                 field.push('"');
             }
-            '"' if quoted || field.trim().is_empty() => quoted = !quoted,
-            ',' if !quoted => fields.push(std::mem::take(&mut field)),
-            c => field.push(c),
+            '"' if quoted || blank => quoted = !quoted,
+            ',' if !quoted => {
+                fields.push(std::mem::take(&mut field));
+                blank = true;
+            }
+            c => {
+                blank &= c.is_whitespace();
+                field.push(c);
+            }
         }
     }
     if quoted {

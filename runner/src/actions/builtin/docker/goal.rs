@@ -14,6 +14,9 @@ use crate::{
     verbs::engine_failure,
 };
 
+/// Tags of one image.
+const MOST_TAGS: usize = 500;
+
 /// An image, and the platform that it is for; none: the engine's own.
 pub(super) type Built = (Option<String>, String);
 
@@ -63,6 +66,9 @@ impl Goal {
     pub(super) fn check(&self, platforms: usize, trusted: bool) -> Result<(), String> {
         if self.push && self.tags.is_empty() {
             return Err("there is no tag to push: give the input `tags`".to_owned());
+        }
+        if self.tags.len() > MOST_TAGS {
+            return Err(format!("an image has at most {MOST_TAGS} tags, and here are {}", self.tags.len()));
         }
         if self.load && platforms > 1 {
             return Err("the engine keeps images of one platform under a name: give `push` in place of `load`, or one \

@@ -8,6 +8,9 @@ use tidegate_protocol::messages::RegistryLogin;
 use super::super::{Builtin, Use};
 use crate::stage::Failure;
 
+/// Registries of one step.
+const MOST: usize = 100;
+
 /// The action.
 pub struct Login;
 
@@ -105,6 +108,9 @@ fn listed(text: &str) -> Result<Vec<(String, RegistryLogin)>, String> {
         let host = host(&of("registry"));
         if all.iter().any(|(known, _)| *known == host) {
             return Err(format!("{host} is in it twice, and a registry has one login at a time"));
+        }
+        if all.len() >= MOST {
+            return Err(format!("it has more than {MOST} registries"));
         }
         all.push((host, RegistryLogin { username, password }));
     }

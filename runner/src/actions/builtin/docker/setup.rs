@@ -1,5 +1,5 @@
 //! `docker/setup-buildx-action` and `docker/setup-qemu-action`: there is nothing to set up. The engine's BuildKit
-//! builds, and for the engine's own platform only.
+//! builds, and carries out instructions on the engine's own processor only.
 
 use async_trait::async_trait;
 
@@ -70,7 +70,9 @@ impl Builtin for Qemu {
 
     async fn main(&self, step: &mut Use<'_>) -> Result<(), Failure> {
         let platform = platform();
-        step.say(format!("no other platform is emulated: images are built for {platform}"));
+        step.say(format!(
+            "no other processor is emulated: what images run while they are built is of {platform}"
+        ));
         step.set_output("platforms", platform);
         Ok(())
     }

@@ -191,9 +191,10 @@ fn filled(text: &str, facts: &Facts, job: &str) -> String {
     while let Some((before, after)) = rest.split_once("${process.env.AS_") {
         out.push_str(before);
         let Some((name, after)) = after.split_once('}') else {
+            // Nor is there an end later.
             out.push_str("${process.env.AS_");
             rest = after;
-            continue;
+            break;
         };
         let of = |field: &&&str| field.to_uppercase() == name.replace('_', "");
         let known = FIELDS.iter().find(of).and_then(|name| field(name, facts, job));
