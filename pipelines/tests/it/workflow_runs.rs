@@ -596,7 +596,7 @@ jobs:
         let Verb::Run(run) = &stage.verb else { panic!() };
         let of = |step: &Step| match &step.does {
             Does::Uses(uses) => (step.id.clone().unwrap(), uses.action.clone()),
-            Does::Run(_) => panic!(),
+            other => panic!("{other:?}"),
         };
         run.steps.iter().map(of).collect()
     };
