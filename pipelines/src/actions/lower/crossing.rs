@@ -93,7 +93,7 @@ impl Lowering<'_> {
             Err(open) => {
                 let before = before.into_iter();
                 let needs = before.map(|stage| Need { stage, accepts: NeedState::Finished }).collect();
-                let open = StagePlan { needs, upstream: upstream.to_vec(), ..open };
+                let open = StagePlan { needs, upstream: upstream.to_vec(), ..*open };
                 self.open_call(scope, id, node, called, open, is_late, problems)
             }
         }

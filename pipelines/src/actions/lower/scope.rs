@@ -185,7 +185,7 @@ impl Lowering<'_> {
             open.skip_reason = Some("runs of forks do not deploy to environments".to_owned());
         }
         let will_be_early = job::is_early(&open, |context| scope.will_know(context));
-        let mut stages = self.expanded(scope, open, id, node, problems).unwrap_or_else(|open| vec![open]);
+        let mut stages = self.expanded(scope, open, id, node, problems).unwrap_or_else(|open| vec![*open]);
         if let Some(services) = node.get("services").filter(|services| services.scalar().is_some()) {
             told_services(scope, services, will_be_early, &mut stages, problems);
         }
@@ -201,7 +201,7 @@ impl Lowering<'_> {
         id: &Spanned<String>,
         node: &Node,
         problems: &mut Problems<'_>,
-    ) -> Result<Vec<StagePlan>, StagePlan> {
+    ) -> Result<Vec<StagePlan>, Box<StagePlan>> {
         // Without an event a file is only checked, and not every place where that is done knows the machines.
         if self.event.is_none()
             && self.setting.machines.is_empty()
@@ -210,7 +210,7 @@ impl Lowering<'_> {
             open.runs_on = None;
         }
         if !job::is_early(&open, |context| scope.knows(context)) {
-            return Err(open);
+            return Err(Box::new(open));
         }
         Ok(expand(&open, &scope.contexts, self.setting).unwrap_or_else(|error| {
             job::report(&error, id, node, problems);
