@@ -2,7 +2,7 @@
 
 use super::{
     Document, Hover,
-    complete::name_at,
+    dotted::name_at,
     expressions::{contexts, function_name, functions},
     loose::Loose,
     schema,

@@ -6,10 +6,12 @@
 //! from the language's JSON Schema ([`schema`]), so completion, hover and the checks speak of the same keys.
 
 mod complete;
+mod dotted;
 mod expressions;
 mod fixes;
 mod hover;
 mod loose;
+mod names;
 mod position;
 mod schema;
 mod spot;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use tidegate_pipelines::{
-    FileRef, Files, Machine, Setting, SourceFile, check_in, language, render, triggers,
+    FileRef, Files, Language, Machine, Setting, SourceFile, check_in, format, language, render, triggers,
 };
 
 fn root() -> PathBuf {
@@ -71,6 +71,9 @@ fn every_example_is_without_mistakes() {
             let other: Vec<_> = found.into_iter().filter(|one| one.code != "TG1902").collect();
             assert!(other.is_empty(), "{}: {}", example.display(), render(&file, &other, false));
             assert!(!format!("{:?}", triggers(&file)).is_empty(), "{path} is {:?}", language(&path));
+            if language(&path) == Language::Native {
+                assert_eq!(format(&text).as_deref(), Ok(text.as_str()), "{}: {path}", example.display());
+            }
         }
     }
 }

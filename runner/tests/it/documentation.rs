@@ -23,7 +23,10 @@ use tidegate_runner::local::{LocalRun, LocalSink, run_on};
 use tokio_util::sync::CancellationToken;
 
 use self::pages::{Example, Is};
-use crate::{scenarios::scenario::web, support::fake::Fake};
+use crate::{
+    scenarios::{commit, scenario::web},
+    support::fake::Fake,
+};
 
 #[path = "../../../pipelines/tests/it/events.rs"]
 #[allow(dead_code, reason = "shared with the tests of the language, which use all of it")]
@@ -115,6 +118,9 @@ async fn examples_of_the_pages_come_out_as_before() {
         .collect()
         .await;
     assert!(count >= 40 && found.len() == count, "{} results of {count} examples", found.len());
+    let failed: Vec<&String> =
+        found.iter().filter(|(_, came)| any_failed(came)).map(|(name, _)| name).collect();
+    assert!(failed.is_empty(), "examples fail, but none is to: {failed:?} of {found:#?}");
     let now = format!("{}\n", serde_json::to_string_pretty(&found).unwrap());
     if std::env::var_os("TIDEGATE_BLESS").is_some() {
         fs::write(GOLDEN, &now).unwrap();
@@ -157,6 +163,10 @@ async fn carry_out(example: &Example, emitted: Option<&str>) -> Value {
     run(plan, event, files, emitted).await
 }
 
+fn any_failed(came: &Value) -> bool {
+    came.as_object().into_iter().flatten().any(|(_, stage)| stage["status"] == "failed")
+}
+
 fn by_compose(stage: &StagePlan) -> bool {
     matches!(&stage.verb, Verb::Deploy(deploy) if matches!(deploy.driver, Driver::Compose { .. }))
 }
@@ -172,6 +182,7 @@ async fn run(plan: Plan, event: Event, files: Arc<Named>, emitted: Option<&str>)
             write(&folder.join(name), &format!("#!/bin/sh\n{script}\n"), 0o755);
         }
     }
+    commit(&tree, "a change");
     let engine = Fake::new();
     engine.furnish(&programs);
     let told = Arc::new(Told::default());

@@ -223,7 +223,7 @@ fn entries(folder: &Path) -> Vec<String> {
 }
 
 /// The commit of a tree whose repository is made for it.
-fn commit(tree: &Path, message: &str) -> String {
+pub fn commit(tree: &Path, message: &str) -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
             .current_dir(tree)

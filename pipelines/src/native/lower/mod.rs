@@ -1,5 +1,7 @@
 //! From the tree to the typed file: one function per mapping of the language.
 
+mod arguments;
+mod library;
 mod pipeline;
 mod results;
 mod services;
@@ -9,5 +11,5 @@ mod template;
 mod triggers;
 mod verbs;
 
+pub(crate) use library::Library;
 pub(crate) use pipeline::{emitted, pipeline};
-pub(crate) use template::Library;

@@ -1,10 +1,11 @@
 //! The top of the file.
 
 use super::{
+    library::Library,
     services::{network, resources},
     stage::retry,
     steps::shell,
-    template::{Frame, Library, stages},
+    template::{Frame, stages},
     triggers::on,
 };
 use crate::{

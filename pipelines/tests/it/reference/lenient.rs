@@ -54,9 +54,24 @@ fn primitive(value: &V) -> bool {
     matches!(value, Null | Bool(_) | Number(_) | Text(_))
 }
 
+/// Numbers that are drawn, and those that signs and joining make of them: none has more than fifteen digits.
 fn number_text(number: f64) -> String {
-    let found = NUMBERS.iter().find(|(known, ..)| known.to_bits() == number.to_bits());
-    found.unwrap_or_else(|| panic!("{number} is not drawn")).2.to_owned()
+    let drawn = NUMBERS.iter().find(|(known, ..)| known.to_bits() == number.to_bits());
+    if let Some((.., text)) = drawn {
+        return (*text).to_owned();
+    }
+    if number == f64::NEG_INFINITY {
+        return "-Infinity".to_owned();
+    }
+    if number == 0.0 {
+        return "0".to_owned();
+    }
+    let short = format!("{number:e}");
+    let (digits, exponent) = short.split_once('e').unwrap();
+    match exponent.parse::<i32>().unwrap() {
+        -4..15 => number.to_string(),
+        exponent => format!("{digits}E{exponent:+03}"),
+    }
 }
 
 pub fn text(value: &V) -> String {
@@ -81,6 +96,7 @@ fn number(value: &V) -> f64 {
             match text {
                 "" => 0.0,
                 "Infinity" => f64::INFINITY,
+                "-Infinity" => f64::NEG_INFINITY,
                 _ if decimal.is_match(text) => text.parse().unwrap(),
                 _ if Regex::new("^0x[0-9a-fA-F]+$").unwrap().is_match(text) => {
                     f64::from(i32::from_str_radix(&text[2..], 16).unwrap())
@@ -262,9 +278,10 @@ fn call(name: &str, arguments: &[Tree]) -> Result<V, ()> {
             other => Text(text(other)),
         },
         "tojson" => Text(pretty(&first)),
-        "fromjson" => match text(&first).as_str() {
+        "fromjson" => match text(&first).trim() {
             "NaN" => Number(f64::NAN),
             "Infinity" => Number(f64::INFINITY),
+            "-Infinity" => Number(f64::NEG_INFINITY),
             json => of_json(&serde_json::from_str(json).map_err(|_| ())?, None),
         },
         "format" => {
