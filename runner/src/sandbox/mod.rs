@@ -6,14 +6,6 @@
 //! here that talks with it through two append-only files. So a new engine needs none of that.
 
 pub mod docker;
-mod docker_build;
-mod docker_images;
-mod docker_networks;
-mod docker_progress;
-mod docker_services;
-mod docker_session;
-mod docker_spec;
-mod docker_start;
 mod image_index;
 pub mod images;
 pub mod session;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bollard::models::{BuildInfo, BuildInfoAux};
 
-use super::{EngineError, images::LogBytes};
+use crate::sandbox::{EngineError, images::LogBytes};
 
 /// What is asked of the engine, as a verb phrase.
 pub(super) const WHAT: &str = "build the image";

@@ -18,10 +18,8 @@ use bollard::{
 };
 use tidegate_protocol::ids::AttemptId;
 
-use super::{
-    EngineError, LABEL_ATTEMPT, LABEL_RUNNER, NetworkId, Owner,
-    docker::{Docker, QUICK, SLOW, label_map},
-};
+use super::{Docker, QUICK, SLOW, label_map};
+use crate::sandbox::{EngineError, LABEL_ATTEMPT, LABEL_RUNNER, NetworkId, Owner};
 use crate::sync::lock;
 
 /// The label of a network that outlives its stages; its value is the process that made it.

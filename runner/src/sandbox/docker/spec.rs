@@ -22,7 +22,8 @@ use bollard::models::{
 };
 use tidegate_pipelines::plan::{Container, Resources, Service, Template};
 
-use super::{CHANNEL, NetworkId, Owner, SandboxSpec, WORKSPACE, docker::label_map};
+use super::label_map;
+use crate::sandbox::{CHANNEL, NetworkId, Owner, SandboxSpec, WORKSPACE};
 
 const CAPABILITIES: [&str; 9] =
     ["CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID", "SETFCAP", "NET_BIND_SERVICE", "KILL"];

@@ -1,7 +1,16 @@
-//! The Docker engine, through its API. The other `docker_*` files hold its parts.
+//! The Docker engine, through its API. The other files of this folder hold its parts.
 //!
 //! dockerd can hang for good (it has done so on `top`, and when its log plumbing deadlocks), so no call is made
 //! without a time limit. The version is negotiated: the client's own is newer than many daemons'.
+
+mod build;
+mod images;
+mod networks;
+mod progress;
+mod services;
+mod session;
+mod spec;
+mod start;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -20,24 +29,25 @@ use futures_util::StreamExt as _;
 use tidegate_pipelines::plan::Service;
 use tidegate_protocol::{ids::AttemptId, messages::RegistryLogin};
 
-use super::{
+use self::networks::NetworkBook;
+use crate::sandbox::{
     Engine, EngineError, Images, LABEL_ATTEMPT, NetworkId, Owner, Probed, Sandbox, SandboxEnd, SandboxSpec,
-    ServiceId, docker_networks::NetworkBook, docker_spec,
+    ServiceId,
 };
 
 /// The limit of calls that only ask.
-pub(super) const QUICK: Duration = Duration::from_secs(20);
+const QUICK: Duration = Duration::from_secs(20);
 /// The limit of calls that make, start or remove something.
-pub(super) const SLOW: Duration = Duration::from_secs(90);
+const SLOW: Duration = Duration::from_secs(90);
 const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// A Docker engine.
 pub struct Docker {
-    pub(super) client: bollard::Docker,
-    pub(super) host: String,
+    client: bollard::Docker,
+    host: String,
     /// Processors and bytes of memory of the engine's machine.
-    pub(super) machine: (f64, u64),
-    pub(super) networks: Mutex<NetworkBook>,
+    machine: (f64, u64),
+    networks: Mutex<NetworkBook>,
 }
 
 impl Docker {
@@ -252,14 +262,7 @@ impl Engine for Docker {
         shim: &Path,
         folder: &Path,
     ) -> Result<(), EngineError> {
-        self.help_with_shim(
-            "empty a workspace",
-            owner,
-            image,
-            (shim, folder),
-            &["empty", docker_spec::FOLDER],
-        )
-        .await
+        self.help_with_shim("empty a workspace", owner, image, (shim, folder), &["empty", spec::FOLDER]).await
     }
 
     async fn own_folder(
@@ -270,7 +273,7 @@ impl Engine for Docker {
         folder: &Path,
         user: &str,
     ) -> Result<(), EngineError> {
-        let words = ["own", docker_spec::FOLDER, user];
+        let words = ["own", spec::FOLDER, user];
         self.help_with_shim("hand the workspace to the stage's user", owner, image, (shim, folder), &words)
             .await
     }

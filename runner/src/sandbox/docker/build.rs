@@ -1,6 +1,6 @@
 //! Building images on the Docker engine: through BuildKit, or the classic builder where that is all there is.
 //!
-//! BuildKit is asked with a session of the runner's own ([`super::docker_session`]), by which it asks back for registries'
+//! BuildKit is asked with a session of the runner's own ([`super::session`]), by which it asks back for registries'
 //! credentials and for secrets; the client library's has no secrets. So nothing of these is in the request, in the image
 //! or in its history. The session ends with the build.
 
@@ -23,12 +23,12 @@ use tokio_util::{
 };
 
 use super::{
-    BuildRequest, EngineError,
-    docker::{Docker, words},
-    docker_progress::{Progress, WHAT},
-    docker_session::{Session, Wire},
-    images::LogBytes,
+    Docker,
+    progress::{Progress, WHAT},
+    session::{Session, Wire},
+    words,
 };
+use crate::sandbox::{BuildRequest, EngineError, images::LogBytes};
 
 /// An engine that says nothing for so long is given up; long instructions print rarely, hence the length.
 const SILENCE: Duration = Duration::from_secs(3_600);

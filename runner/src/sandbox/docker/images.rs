@@ -9,11 +9,9 @@ use bollard::{
 };
 use futures_util::StreamExt as _;
 
-use super::{
-    BuildRequest, EngineError, Entry, Images, IndexRequest, PushRequest,
-    docker::{Docker, QUICK},
-    image_index,
-    images::LogBytes,
+use super::{Docker, QUICK};
+use crate::sandbox::{
+    BuildRequest, EngineError, Entry, Images, IndexRequest, PushRequest, image_index, images::LogBytes,
 };
 
 /// An engine that says nothing of a push for so long is given up.

@@ -41,11 +41,8 @@ use tonic::{
     transport::server::{Connected, Server},
 };
 
-use super::{
-    EngineError,
-    docker::{Docker, QUICK, words},
-    images::BuildSecrets,
-};
+use super::{Docker, QUICK, words};
+use crate::sandbox::{EngineError, images::BuildSecrets};
 
 const WHAT: &str = "open a build session";
 /// What BuildKit may ask for.

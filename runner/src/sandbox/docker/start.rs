@@ -18,11 +18,8 @@ use bollard::{
 use futures_util::StreamExt as _;
 use tidegate_protocol::{ids::AttemptId, messages::RegistryLogin};
 
-use super::{
-    EngineError, LABEL_ATTEMPT, LABEL_RUNNER, Owner, SandboxSpec,
-    docker::{Docker, QUICK, SLOW, status},
-    docker_spec,
-};
+use super::{Docker, QUICK, SLOW, spec, status};
+use crate::sandbox::{EngineError, LABEL_ATTEMPT, LABEL_RUNNER, Owner, SandboxSpec};
 
 /// The longest silence of a registry in a pull.
 const PULL_SILENCE: Duration = Duration::from_secs(120);
@@ -63,7 +60,7 @@ impl Docker {
             let kind = if forward.udp { "udp" } else { "tcp" };
             ports.push(format!("{kind}:{}={}", forward.local, SocketAddr::new(address, forward.port)));
         }
-        let body = docker_spec::sandbox(spec, ports, self.machine);
+        let body = spec::sandbox(spec, ports, self.machine);
         self.run_container("start the sandbox", &Self::sandbox_name(spec.owner.attempt, spec.part), body)
             .await
     }
@@ -176,7 +173,7 @@ impl Docker {
         (shim, folder): (&Path, &Path),
         words: &[&str],
     ) -> Result<(), EngineError> {
-        let body = docker_spec::helper(owner, image, (shim, folder), words);
+        let body = spec::helper(owner, image, (shim, folder), words);
         let name = format!("tidegate-helper-{}", uuid::Uuid::now_v7().simple());
         let id = self.run_container(what, &name, body).await?;
         let wait = async {

@@ -15,11 +15,8 @@ use futures_util::StreamExt as _;
 use tidegate_pipelines::plan::{ReadyProbe, Service};
 use tidegate_protocol::ids::AttemptId;
 
-use super::{
-    CHANNEL, EngineError, NetworkId, Owner, Probed, ServiceId,
-    docker::{Docker, QUICK},
-    docker_spec,
-};
+use super::{Docker, QUICK, spec};
+use crate::sandbox::{CHANNEL, EngineError, NetworkId, Owner, Probed, ServiceId};
 
 /// The longest a single probe may take.
 const PROBE: Duration = Duration::from_secs(15);
@@ -43,7 +40,7 @@ impl Docker {
         shim: &Path,
         service: &Service,
     ) -> Result<ServiceId, EngineError> {
-        let body = docker_spec::service(owner, network, shim, service, self.machine);
+        let body = spec::service(owner, network, shim, service, self.machine);
         let what = format!("start the service `{}`", service.name);
         self.run_container(&what, &service_name(owner.attempt, &service.name), body).await.map(ServiceId)
     }
