@@ -41,7 +41,11 @@ impl StepIds {
     /// The id of a step without one: `__run`, `__run_2`, `__actions_checkout`. The reserved `__` keeps it apart from
     /// people's ids.
     pub(super) fn generate(&mut self, uses: Option<&str>) -> String {
-        let base = uses.and_then(action_name).unwrap_or_else(|| "run".to_owned());
+        self.of(&uses.and_then(action_name).unwrap_or_else(|| "run".to_owned()))
+    }
+
+    /// The id of a step without one that does this: `wait`.
+    pub(super) fn of(&mut self, base: &str) -> String {
         let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '_' | '-') { c } else { '_' };
         let base: String = "__".chars().chain(base.chars()).map(legal).collect();
         let mut count = 1_usize;
@@ -179,6 +183,7 @@ mod tests {
         assert_eq!(ids.generate(Some("./here")), "__self");
         assert_eq!(ids.generate(Some("docker://debian:12")), "__debian_12");
         assert_eq!(ids.generate(Some("$/there")), "__selfRepository");
+        assert_eq!((ids.of("wait-all"), ids.of("wait-all")), ("__wait-all".into(), "__wait-all_2".into()));
     }
 
     #[test]

@@ -69,7 +69,12 @@ pub(super) fn steps(list: Option<&Node>, around: &Around<'_>, sink: &mut Sink<'_
                 }
                 let uses = place.node.get("uses").and_then(Node::name).map(|uses| uses.value);
                 let own = place.node.get("id").and_then(Node::filled);
-                let id = own.unwrap_or_else(|| ids.generate(uses.as_deref()));
+                let waits =
+                    ["wait", "wait-all", "cancel"].into_iter().find(|key| place.node.get(key).is_some());
+                let id = own.unwrap_or_else(|| match waits {
+                    Some(waits) => ids.of(waits),
+                    None => ids.generate(uses.as_deref()),
+                });
                 steps.extend(step(&place, id, uses, &steps, around, sink));
             }
             Item::Join => {
