@@ -3,6 +3,7 @@
 //! Folders are walked without following links, so the walk ends; what is read of a file is bounded before it is read.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::{self, File},
     io::Read,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use tidegate_pipelines::{
-    Diagnostic, FileRef, Files, Setting, SourceFile, check_in, codes,
+    Diagnostic, FileRef, Files, Machine, Setting, SourceFile, check_in, codes,
     outline::{StandIns, not_there},
 };
 
@@ -167,11 +168,18 @@ fn as_workflow(path: &Path) -> String {
 }
 
 /// All that is wrong with a file. What it calls is read from the working tree; what is not there (and whatever is of
-/// another repository) is taken for right, with a warning where the file is in its place in a working tree.
-pub fn check(path: &str, tree: &dyn Files, at_home: bool, text: &str) -> Vec<Diagnostic> {
+/// another repository) is taken for right, with a warning where the file is in its place in a working tree. Where there
+/// are machines a stage must not ask for others.
+pub fn check(
+    path: &str,
+    tree: &dyn Files,
+    machines: &BTreeMap<String, Machine>,
+    at_home: bool,
+    text: &str,
+) -> Vec<Diagnostic> {
     let file = SourceFile { path, text };
     let files = StandIns::new(tree, text);
-    let mut found = check_in(&file, Setting { files: &files, ..Setting::default() });
+    let mut found = check_in(&file, Setting { files: &files, machines, ..Setting::default() });
     if at_home {
         found.extend(not_there(&file, &files.missing()));
         found.sort_by_key(|one| one.span.start);

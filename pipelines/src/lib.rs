@@ -83,7 +83,7 @@ pub fn compile(file: &SourceFile<'_>, event: &event::Event, setting: Setting<'_>
     }
 }
 
-/// All that is wrong with a file, whatever the event.
+/// All that is wrong with a file by the rules of its language, whatever the event.
 pub fn check(file: &SourceFile<'_>) -> Vec<Diagnostic> {
     match language(file.path) {
         Language::Native => native::check(file),
@@ -91,7 +91,7 @@ pub fn check(file: &SourceFile<'_>) -> Vec<Diagnostic> {
     }
 }
 
-/// The same, with the other files that it names.
+/// The same, with the other files that it names, and what no runner would carry out.
 pub fn check_in(file: &SourceFile<'_>, setting: Setting<'_>) -> Vec<Diagnostic> {
     match language(file.path) {
         Language::Native => native::check_in(file, setting),

@@ -39,6 +39,17 @@ test("a live log grows, goes on where it was after the network dropped, and ends
     const numbers = await page.locator('[role="log"] .row .number').allTextContents();
     expect(Number(numbers.at(-1)) - numbers.length + 1).toBe(Number(numbers[0]));
 
+    // Whoever scrolls up stays there, the browser's own scrolling stops nothing.
+    const follow = page.getByRole("button", { name: "Follow" });
+    await expect(follow).toHaveAttribute("aria-pressed", "true");
+    await page.getByRole("log").evaluate((log) => (log.scrollTop -= 200));
+    await expect(follow).toHaveAttribute("aria-pressed", "true");
+    await page.getByRole("log").hover();
+    await page.mouse.wheel(0, -400);
+    await expect(follow).toHaveAttribute("aria-pressed", "false");
+    await follow.click();
+    await expect(follow).toHaveAttribute("aria-pressed", "true");
+
     await page.getByRole("button", { name: "Cancel" }).click();
     await page.getByRole("button", { name: "Cancel the run" }).click();
     await expect(page.getByText("Cancelled").first()).toBeVisible();

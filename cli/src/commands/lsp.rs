@@ -4,7 +4,11 @@ use std::io::{stdin, stdout};
 
 use clap::Args;
 
-use crate::{failure::Outcome, lsp};
+use crate::{
+    failure::Outcome,
+    lsp,
+    settings::{self, file::File},
+};
 
 /// Serve an editor: mistakes, completion, explanations and quick fixes, on standard input and output
 #[derive(Args)]
@@ -16,8 +20,9 @@ pub struct Lsp {
 
 impl Lsp {
     /// Serves until the editor goes.
-    pub fn run(self) -> Outcome {
+    pub fn run(self, config: File) -> Outcome {
         let Self { stdio: _ } = self;
-        lsp::serve(stdin().lock(), stdout().lock())
+        let machines = settings::server::machines_of(&config.server)?;
+        lsp::serve(stdin().lock(), stdout().lock(), machines)
     }
 }

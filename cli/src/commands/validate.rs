@@ -2,18 +2,20 @@
 //! all cores; what is printed comes in the order of the files.
 
 use std::{
+    collections::BTreeMap,
     io::IsTerminal,
     path::{Path, PathBuf},
 };
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use tidegate_pipelines::{Diagnostic, SourceFile, findings, render_all};
+use tidegate_pipelines::{Diagnostic, Machine, SourceFile, findings, render_all};
 
 use crate::{
     failure::{Failure, Outcome},
     files::{self, TreeFiles},
     parallel,
+    settings::{self, file::File},
 };
 
 /// The file that is meant when none is named.
@@ -61,15 +63,15 @@ struct Checked {
 
 impl Validate {
     /// Checks all files; fails when one has an error.
-    pub fn run(self) -> Outcome {
+    pub fn run(self, config: File) -> Outcome {
         let format = if self.json { Format::Json } else { self.format };
         let color = std::io::stdout().is_terminal();
+        let machines = settings::server::machines_of(&config.server)?;
         let paths = files::find(&self.paths)?;
         let mut checked = Vec::new();
         let mut unread = Vec::new();
-        for result in
-            parallel::map(&paths, |path| check_file(path, (format == Format::Text).then_some(color)))
-        {
+        let people = (format == Format::Text).then_some(color);
+        for result in parallel::map(&paths, |path| check_file(path, &machines, people)) {
             match result {
                 Ok(file) => checked.push(file),
                 Err(failure) => unread.push(failure),
@@ -90,13 +92,13 @@ impl Validate {
 }
 
 /// Reads and checks one file; for people in colour or not, or for others.
-fn check_file(path: &Path, people: Option<bool>) -> Outcome<Checked> {
+fn check_file(path: &Path, machines: &BTreeMap<String, Machine>, people: Option<bool>) -> Outcome<Checked> {
     let source = files::read(path)?;
     let name = source.shown;
     let (diagnostics, text) = match source.text {
         Ok(text) => {
             let files = source.root.as_deref().map_or_else(|| TreeFiles::around(path), TreeFiles::new);
-            let mut found = files::check(&source.path, &files, source.root.is_some(), &text);
+            let mut found = files::check(&source.path, &files, machines, source.root.is_some(), &text);
             super::as_named(&mut found, &source.path, &name);
             let shown = people.map(|color| {
                 let others = files::others(&found, &name, &files);

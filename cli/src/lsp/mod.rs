@@ -13,14 +13,14 @@ mod answers;
 mod wire;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{BufRead, Write},
     path::Path,
 };
 
 use serde_json::{Value, json};
 use tidegate_pipelines::{
-    Diagnostic, FileRef, Files,
+    Diagnostic, FileRef, Files, Machine,
     editor::{Document, Position},
 };
 use url::Url;
@@ -36,8 +36,8 @@ const INVALID_REQUEST: i64 = -32600;
 const PARSE_ERROR: i64 = -32700;
 
 /// Serves until the editor says `exit`, or goes away.
-pub fn serve(mut input: impl BufRead, output: impl Write) -> Outcome {
-    let mut server = Server { output, open: HashMap::new(), stopped: false };
+pub fn serve(mut input: impl BufRead, output: impl Write, machines: BTreeMap<String, Machine>) -> Outcome {
+    let mut server = Server { output, open: HashMap::new(), machines, stopped: false };
     loop {
         let message = match wire::read(&mut input).doing("cannot read from the editor")? {
             wire::Read::Message(message) => message,
@@ -86,6 +86,8 @@ struct Server<W> {
     output: W,
     /// By URI.
     open: HashMap<String, Open>,
+    /// Those that the settings name, if they name any.
+    machines: BTreeMap<String, Machine>,
     /// The editor has said `shutdown`.
     stopped: bool,
 }
@@ -200,7 +202,7 @@ impl<W: Write> Server<W> {
 
     fn check(&self, open: &Open) -> Vec<Diagnostic> {
         let files = Workspace { open: &self.open, tree: &open.files };
-        files::check(&open.path, &files, true, open.document.text().as_str())
+        files::check(&open.path, &files, &self.machines, true, open.document.text().as_str())
     }
 
     /// The file that a request is about, if it is one of ours.

@@ -15,7 +15,7 @@ fn talk(messages: &[Value]) -> Vec<Value> {
     wire::write(&mut bytes, &json!({"jsonrpc": "2.0", "id": 99, "method": "shutdown"})).unwrap();
     wire::write(&mut bytes, &json!({"jsonrpc": "2.0", "method": "exit"})).unwrap();
     let mut output = Vec::new();
-    serve(std::io::Cursor::new(bytes), &mut output).unwrap();
+    serve(std::io::Cursor::new(bytes), &mut output, BTreeMap::new()).unwrap();
     let mut output = std::io::Cursor::new(output);
     let mut said = Vec::new();
     while let wire::Read::Message(message) = wire::read(&mut output).unwrap() {
@@ -228,8 +228,8 @@ fn files_that_are_no_pipelines_are_passed_over() {
 
 #[test]
 fn an_editor_that_just_goes_is_no_failure_and_one_that_exits_is() {
-    assert!(serve(std::io::Cursor::new(Vec::new()), Vec::new()).is_ok());
+    assert!(serve(std::io::Cursor::new(Vec::new()), Vec::new(), BTreeMap::new()).is_ok());
     let mut bytes = Vec::new();
     wire::write(&mut bytes, &json!({"method": "exit"})).unwrap();
-    assert!(serve(std::io::Cursor::new(bytes), Vec::new()).is_err());
+    assert!(serve(std::io::Cursor::new(bytes), Vec::new(), BTreeMap::new()).is_err());
 }

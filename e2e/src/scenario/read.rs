@@ -108,11 +108,12 @@ impl Scenario {
     }
 }
 
-/// The scenarios to run, by name: those whose name begins with `TIDEGATE_SCENARIO`, where that is set, else all.
+/// The scenarios to run, by name: those whose name begins with `TIDEGATE_SCENARIO`, where that is set, else all. Several
+/// beginnings have commas between them.
 pub fn asked() -> Result<Vec<Scenario>> {
     let wanted = std::env::var("TIDEGATE_SCENARIO").unwrap_or_default();
     let mut found = all()?;
-    found.retain(|scenario| scenario.name.starts_with(&wanted));
+    found.retain(|scenario| wanted.split(',').any(|beginning| scenario.name.starts_with(beginning)));
     if found.is_empty() {
         bail!("there is no scenario whose name begins with `{wanted}`");
     }

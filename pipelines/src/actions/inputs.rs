@@ -62,7 +62,7 @@ fn accepted(input: &InputSpec, value: &Value) -> Result<Value, String> {
 }
 
 /// A value in an input's type, or what it should have been. Forms, templates and command lines give text.
-pub(super) fn converted(kind: InputKind, value: &Value) -> Result<Value, &'static str> {
+pub(crate) fn converted(kind: InputKind, value: &Value) -> Result<Value, &'static str> {
     match (kind, value) {
         (InputKind::Boolean, Value::Bool(_)) | (InputKind::Number, Value::Number(_)) => Ok(value.clone()),
         (InputKind::Boolean, Value::String(text)) if text == "true" || text == "false" => {

@@ -29,6 +29,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 pub use contexts::{Decision, RunFacts, called_secrets, contexts, decide, name_run};
+pub(crate) use inputs::converted as converted_input;
 pub use schema::keys;
 
 use crate::{
@@ -55,9 +56,35 @@ pub(crate) fn check(file: &SourceFile<'_>) -> Vec<Diagnostic> {
     problems.finish()
 }
 
-/// The same, with all that it calls.
+/// The same, with all that it calls, and with what GitHub accepts and is not carried out here.
 pub(crate) fn check_in(file: &SourceFile<'_>, setting: Setting<'_>) -> Vec<Diagnostic> {
-    check_within(file, setting, &Limits::default())
+    let mut problems = Problems::new(file);
+    if let Some(loaded) = load(&mut problems, file.path, setting, &Limits::default()) {
+        lower::check(&loaded.root, &loaded.called, setting, &mut problems);
+    }
+    problems.finish()
+}
+
+/// A file without mistakes, and all that it calls.
+struct Loaded {
+    root: Node,
+    called: BTreeMap<String, calls::Called>,
+}
+
+/// Reads and checks a file and what it calls; none where there is a mistake.
+fn load(problems: &mut Problems<'_>, path: &str, setting: Setting<'_>, limits: &Limits) -> Option<Loaded> {
+    let dialect = Dialect { max_bytes: limits.max_bytes, max_depth: limits.max_depth, ..Dialect::ACTIONS };
+    let root = read(problems, &dialect)?;
+    if problems.has_errors() {
+        return None;
+    }
+    let policy = match limits.read_only_token {
+        true => permissions::Policy::LimitedRead,
+        false => permissions::Policy::Write,
+    };
+    let called = calls::load(path, &root, setting, policy, problems);
+    local::check(&root, setting, problems);
+    (!problems.has_errors()).then_some(Loaded { root, called })
 }
 
 /// What a file is checked against beside the language itself; the defaults are those of [`check_in`].
@@ -78,20 +105,10 @@ impl Default for Limits {
     }
 }
 
-/// All that is wrong with a workflow file and what it calls, within limits.
+/// All that GitHub finds wrong with a workflow file and what it calls, within limits.
 pub fn check_within(file: &SourceFile<'_>, setting: Setting<'_>, limits: &Limits) -> Vec<Diagnostic> {
     let mut problems = Problems::new(file);
-    let dialect = Dialect { max_bytes: limits.max_bytes, max_depth: limits.max_depth, ..Dialect::ACTIONS };
-    if let Some(root) = read(&mut problems, &dialect)
-        && !problems.has_errors()
-    {
-        let policy = match limits.read_only_token {
-            true => permissions::Policy::LimitedRead,
-            false => permissions::Policy::Write,
-        };
-        calls::load(file.path, &root, setting, policy, &mut problems);
-        local::check(&root, setting, &mut problems);
-    }
+    load(&mut problems, file.path, setting, limits);
     problems.finish()
 }
 
@@ -148,7 +165,7 @@ fn result(
     let known = contexts::early(&plan, event, setting.variables);
     plan.title =
         root.get("run-name").and_then(|node| told(node, &known, problems)).filter(|title| !title.is_empty());
-    let mut sink = lower::Sink { problems, contexts: &known, inputs_are_late: false };
+    let mut sink = lower::Sink { problems, contexts: &known, later: &[] };
     plan.concurrency = root.get("concurrency").and_then(|node| lower::concurrency(node, &mut sink));
     if let Some(concurrency) = &mut plan.concurrency {
         concurrency.group = text_of_group(&concurrency.group, root, &known, problems)?;
@@ -156,8 +173,7 @@ fn result(
     let lowered = lower::workflow(root, &called, event, setting, known, problems);
     plan.stages = lowered.stages;
     plan.calls = lowered.calls;
-    let late = |stage: &StagePlan| stage.expand.as_ref().is_some_and(|open| open.runs_on.is_some());
-    if plan.stages.iter().any(late) {
+    if plan.stages.iter().any(StagePlan::asks_for_machines) {
         plan.machines.clone_from(setting.machines);
     }
     Some(Compiled::Plan(plan))

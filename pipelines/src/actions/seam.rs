@@ -10,6 +10,7 @@ use crate::{
     diagnostic::{Place, Problems},
     expressions::{self, Finding, check_lenient, split_lenient},
     lenient::{self, Reads},
+    plan::Template,
 };
 
 /// A piece of a template.
@@ -152,19 +153,19 @@ pub(super) fn reads(text: &str, condition: bool) -> Reads {
     lenient::reads(text, condition).unwrap_or_default()
 }
 
-/// The contexts that are known as soon as there is an event and a place in a matrix.
-const EARLY: [&str; 5] = ["github", "inputs", "vars", "matrix", "strategy"];
+/// Whether a template reads only contexts of which this holds.
+pub(super) fn reads_only(text: &str, known: impl Fn(&str) -> bool) -> bool {
+    !holds_expression(text) || reads(text, false).contexts.iter().all(|context| known(context))
+}
 
-/// Whether a template can be evaluated before anything has run.
-pub(super) fn is_early(text: &str, inputs_are_late: bool) -> bool {
-    if !holds_expression(text) {
-        return true;
+/// A template that stands for a text as it is. Only facts of the run that are yet to be written into it are let be
+/// ([`super::contexts::MARKS`]).
+pub(super) fn quoted(text: &str) -> Template {
+    let mut template = crate::expand::literal(text);
+    for (_, mark) in super::contexts::MARKS {
+        template.0 = template.0.replace(&crate::expand::literal(mark).0, mark);
     }
-    let reads = reads(text, false);
-    reads
-        .contexts
-        .iter()
-        .all(|context| EARLY.contains(&context.as_str()) && !(inputs_are_late && context == "inputs"))
+    template
 }
 
 /// The text of an early template, or why it has none.
@@ -194,9 +195,18 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_told_early() {
-        assert!(is_early("${{ matrix.os }}-${{ github.sha }}", false) && is_early("plain", true));
-        assert!(!is_early("${{ needs.a.outputs.b }}", false) && !is_early("${{ inputs.a }}", true));
-        assert!(!is_early("${{ secrets.A }}", false));
+    fn what_a_template_reads_is_told() {
+        let known = |context: &str| matches!(context, "github" | "matrix");
+        assert!(reads_only("${{ matrix.os }}-${{ github.sha }}", known) && reads_only("plain", |_| false));
+        assert!(!reads_only("${{ matrix.os || needs.a.outputs.b }}", known));
+    }
+
+    #[test]
+    fn text_that_was_told_is_never_read_again() {
+        let contexts = BTreeMap::from([("github".to_owned(), serde_json::json!({ "run_id": 7 }))]);
+        for told in ["a ${{ github.token }} b", "${{ '", "${{", "$ {{ }}", "${{ github.run_id }}${{ x }}"] {
+            let wanted = told.replace("${{ github.run_id }}", "7");
+            assert_eq!(text(&quoted(told).0, &contexts).unwrap(), wanted, "{told}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Views of a tree that was found to be well formed: what is not there or has another shape is simply nothing.
 
 use crate::{
-    diagnostic::Spanned,
+    diagnostic::{Place, Spanned},
     yaml::{Core, Entry, Kind, Node, Scalar},
 };
 
@@ -90,6 +90,26 @@ impl Node {
                 .iter()
                 .any(|entry| super::seam::holds_expression(&entry.key.value) || entry.value.is_templated()),
         }
+    }
+
+    /// What an expression told, as if it stood at this place. Its text is text, whatever is in it.
+    pub(super) fn told(value: &serde_json::Value, place: Place) -> Self {
+        use serde_json::Value;
+        let scalar = |text: String, plain: bool| Kind::Scalar(Scalar { text, plain });
+        let kind = match value {
+            Value::Array(items) => Kind::List(items.iter().map(|item| Self::told(item, place)).collect()),
+            Value::Object(map) => Kind::Map(
+                map.iter()
+                    .map(|(key, value)| Entry {
+                        key: Spanned::new(key.clone(), place),
+                        value: Self::told(value, place),
+                    })
+                    .collect(),
+            ),
+            Value::String(text) => scalar(super::seam::quoted(text).0, false),
+            plain => scalar(crate::expand::text_of(plain), true),
+        };
+        Self { kind, place }
     }
 
     /// The whole as JSON; numbers that JSON does not have are text.

@@ -18,7 +18,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
-use crate::plan::{NeedState, Plan, StagePlan, Verb};
+use crate::{
+    expand::each_once,
+    plan::{NeedState, Plan, StagePlan, Verb},
+};
 
 /// The stages of a pipeline and what comes before what.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +57,7 @@ struct Edge {
 impl Graph {
     /// The graph of a plan.
     pub fn of(plan: &Plan) -> Self {
+        let plan = each_once(plan);
         let mut index: HashMap<&str, usize> = HashMap::new();
         let mut groups: Vec<Vec<&StagePlan>> = Vec::new();
         for stage in &plan.stages {

@@ -94,6 +94,26 @@ pub fn value(template: &str, values: &Values<'_>) -> Result<Value, ResolveError>
     })
 }
 
+/// The variables of a mapping that a template told; nothing tells none.
+pub fn variables(template: &str, told: &Value) -> Result<BTreeMap<String, String>, ResolveError> {
+    let wrong = |message: String| error(template, message);
+    let map = match told {
+        Value::Null => return Ok(BTreeMap::new()),
+        Value::Object(map) => map,
+        _ => return Err(wrong("this is to be a mapping of variables, and it is not".to_owned())),
+    };
+    let one = |(name, value): (&String, &Value)| match value {
+        _ if name.is_empty() || name.contains(['=', '\0']) => {
+            Err(wrong(format!("`{}` is no name of a variable", name.escape_debug())))
+        }
+        Value::Array(_) | Value::Object(_) => {
+            Err(wrong(format!("the variable `{name}` is to be text, a number or a boolean, and it is not")))
+        }
+        plain => Ok((name.clone(), crate::expand::text_of(plain))),
+    };
+    map.iter().map(one).collect()
+}
+
 /// Whether an `if` holds, with or without `${{ }}`. Unless it asks for the status it implies `success()`.
 pub fn holds(condition: &str, values: &Values<'_>) -> Result<bool, ResolveError> {
     holds_with(condition, &values.rules())
@@ -221,6 +241,19 @@ mod tests {
             patterns => Ok(patterns.join("+")),
         };
         ask(&Values { contexts: &contexts, status, hash_files: &hash_files })
+    }
+
+    #[test]
+    fn a_mapping_of_variables_has_names_and_plain_values() {
+        let told = |value| variables("${{ x }}", &value);
+        let all = told(json!({ "A": "x", "B": 3, "C": true, "D": null })).unwrap();
+        let all: Vec<(&str, &str)> =
+            all.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(all, [("A", "x"), ("B", "3"), ("C", "true"), ("D", "")]);
+        assert!(told(json!(null)).unwrap().is_empty());
+        for wrong in [json!("x"), json!([]), json!({ "A": [] }), json!({ "": "x" }), json!({ "A=B": "x" })] {
+            assert!(told(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 
     #[test]

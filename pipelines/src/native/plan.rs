@@ -106,6 +106,7 @@ impl Planner<'_> {
             expressions: Expressions::Strict,
             expand: None,
             call: None,
+            calls: Vec::new(),
             matrix: one.values.clone(),
             concurrency: stage.concurrency.as_ref().map(|concurrency| Concurrency {
                 group: texts.of(&concurrency.group).0,
@@ -141,6 +142,7 @@ impl Planner<'_> {
                 .map(|(name, value)| (name.value.clone(), texts.late(&value.value)))
                 .collect(),
             env: if has_env { self.env(stage) } else { BTreeMap::new() },
+            more_env: Vec::new(),
             secrets: if self.event.trusted { secrets(stage) } else { Vec::new() },
             all_secrets: false,
             services: stage.services.iter().map(|one| service(one, texts)).collect(),

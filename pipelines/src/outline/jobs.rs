@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Job, Step, stand_ins};
 use crate::{
     SourceFile,
+    expand::each_once,
     import::reading,
     plan::{Call, Does, Driver, Plan, Run, StagePlan, Step as PlanStep, StepWhen, Verb},
 };
 
 /// Calls stand before the stages that are part of them. Of a file that could not be read there are none.
 pub(super) fn of(file: &SourceFile<'_>, plan: &Plan) -> Vec<Job> {
+    let plan = &*each_once(plan);
     let uses = called_files(file);
     let mut jobs = Vec::new();
     let mut told: BTreeSet<&str> = BTreeSet::new();
@@ -166,6 +168,9 @@ fn step(step: &PlanStep) -> Step {
         shell: Vec::new(),
         working_directory: None,
         continue_on_error: step.continue_on_error,
+        background: step.background,
+        wait: None,
+        cancel: None,
     };
     match &step.does {
         Does::Run(script) => {
@@ -177,6 +182,8 @@ fn step(step: &PlanStep) -> Step {
             outline.uses = Some(action.action.clone());
             outline.with.clone_from(&action.with);
         }
+        Does::Wait(wait) => outline.wait = Some(wait.steps.clone().unwrap_or_default()),
+        Does::Cancel(id) => outline.cancel = Some(id.clone()),
     }
     outline
 }

@@ -129,6 +129,15 @@ pub struct Step {
     /// A failure does not fail the stage.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub continue_on_error: bool,
+    /// It runs beside the steps after it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
+    /// The steps in the background that it waits for; none of them: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait: Option<Vec<String>>,
+    /// The step in the background that it stops.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<String>,
 }
 
 /// The outline of what came of a file.

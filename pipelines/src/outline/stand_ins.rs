@@ -106,7 +106,7 @@ fn stand_in(file: &FileRef, callers: &[String]) -> Option<String> {
     };
     called.then(|| {
         format!(
-            "on:\n  workflow_call:\n{}{}{}jobs:\n  {JOB}:\n    runs-on: unknown\n    permissions: {{}}\n    timeout-minutes: 1\n    \
+            "on:\n  workflow_call:\n{}{}{}jobs:\n  {JOB}:\n    runs-on: unknown\n    container: unknown\n    permissions: {{}}\n    timeout-minutes: 1\n    \
              steps: [{{run: \"true\"}}]\n",
             section("inputs", &inputs),
             section("secrets", &secrets),

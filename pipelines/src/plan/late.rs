@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Template;
+use super::{StagePlan, Template};
 use crate::InputKind;
 
 /// What is decided about a stage once its needs have ended, by [`crate::expand`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Expand {
+    /// All of matrix, fail-fast and max-parallel as one mapping; the three fields are then absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Template>,
     /// The matrix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matrix: Option<Late<MatrixPlan>>,
@@ -33,10 +36,24 @@ pub struct Expand {
     /// Whether a failure ends as `warned`; absent: the stage says itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continue_on_error: Option<Late<bool>>,
+    /// It is a call of another file: what each of its matrix stands for in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called: Option<Box<OpenCall>>,
+}
+
+/// A call whose matrix or name is not known yet: its stages as they would be if there were one call, with the open
+/// stage's own key. Wherever they name that key as something that comes before, all that comes before the open stage is
+/// meant.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct OpenCall {
+    /// The call itself, and the calls in the file that it calls.
+    pub calls: Vec<Call>,
+    /// The stages.
+    pub stages: Vec<StagePlan>,
 }
 
 /// A value that is known, or a template that will tell it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Late<T> {
     /// Known.

@@ -17,6 +17,14 @@ impl StagePlan {
         self.expand.is_some() || self.dynamic.is_some()
     }
 
+    /// Whether the kind of machine of it, or of what it stands for, is still to be told.
+    pub(crate) fn asks_for_machines(&self) -> bool {
+        self.expand.as_ref().is_some_and(|open| {
+            let inside = open.called.iter().flat_map(|called| &called.stages);
+            open.runs_on.is_some() || inside.into_iter().any(Self::asks_for_machines)
+        })
+    }
+
     /// Whether a stage of another matrix goes with this one: their values are the same wherever both have one.
     pub(crate) fn goes_with(&self, other: &StagePlan) -> bool {
         other.matrix.iter().all(|(name, value)| self.matrix.get(name).is_none_or(|mine| mine == value))
@@ -87,6 +95,7 @@ pub fn replace_stage(plan: &mut Plan, key: &StageKey, stages: Vec<StagePlan>) {
             other.fetch = fetched.into_iter().flat_map(spread).collect();
         }
     }
+    plan.note_calls(&stages);
     if let Some(at) = plan.stages.iter().position(|stage| stage.key == *key) {
         plan.stages.splice(at..=at, stages);
     }

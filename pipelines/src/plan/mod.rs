@@ -24,7 +24,7 @@ use crate::Machine;
 
 pub use container::{Container, Credentials};
 pub use dynamic::{Dynamic, Row, Told};
-pub use late::{Call, CallInput, Expand, Late, MatrixPlan, Pairs, RunsOn};
+pub use late::{Call, CallInput, Expand, Late, MatrixPlan, OpenCall, Pairs, RunsOn};
 pub use made::{MOST_STAGES, Roll, replace_stage};
 pub use results::{
     ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, CacheUser, FindingLevel, ReportKind,
@@ -34,7 +34,7 @@ pub use stage::{
     Emits, Expressions, Need, NeedState, Network, Ready, ReadyProbe, Resources, Retry, RetryWhen, SecretUse,
     Service, StagePlan, Strategy,
 };
-pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen};
+pub use steps::{ActionUse, Does, Run, Script, Step, StepWhen, Wait};
 pub use verbs::{Build, Deploy, Driver, HttpCheck, Push, Smoke, Verb};
 pub(crate) use weight::{MAX_PLAN, too_heavy, weight};
 
@@ -79,6 +79,23 @@ impl Plan {
     /// The stage with this key.
     pub fn stage(&self, key: &StageKey) -> Option<&StagePlan> {
         self.stages.iter().find(|stage| &stage.key == key)
+    }
+
+    /// The plan as a run has come to be: with these stages, and the calls that came with them.
+    pub fn grown(&self, stages: Vec<StagePlan>) -> Self {
+        let mut plan = Self { stages: Vec::new(), ..self.clone() };
+        plan.note_calls(&stages);
+        plan.stages = stages;
+        plan
+    }
+
+    /// Takes over the calls that came with stages, each once.
+    pub(crate) fn note_calls(&mut self, stages: &[StagePlan]) {
+        for call in stages.iter().flat_map(|stage| &stage.calls) {
+            if self.calls.iter().all(|known| known.key != call.key) {
+                self.calls.push(call.clone());
+            }
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    ArtifactFetch, ArtifactRule, CacheRule, Concurrency, Container, Dynamic, Expand, ReportRule, StageKey,
-    Template, Verb,
+    ArtifactFetch, ArtifactRule, CacheRule, Call, Concurrency, Container, Dynamic, Expand, Late, ReportRule,
+    StageKey, Template, Verb,
 };
 
 /// One stage: a node of the graph and the unit that a runner leases.
@@ -30,6 +30,9 @@ pub struct StagePlan {
     /// The call of another file that it came from: a [`super::Call::key`] of the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub call: Option<String>,
+    /// Calls that came to the run with it, because they were told only while it went on; the plan has all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
     /// This stage's matrix values; empty without a matrix.
     #[serde(default)]
     pub matrix: BTreeMap<String, Value>,
@@ -83,6 +86,9 @@ pub struct StagePlan {
     /// Environment values for every step.
     #[serde(default)]
     pub env: BTreeMap<String, Template>,
+    /// More of them, each over those before: known ones, or a template that tells a mapping of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_env: Vec<Late<BTreeMap<String, Template>>>,
     /// Secrets given to this stage, as environment values.
     #[serde(default)]
     pub secrets: Vec<SecretUse>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Container, Template};
+use super::{Container, Late, Template};
 
 /// Steps in a sandbox.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Step {
     /// Environment values beside the stage's.
     #[serde(default)]
     pub env: BTreeMap<String, Template>,
+    /// More of them, each over those before: known ones, or a template that tells a mapping of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_env: Vec<Late<BTreeMap<String, Template>>>,
     /// Environment values that read what earlier steps left, where expressions are strict: exactly one `${{ }}` each.
     /// [`crate::resolve`] puts all other facts into it; [`crate::step_env`] makes the value when its turn has come.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -48,6 +51,11 @@ pub struct Step {
     /// After which endings of the steps before it runs.
     #[serde(default)]
     pub when: StepWhen,
+    /// A script that runs beside the steps after it, until one of them waits for it ([`Does::Wait`]) or stops it
+    /// ([`Does::Cancel`]); at the latest the stage's last step is followed by a wait for all. What it hands on, and its
+    /// failure, count from then on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
     /// A failure does not fail the stage.
     #[serde(default)]
     pub continue_on_error: bool,
@@ -64,6 +72,18 @@ pub enum Does {
     Run(Script),
     /// Uses an action.
     Uses(ActionUse),
+    /// Waits for steps in the background, whatever happened before. It fails when one of them did.
+    Wait(Wait),
+    /// Stops a step in the background, by its id, whatever happened before.
+    Cancel(String),
+}
+
+/// Which steps are waited for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Their ids; absent: all that are still in the background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<String>>,
 }
 
 /// [`Does`] as it may be stored: the first version knew scripts alone, and the rest of them stood beside.
@@ -72,6 +92,8 @@ pub enum Does {
 enum Stored {
     Run { run: Script },
     Uses { uses: ActionUse },
+    Wait { wait: Wait },
+    Cancel { cancel: String },
     First { run: String, shell: Vec<String>, working_directory: Option<Template> },
 }
 
@@ -80,6 +102,8 @@ impl From<Stored> for Does {
         match stored {
             Stored::Run { run } => Self::Run(run),
             Stored::Uses { uses } => Self::Uses(uses),
+            Stored::Wait { wait } => Self::Wait(wait),
+            Stored::Cancel { cancel } => Self::Cancel(cancel),
             Stored::First { run: script, shell, working_directory } => {
                 Self::Run(Script { script, shell, working_directory })
             }
@@ -109,6 +133,9 @@ pub struct ActionUse {
     /// Its inputs.
     #[serde(default)]
     pub with: BTreeMap<String, Template>,
+    /// More of them, each over those before: known ones, or a template that tells a mapping of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more_with: Vec<Late<BTreeMap<String, Template>>>,
 }
 
 /// After which endings of the steps before a step runs.

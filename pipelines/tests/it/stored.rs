@@ -18,7 +18,7 @@ fn a_plan_of_the_first_version_is_read() {
         .flat_map(|run| &run.steps)
         .map(|step| match &step.does {
             Does::Run(script) => script.script.as_str(),
-            Does::Uses(action) => panic!("{action:?}"),
+            other => panic!("{other:?}"),
         })
         .collect();
     assert!(!scripts.is_empty() && scripts.iter().all(|script| !script.is_empty()), "{scripts:?}");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use tidegate_pipelines::{
-    Compiled, FileRef, Files, Machine, Setting, SourceFile, compile, event::Event, render,
+    Compiled, FileRef, Files, Machine, Setting, SourceFile, check_in, compile, event::Event, render,
 };
 
 use crate::events;
@@ -99,4 +99,49 @@ fn every_workflow_gives_what_it_gave() {
         }
     }
     assert!(bless || differences.is_empty(), "{}", differences.join("\n"));
+}
+
+/// Whoever validates a file is to learn what would stop every run of it.
+#[test]
+fn what_is_not_carried_out_is_told_by_a_check_too() {
+    let machines = machines();
+    let setting = Setting { files: &Folder, machines: &machines, ..Setting::default() };
+    let known = ["TG1107", "TG1203", "TG1204"];
+    let mut count = 0;
+    for path in files("yml") {
+        let text = fs::read_to_string(&path).unwrap();
+        let file = SourceFile { path: ".github/workflows/workflow.yml", text: &text };
+        let told = |found: &[tidegate_pipelines::Diagnostic]| -> Vec<_> {
+            let errors = found.iter().filter(|one| one.is_error());
+            let mut told: Vec<_> = errors
+                .map(|one| (one.code.clone(), one.span.line, one.span.column, one.message.clone()))
+                .collect();
+            told.sort();
+            told
+        };
+        let checked = told(&check_in(&file, setting));
+        let compiled = told(&compile(&file, &event(&text), setting).diagnostics);
+        let of = |list: &[(String, usize, usize, String)]| -> Vec<_> {
+            list.iter()
+                .filter(|one| known.contains(&one.0.as_str()) || one.3.contains("no machine"))
+                .cloned()
+                .collect()
+        };
+        assert_eq!(of(&checked), of(&compiled), "{}", path.display());
+        let more: Vec<_> = checked.iter().filter(|one| !compiled.contains(one)).collect();
+        assert!(more.is_empty() || compiled.is_empty(), "{}: {more:?}", path.display());
+        count += of(&checked).len();
+    }
+    assert!(count > 10, "{count}");
+    // Machines are only asked for where they are known.
+    let file = SourceFile {
+        path: ".github/workflows/workflow.yml",
+        text: "on: push\njobs: {a: {runs-on: windows-latest, timeout-minutes: 1, steps: [], container: \
+               {image: 'x:1', options: --privileged}}, b: {runs-on: nowhere, timeout-minutes: 1, steps: []}}\n",
+    };
+    let codes = |setting: Setting<'_>| -> Vec<_> {
+        check_in(&file, setting).into_iter().map(|found| found.code).collect()
+    };
+    assert_eq!(codes(Setting::default()), ["TG1203"]);
+    assert_eq!(codes(setting), ["TG1203", "TG1107"]);
 }

@@ -38,6 +38,9 @@ use crate::{
     },
 };
 
+/// So many steps run in the background at once, as on GitHub's runners; the others wait for a place.
+const MOST_BEHIND: usize = 10;
+
 /// What steps left for the ones after them.
 #[derive(Default)]
 pub struct Carried {
@@ -53,7 +56,10 @@ struct Shim {
     commands: File,
     partial: Vec<u8>,
     queue: VecDeque<StepCommand>,
-    running: Option<Running>,
+    /// Steps for the background that wait for a place there.
+    behind: VecDeque<StepCommand>,
+    /// At most one of them is not in the background.
+    running: Vec<Running>,
     /// Pipes of steps that ended while a process that left their group still holds the other end. They are read
     /// so that it does not block, and what it prints is dropped: it belongs to no step any more.
     forsaken: Vec<File>,
@@ -93,7 +99,8 @@ pub fn serve(folder: &Path, ports: &[String]) -> Result<(), String> {
         commands: File::open(folder.join("commands")).map_err(|error| says("commands", &error))?,
         partial: Vec::new(),
         queue: VecDeque::new(),
-        running: None,
+        behind: VecDeque::new(),
+        running: Vec::new(),
         forsaken: Vec::new(),
         carried: Carried::default(),
         buffer: vec![0; HEADER + (1 << 20)],
@@ -109,7 +116,7 @@ pub fn serve(folder: &Path, ports: &[String]) -> Result<(), String> {
     shim.read_commands()?;
     loop {
         shim.start_next()?;
-        if shim.ended && shim.running.is_none() && shim.queue.is_empty() {
+        if shim.ended && shim.running.is_empty() && shim.queue.is_empty() && shim.behind.is_empty() {
             break;
         }
         let ready = shim.wait(&signals, &inotify)?;
@@ -120,8 +127,8 @@ pub fn serve(folder: &Path, ports: &[String]) -> Result<(), String> {
         if ready.signal {
             shim.take_signals(&signals)?;
         }
-        if ready.output {
-            shim.copy_output(1)?;
+        for index in ready.output {
+            shim.copy_output(index, 1)?;
         }
         if ready.forsaken {
             shim.drain_forsaken();
@@ -159,22 +166,21 @@ fn since_boot() -> Duration {
 struct ReadyFor {
     signal: bool,
     commands: bool,
-    output: bool,
+    /// The steps that printed.
+    output: Vec<u32>,
     forsaken: bool,
 }
 
 impl Shim {
     /// The lease ran out and nobody said otherwise: another runner may have the stage by now.
     fn fence(&self) -> ! {
-        if let Some(running) = &self.running {
-            running.kill_leftovers();
-        }
+        self.running.iter().for_each(Running::kill_leftovers);
         kill_all();
         std::process::exit(EXIT_LEASE)
     }
 
     fn wait(&self, signals: &SignalFd, inotify: &Inotify) -> Result<ReadyFor, String> {
-        let step = self.running.as_ref().and_then(Running::next_deadline);
+        let step = self.running.iter().filter_map(Running::next_deadline).min();
         let step = step.map(|at| at.saturating_duration_since(Instant::now()));
         let lease = self.lease_until.map(|until| until.saturating_sub(since_boot()));
         let timeout = match step.into_iter().chain(lease).min() {
@@ -189,11 +195,8 @@ impl Shim {
             PollFd::new(signals.as_fd(), PollFlags::POLLIN),
             PollFd::new(inotify.as_fd(), PollFlags::POLLIN),
         ];
-        let pipe = self.running.as_ref().and_then(|running| running.pipe.as_ref());
-        let with_pipe = pipe.is_some();
-        if let Some(pipe) = pipe {
-            fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
-        }
+        let pipes = || self.running.iter().filter_map(|one| Some((one.index, one.pipe.as_ref()?)));
+        fds.extend(pipes().map(|(_, pipe)| PollFd::new(pipe.as_fd(), PollFlags::POLLIN)));
         for pipe in &self.forsaken {
             fds.push(PollFd::new(pipe.as_fd(), PollFlags::POLLIN));
         }
@@ -202,11 +205,12 @@ impl Shim {
             Err(error) => return Err(format!("poll: {error}")),
         }
         let any = |fd: &PollFd<'_>| fd.any().unwrap_or(false);
-        let rest = 2 + usize::from(with_pipe);
+        let output = pipes().zip(&fds[2..]).filter(|(_, fd)| any(fd)).map(|((index, _), _)| index);
+        let rest = 2 + pipes().count();
         Ok(ReadyFor {
             signal: any(&fds[0]),
             commands: any(&fds[1]),
-            output: with_pipe && any(&fds[2]),
+            output: output.collect(),
             forsaken: fds[rest..].iter().any(any),
         })
     }
@@ -234,11 +238,15 @@ impl Shim {
             Command::End => self.ended = true,
             Command::Lease { until_ms } => self.lease_until = Some(Duration::from_millis(until_ms)),
             Command::Cancel { step } => {
-                if let Some(running) = self.running.as_mut().filter(|running| running.index == step) {
+                if let Some(running) = self.running.iter_mut().find(|running| running.index == step) {
                     running.cancelled = true;
                     running.terminate();
-                } else if let Some(at) = self.queue.iter().position(|queued| queued.index == step) {
-                    self.queue.remove(at);
+                    return Ok(());
+                }
+                let waiting = self.queue.len() + self.behind.len();
+                self.queue.retain(|queued| queued.index != step);
+                self.behind.retain(|queued| queued.index != step);
+                if self.queue.len() + self.behind.len() < waiting {
                     self.finished(step, &Finished { cancelled: true, ..Finished::default() })?;
                 }
             }
@@ -247,11 +255,26 @@ impl Shim {
     }
 
     fn start_next(&mut self) -> Result<(), String> {
-        while self.running.is_none() {
-            let Some(command) = self.queue.pop_front() else { return Ok(()) };
+        loop {
+            let behind = self.running.iter().filter(|running| running.background).count();
+            let command = if behind < MOST_BEHIND
+                && let Some(command) = self.behind.pop_front()
+            {
+                command
+            } else if behind == self.running.len()
+                && let Some(command) = self.queue.pop_front()
+            {
+                command
+            } else {
+                return Ok(());
+            };
+            if command.background && behind >= MOST_BEHIND {
+                self.behind.push_back(command);
+                continue;
+            }
             match Running::start(&self.folder, &command, &self.carried) {
                 Ok(running) => {
-                    self.running = Some(running);
+                    self.running.push(running);
                     self.frame(Kind::Started, command.index, &[])?;
                 }
                 Err((code, message)) => {
@@ -261,41 +284,35 @@ impl Shim {
                 }
             }
         }
-        Ok(())
     }
 
     fn take_signals(&mut self, signals: &SignalFd) -> Result<(), String> {
         while let Ok(Some(info)) = signals.read_signal() {
             let number = i32::try_from(info.ssi_signo).unwrap_or_default();
             if number == Signal::SIGTERM as i32 || number == Signal::SIGINT as i32 {
-                match self.running.as_mut() {
-                    Some(running) => {
-                        running.cancelled = true;
-                        running.terminate();
-                    }
-                    None => self.ended = true,
+                for running in &mut self.running {
+                    running.cancelled = true;
+                    running.terminate();
                 }
+                self.ended |= self.running.is_empty();
             }
         }
         // One SIGCHLD may stand for many children.
         loop {
             match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
                 Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
-                Ok(status) => {
-                    if let Some(running) = self.running.as_mut() {
-                        running.reaped(status);
-                    }
-                }
+                Ok(status) => self.running.iter_mut().for_each(|running| running.reaped(status)),
                 Err(Errno::EINTR) => {}
                 Err(error) => return Err(format!("waitpid: {error}")),
             }
         }
     }
 
-    /// Copies at most `rounds` buffers from the step's pipe to the spool; true when the pipe was empty or closed.
-    fn copy_output(&mut self, rounds: usize) -> Result<bool, String> {
+    /// Copies at most `rounds` buffers from a step's pipe to the spool; true when the pipe was empty or closed.
+    fn copy_output(&mut self, index: u32, rounds: usize) -> Result<bool, String> {
         for _ in 0..rounds {
-            let Some(running) = self.running.as_mut() else { return Ok(true) };
+            let found = self.running.iter_mut().find(|running| running.index == index);
+            let Some(running) = found else { return Ok(true) };
             let Some(pipe) = running.pipe.as_mut() else { return Ok(true) };
             match pipe.read(&mut self.buffer[HEADER..]) {
                 Ok(0) => {
@@ -333,31 +350,28 @@ impl Shim {
     }
 
     fn keep_time(&mut self) {
-        if let Some(running) = self.running.as_mut() {
-            running.keep_time(Instant::now());
-        }
+        self.running.iter_mut().for_each(|running| running.keep_time(Instant::now()));
     }
 
     fn finish_if_ended(&mut self) -> Result<(), String> {
-        if self.running.as_ref().is_none_or(|running| running.status.is_none()) {
-            return Ok(());
+        while let Some(at) = self.running.iter().position(|running| running.status.is_some()) {
+            let index = self.running[at].index;
+            self.running[at].kill_leftovers();
+            // The pipe holds at most a mebibyte of what the step itself printed; what comes after that is of a
+            // process that left the step's group, and must not keep the step from ending.
+            self.copy_output(index, 3)?;
+            let mut running = self.running.remove(at);
+            if let Some(pipe) = running.pipe.take() {
+                self.forsaken.push(pipe);
+            }
+            let mut finished = running.finished();
+            if let Err(message) = self.collect(&running, &mut finished) {
+                finished.error = Some(message);
+            }
+            running.files.remove();
+            self.finished(index, &finished)?;
         }
-        if let Some(running) = self.running.as_ref() {
-            running.kill_leftovers();
-        }
-        // The pipe holds at most a mebibyte of what the step itself printed; what comes after that is of a
-        // process that left the step's group, and must not keep the step from ending.
-        self.copy_output(3)?;
-        let Some(mut running) = self.running.take() else { return Ok(()) };
-        if let Some(pipe) = running.pipe.take() {
-            self.forsaken.push(pipe);
-        }
-        let mut finished = running.finished();
-        if let Err(message) = self.collect(&running, &mut finished) {
-            finished.error = Some(message);
-        }
-        running.files.remove();
-        self.finished(running.index, &finished)
+        Ok(())
     }
 
     fn collect(&mut self, running: &Running, finished: &mut Finished) -> Result<(), String> {

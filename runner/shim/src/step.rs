@@ -43,6 +43,8 @@ pub struct Running {
     pub cancelled: bool,
     /// Where it writes what it hands on.
     pub files: Files,
+    /// Others run beside it.
+    pub background: bool,
     /// It has GitHub's files, and they are read by GitHub's rules.
     pub github_files: bool,
     pid: Pid,
@@ -179,6 +181,7 @@ impl Running {
             status: None,
             cancelled: false,
             files,
+            background: command.background,
             github_files: command.github_files,
             pid: Pid::from_raw(i32::try_from(spawned.id()).unwrap_or(i32::MAX)),
             started,

@@ -27,7 +27,7 @@ pub const TOOLKIT_ADDRESS: &str = "127.0.0.1:61017";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// Run a step after the ones before it.
+    /// Run a step after the ones before it, or beside them ([`StepCommand::background`]).
     Step(StepCommand),
     /// Stop this step: TERM, grace, KILL. Nothing when it has ended.
     Cancel {
@@ -67,6 +67,9 @@ pub struct StepCommand {
     /// there goes to the runner alone, who gives later steps their whole environment.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub github_files: bool,
+    /// The steps after it do not wait for its end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub background: bool,
     /// Absolute working directory.
     pub cwd: String,
     /// Milliseconds until it is stopped.

@@ -227,18 +227,23 @@ fn read_step(value: &Value) -> Result<Step, String> {
             shell: vec![text(step, "shell").ok_or("`shell` is missing, which a composite action must say")?],
             working_directory: text(step, "working-directory").map(Template),
         }),
-        (None, Some(action)) => Does::Uses(ActionUse { action, with: templates(step.get("with")) }),
+        (None, Some(action)) => {
+            Does::Uses(ActionUse { action, with: templates(step.get("with")), more_with: Vec::new() })
+        }
         _ => return Err("it has to have one of `run` and `uses`".to_owned()),
     };
     let shown = match &does {
         Does::Run(script) => script.script.lines().next().unwrap_or_default().to_owned(),
         Does::Uses(uses) => uses.action.clone(),
+        Does::Wait(_) | Does::Cancel(_) => String::new(),
     };
     Ok(Step {
         id: text(step, "id"),
         name: text(step, "name").unwrap_or(shown),
         does,
         env: templates(step.get("env")),
+        more_env: Vec::new(),
+        background: false,
         late_env: Default::default(),
         condition: text(step, "if"),
         timeout_seconds: None,

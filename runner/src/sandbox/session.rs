@@ -5,9 +5,9 @@
 //! already is not sent again.
 //!
 //! Invariant: a step's frames are taken only after [`Session::send`] was called for it by this very process, and before
-//! the next one's. So whoever runs the steps may write between them, and what it writes is in the same place after a
-//! restart. Frames of another step than the ones that were sent and have not ended are dropped: only the sandbox
-//! itself could have forged them.
+//! the next one's, unless it is in the background. So whoever runs the steps may write between them, and what it writes
+//! is in the same place after a restart. Frames of another step than the ones that were sent and have not ended are
+//! dropped: only the sandbox itself could have forged them.
 
 use std::{
     collections::BTreeMap,
@@ -80,6 +80,8 @@ enum Progress {
     Before,
     /// Its frames are taken.
     Open,
+    /// The same, and those of steps after it.
+    Behind,
     Ended,
 }
 
@@ -145,7 +147,7 @@ impl Session {
     /// Sends a step whose arguments are all, unless it was sent before, and lets its frames in.
     pub fn send_program(&mut self, command: StepCommand) -> io::Result<()> {
         let known = self.was_sent(command.index);
-        self.open_step(command.index);
+        self.open_step(command.index, command.background);
         if known { Ok(()) } else { self.write(&Command::Step(command)) }
     }
 
@@ -154,11 +156,12 @@ impl Session {
         lock(&self.sent.steps).contains_key(&step)
     }
 
-    fn open_step(&self, index: u32) {
+    fn open_step(&self, index: u32, background: bool) {
         let mut steps = lock(&self.sent.steps);
-        let progress = steps.entry(index).or_insert(Progress::Open);
+        let open = if background { Progress::Behind } else { Progress::Open };
+        let progress = steps.entry(index).or_insert(open);
         if *progress == Progress::Before {
-            *progress = Progress::Open;
+            *progress = open;
         }
         self.sent.opened.notify_all();
     }
@@ -295,15 +298,18 @@ impl Follower {
         None
     }
 
-    /// Whether a step's frames are to be taken; waits until any step's are.
+    /// Whether a step's frames are to be taken; waits until any step's are. Beside steps in the background it waits for
+    /// one that an earlier process sent: this process comes to it without waiting for any of those.
     fn is_open(&self, step: u32) -> bool {
         let mut steps = lock(&self.sent.steps);
         loop {
-            if steps.get(&step) == Some(&Progress::Open) {
+            let own = steps.get(&step);
+            if matches!(own, Some(Progress::Open | Progress::Behind)) {
                 return true;
             }
-            let another = steps.values().any(|progress| *progress == Progress::Open);
-            if another || steps.get(&step) == Some(&Progress::Ended) || self.stop.load(Ordering::Relaxed) {
+            let any = |wanted: Progress| steps.values().any(|progress| *progress == wanted);
+            let forged = any(Progress::Open) || own.is_none() && any(Progress::Behind);
+            if forged || own == Some(&Progress::Ended) || self.stop.load(Ordering::Relaxed) {
                 return false;
             }
             steps = self.sent.opened.wait(steps).unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,15 @@ use std::{collections::BTreeMap, time::Duration};
 
 use tidegate_protocol::messages::AnnotationLevel;
 
-use super::{Failure, engine::Engine, scope::Scope, spoken, surroundings, talk::Reads, turn::Turn};
+use super::{
+    Failure,
+    engine::Engine,
+    scope::Scope,
+    spoken::{self, Heard, Spoken},
+    surroundings,
+    talk::Reads,
+    turn::Turn,
+};
 use crate::{
     commands::StreamSettings,
     sandbox::shim::wire::{Finished, StepCommand},
@@ -34,11 +42,25 @@ impl Engine<'_> {
         turn: &Turn,
         command: Command<'_>,
     ) -> Result<Finished, Failure> {
-        let (sent, reads, limit) = self.begin_command(scope, turn, command)?;
+        let (sent, reads, limit) = self.begin_command(scope, turn, command, false)?;
         self.hand_over(sent.index).await?;
         let mut finished = self.talk.run(sent, reads, limit, turn.afterwards).await?;
         self.merge(turn.page, &mut finished);
         Ok(finished)
+    }
+
+    /// Starts a command that runs beside those after it; its number.
+    pub(super) async fn command_behind(
+        &mut self,
+        scope: &Scope,
+        turn: &Turn,
+        command: Command<'_>,
+    ) -> Result<u32, Failure> {
+        let (sent, reads, _) = self.begin_command(scope, turn, command, true)?;
+        let index = sent.index;
+        self.hand_over(index).await?;
+        self.talk.start(sent, reads)?;
+        Ok(index)
     }
 
     /// What is sent for a command; its output is expected from here on.
@@ -47,6 +69,7 @@ impl Engine<'_> {
         scope: &Scope,
         turn: &Turn,
         command: Command<'c>,
+        background: bool,
     ) -> Result<(StepCommand, Reads<'c>, Duration), Failure> {
         let count = self.commands.entry(turn.page).or_default();
         if *count >= 0xffff {
@@ -74,7 +97,10 @@ impl Engine<'_> {
                 unsecure_commands: is_on("ACTIONS_ALLOW_UNSECURE_COMMANDS"),
                 unsecure_tokens: is_on("ACTIONS_ALLOW_UNSECURE_STOPCOMMAND_TOKENS"),
             };
-            spoken.begin(index, settings);
+            match background {
+                false => spoken.begin(index, settings),
+                true => spoken.begin_behind(index, settings),
+            }
         }
         let sent = StepCommand {
             index,
@@ -84,6 +110,7 @@ impl Engine<'_> {
             step_env,
             path: self.world.path.clone(),
             github_files: self.is_lenient(),
+            background,
             cwd: command.cwd,
             timeout_ms: Some(millis(limit)),
             grace_ms: millis(self.ctx.runner.grace),
@@ -96,7 +123,16 @@ impl Engine<'_> {
     /// Puts what a command said and what it wrote to its files together.
     pub(super) fn merge(&self, page: u32, finished: &mut Finished) {
         let Some(spoken) = &self.spoken else { return };
-        let heard = spoken.heard();
+        Self::put_together(spoken, page, spoken.heard(), finished);
+    }
+
+    /// The same of a command in the background.
+    pub(super) fn merge_behind(&self, index: u32, page: u32, finished: &mut Finished) {
+        let Some(spoken) = &self.spoken else { return };
+        Self::put_together(spoken, page, spoken.heard_behind(index), finished);
+    }
+
+    fn put_together(spoken: &Spoken, page: u32, heard: Heard, finished: &mut Finished) {
         // Files say more than lines, so they have the last word.
         for (said, wrote) in [
             (heard.outputs, &mut finished.outputs),

@@ -210,7 +210,7 @@ impl Engine<'_> {
         env.extend(self.toolkit_variables());
         let command =
             Command { argv, fallback: Vec::new(), reads: Reads::Arguments, env, cwd: WORKSPACE.to_owned() };
-        let (mut sent, reads, limit) = self.begin_command(scope, turn, command)?;
+        let (mut sent, reads, limit) = self.begin_command(scope, turn, command, false)?;
         sent.step_env.insert("GITHUB_WORKSPACE".to_owned(), WORKSPACE.to_owned());
         // What earlier steps put on the search path is of another image.
         sent.path.clear();

@@ -1,4 +1,4 @@
-//! The steps of a stage, one after the other.
+//! The steps of a stage, one after the other, and those in the background ([`super::background`]).
 //!
 //! Here is what they share, and the order: what actions do before the first step, the steps, what actions do after the
 //! last one, the outputs. A step's turn itself is in [`super::turn`], and that asks how the stage stands
@@ -12,12 +12,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tidegate_pipelines::plan::{Run, Step};
+use tidegate_pipelines::plan::{Does, Run, Step};
 use tidegate_protocol::status::StepStatus;
 use tokio::time::Instant;
 
 use super::{
     Failure, StageContext, VerbResult,
+    background::Behind,
     commands::Pages,
     fetching::Fetched,
     judge::Came,
@@ -28,6 +29,7 @@ use super::{
     surroundings,
     talk::Talk,
     tape::Tape,
+    turn::Stepped,
 };
 use crate::logs::line;
 
@@ -45,6 +47,10 @@ pub(super) struct Engine<'a> {
     /// Every output of every step.
     pub(super) outputs: BTreeMap<String, String>,
     pub(super) failure: Option<Failure>,
+    /// Steps in the background that nobody has waited for yet.
+    pub(super) behind: Vec<Behind>,
+    /// Why one of them failed, where that is to count only in the end.
+    pub(super) kept: Option<Failure>,
     /// When a cancel or the stage's deadline was first met; steps that always run still do, for a while.
     pub(super) stopped_at: Option<Instant>,
     /// How many commands each step of the page had so far.
@@ -90,6 +96,8 @@ impl<'a> Engine<'a> {
             posts: Vec::new(),
             outputs: BTreeMap::new(),
             failure: None,
+            behind: Vec::new(),
+            kept: None,
             stopped_at: None,
             commands: BTreeMap::new(),
             turns: 0,
@@ -119,8 +127,14 @@ impl<'a> Engine<'a> {
             }
         }
         for (step, page) in run.steps.iter().zip(&pages.steps) {
-            self.top_step(&mut scope, step, *page).await;
+            match &step.does {
+                Does::Wait(wait) => self.wait_step(&mut scope, step, wait, *page).await,
+                Does::Cancel(name) => self.cancel_step(&mut scope, step, name, *page).await,
+                _ if step.background => self.leave_behind(&mut scope, step, *page).await,
+                _ => self.top_step(&mut scope, step, *page).await,
+            }
         }
+        self.wait_for_rest(&mut scope).await;
         self.run_posts(&mut scope).await;
         let outputs = self.stage_outputs(&mut scope).await;
         self.hand_in_annotations().await;
@@ -131,6 +145,14 @@ impl<'a> Engine<'a> {
     /// A step of the stage itself: it has a place on the page, and its failure is the stage's.
     async fn top_step(&mut self, scope: &mut Scope, step: &Step, page: u32) {
         let stepped = self.step(scope, step, page).await;
+        let excused = stepped.excused;
+        if let Some(failure) = self.close(page, stepped).filter(|_| !excused) {
+            self.fail(failure);
+        }
+    }
+
+    /// Ends a step of the stage on its page; its failure, whether it counts or not.
+    pub(super) fn close(&mut self, page: u32, stepped: Stepped) -> Option<Failure> {
         let status = match (&stepped.ending, &stepped.came.failure) {
             (Ending::Skipped, _) => StepStatus::Skipped,
             (Ending::Cancelled, _) => StepStatus::Cancelled,
@@ -141,12 +163,8 @@ impl<'a> Engine<'a> {
         for (name, value) in outputs {
             self.outputs.insert(name, self.ctx.log.mask(&value));
         }
-        match failure {
-            Some(_) if stepped.excused => {
-                line(&*self.ctx.log, page, "[tidegate: this step may fail; the stage goes on]");
-            }
-            Some(failure) => self.fail(failure),
-            None => {}
+        if failure.is_some() && stepped.excused {
+            line(&*self.ctx.log, page, "[tidegate: this step may fail; the stage goes on]");
         }
         if status != StepStatus::Skipped {
             self.ctx.log.end(page);
@@ -155,5 +173,6 @@ impl<'a> Engine<'a> {
             Some(took) => self.ctx.steps.end_after(page, status, exit_code, Some(took)),
             None => self.ctx.steps.end(page, status, exit_code),
         }
+        failure
     }
 }

@@ -90,7 +90,7 @@ impl Fetched {
                 Ok(Reference::Own(path)) => Some(self.own(&path)),
                 _ => None,
             },
-            Does::Run(_) => None,
+            Does::Run(_) | Does::Wait(_) | Does::Cancel(_) => None,
         })
     }
 

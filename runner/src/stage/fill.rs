@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tidegate_pipelines::{
+    ResolveError,
     lenient::{self, Status, Values},
-    plan::{Container, Run, Template, Verb},
+    plan::{Container, Late, Run, Template, Verb},
 };
 
 use super::{Failure, StageContext, surroundings};
@@ -20,6 +21,9 @@ pub(super) fn fill(ctx: &StageContext) -> Result<StageContext, Failure> {
     let mut lease = (*ctx.lease).clone();
     let stage = &mut lease.stage;
     fill_all(&contexts, stage.env.values_mut())?;
+    for layer in std::mem::take(&mut stage.more_env) {
+        stage.env.extend(layer_of(&contexts, layer)?);
+    }
     contexts.insert("env".to_owned(), serde_json::json!(stage.env));
     for service in &mut stage.services {
         let templates =
@@ -61,15 +65,38 @@ fn fill_container(
     Ok(())
 }
 
+/// More variables, with all templates filled in.
+fn layer_of(
+    contexts: &BTreeMap<String, Value>,
+    layer: Late<BTreeMap<String, Template>>,
+) -> Result<BTreeMap<String, Template>, Failure> {
+    match layer {
+        Late::Known(mut named) => fill_all(contexts, named.values_mut()).map(|()| named),
+        Late::Told(Template(template)) => {
+            let told = with_values(contexts, |values| {
+                lenient::variables(&template, &lenient::value(&template, values)?)
+            })?;
+            Ok(told.into_iter().map(|(name, value)| (name, Template(value))).collect())
+        }
+    }
+}
+
 fn fill_all<'t>(
     contexts: &BTreeMap<String, Value>,
     templates: impl IntoIterator<Item = &'t mut Template>,
 ) -> Result<(), Failure> {
-    let hash_files = |_: &[String]| Err("there are no files yet".to_owned());
-    let values = Values { contexts, status: Status::Success, hash_files: &hash_files };
     for template in templates {
-        template.0 =
-            lenient::text(&template.0, &values).map_err(|error| Failure::failed(error.to_string()))?;
+        template.0 = with_values(contexts, |values| lenient::text(&template.0, values))?;
     }
     Ok(())
+}
+
+/// Evaluates as things are before anything is started.
+fn with_values<T>(
+    contexts: &BTreeMap<String, Value>,
+    evaluate: impl FnOnce(&Values<'_>) -> Result<T, ResolveError>,
+) -> Result<T, Failure> {
+    let hash_files = |_: &[String]| Err("there are no files yet".to_owned());
+    let values = Values { contexts, status: Status::Success, hash_files: &hash_files };
+    evaluate(&values).map_err(|error| Failure::failed(error.to_string()))
 }

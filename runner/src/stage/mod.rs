@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | [`execute`] | the attempt's states: prepare, do, keep, clean |
 //! | `prepare`, `fill`, `sandboxed`, `services`, `ports`, `fetching` | before the first step |
-//! | [`commands`], `engine` | the steps, one after the other |
-//! | `turn`, `standing`, `evaluate` | a step's turn: whether it runs, and with what |
+//! | [`commands`], `engine`, `background` | the steps, one after the other or beside each other |
+//! | `turn`, `standing`, `evaluate`, `variables` | a step's turn: whether it runs, and with what |
 //! | `command`, `judge` | a command that is sent, and what it came to |
 //! | `script`, `uses`, `given`, `built_in`, `container` | what a step does |
 //! | `pres`, `posts` | what its action does before and afterwards |
@@ -13,6 +13,7 @@
 //! | `talk`, `spoken`, `own` | one command in the sandbox, what it says, and whose the files are that it finds |
 //! | `outputs`, `keep`, [`results`] | after the last step |
 
+mod background;
 mod built_in;
 mod command;
 pub mod commands;
@@ -49,6 +50,7 @@ mod talk;
 mod tape;
 mod turn;
 mod uses;
+mod variables;
 
 pub use context::{RunnerFacts, StageContext, StageDirs, WorkspaceFrom};
 pub use execute::{Executed, clean, clean_disk, clean_engine, execute};

@@ -64,13 +64,8 @@ impl Engine<'_> {
         turn: &Turn,
     ) -> Result<(Came, BTreeMap<String, String>), Failure> {
         self.ctx.steps.start(turn.page);
-        let (mut with, mut own) = (BTreeMap::new(), BTreeMap::new());
-        for (name, template) in &uses.with {
-            with.insert(name.clone(), self.text(scope, turn.page, template).await?);
-        }
-        for (name, template) in &step.env {
-            own.insert(name.clone(), self.text(scope, turn.page, template).await?);
-        }
+        let with = self.variables(scope, turn.page, &uses.with, &uses.more_with).await?;
+        let own = self.variables(scope, turn.page, &step.env, &step.more_env).await?;
         let given = self.given(scope, &found.manifest, &with, own, turn.page).await?;
         let finished = match &found.manifest.runs {
             Runs::Node(node) => self.node(scope, found, node, run, &given, &BTreeMap::new(), turn).await?,

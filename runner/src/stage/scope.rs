@@ -51,7 +51,7 @@ pub(super) enum Ending {
 }
 
 impl Ending {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Failure => "failure",

@@ -73,6 +73,9 @@ impl Engine<'_> {
             env: own,
             cwd,
         };
+        if step.background && scope.is_top() {
+            return self.script_behind(scope, step, turn, command).await;
+        }
         let finished = self.command(scope, turn, command).await?;
         let came = self.judge(turn, &finished);
         if self.is_lenient() {

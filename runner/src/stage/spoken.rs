@@ -61,6 +61,8 @@ pub(super) struct Spoken {
 #[derive(Default)]
 struct State {
     open: Option<(u32, Stream, Heard)>,
+    /// Commands in the background.
+    behind: BTreeMap<u32, (Stream, Heard)>,
     /// Matchers of the commands so far.
     matchers: Matchers,
     kept: Annotations,
@@ -84,6 +86,21 @@ impl Spoken {
         let mut state = lock(&self.state);
         let stream = Stream::new(settings, std::mem::take(&mut state.matchers), Box::new(load));
         state.open = Some((index, stream, Heard::default()));
+    }
+
+    /// The output of this command comes beside that of others. Matchers are those of whoever prints in the foreground.
+    pub(super) fn begin_behind(&self, index: u32, settings: StreamSettings) {
+        let paths = self.paths.clone();
+        let load = move |path: &str| paths.read_text(path, MATCHER_BYTES);
+        let stream = Stream::new(settings, Matchers::default(), Box::new(load));
+        lock(&self.state).behind.insert(index, (stream, Heard::default()));
+    }
+
+    /// What a command in the background said; it has ended.
+    pub(super) fn heard_behind(&self, index: u32) -> Heard {
+        let mut state = lock(&self.state);
+        let Some((stream, heard)) = state.behind.remove(&index) else { return Heard::default() };
+        self.finish(&mut state, index, stream, heard).0
     }
 
     /// What the command said; it has ended.
@@ -202,6 +219,11 @@ impl State {
 impl LogSink for Spoken {
     fn write(&self, index: u32, bytes: &[u8]) {
         let mut state = lock(&self.state);
+        if let Some((mut stream, mut heard)) = state.behind.remove(&index) {
+            stream.push(bytes, &mut |said| self.take(&mut state, page(index), &mut heard, said));
+            state.behind.insert(index, (stream, heard));
+            return;
+        }
         match state.open.take() {
             Some((open, mut stream, mut heard)) if open == index => {
                 stream.push(bytes, &mut |said| self.take(&mut state, page(index), &mut heard, said));
@@ -216,12 +238,16 @@ impl LogSink for Spoken {
 
     fn end(&self, index: u32) {
         let mut state = lock(&self.state);
-        if let Some((open, stream, heard)) = state.open.take() {
+        // A stream for what was said is left, so that `heard` finds it.
+        let rest =
+            |matchers| Stream::new(StreamSettings::default(), matchers, Box::new(|_| Err(String::new())));
+        if let Some((stream, heard)) = state.behind.remove(&index) {
+            let (heard, matchers) = self.finish(&mut state, index, stream, heard);
+            state.behind.insert(index, (rest(matchers), heard));
+        } else if let Some((open, stream, heard)) = state.open.take() {
             if open == index {
-                // A stream for what was said is left, so that `heard` finds it.
                 let (heard, matchers) = self.finish(&mut state, index, stream, heard);
-                let rest = Stream::new(StreamSettings::default(), matchers, Box::new(|_| Err(String::new())));
-                state.open = Some((open, rest, heard));
+                state.open = Some((open, rest(matchers), heard));
             } else {
                 state.open = Some((open, stream, heard));
             }

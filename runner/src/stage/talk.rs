@@ -1,7 +1,7 @@
 //! One command in the sandbox: sent, waited for, stopped on a cancel, and the sandbox ended when the shim does not keep
-//! its word.
+//! its word. Commands in the background are sent, and waited for later.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
@@ -29,6 +29,8 @@ pub(super) struct Talk<'a> {
     ended: watch::Receiver<Option<String>>,
     /// The command that was sent and whose end was not heard.
     running: Option<u32>,
+    /// Those in the background, with their ends once they were heard.
+    behind: BTreeMap<u32, Option<Finished>>,
 }
 
 /// What a command reads.
@@ -60,7 +62,14 @@ impl<'a> Talk<'a> {
         let session = Session::open(&dirs.channel, &dirs.spool, log).map_err(|error| {
             Failure::infrastructure(format!("the sandbox's channel cannot be opened: {error}"))
         })?;
-        Ok(Self { ctx, session, ended: watch_end(sandbox.clone()), sandbox, running: None })
+        Ok(Self {
+            ctx,
+            session,
+            ended: watch_end(sandbox.clone()),
+            sandbox,
+            running: None,
+            behind: BTreeMap::new(),
+        })
     }
 
     /// Stops the command whose [`Talk::run`] was dropped, and waits until it has ended.
@@ -95,15 +104,47 @@ impl<'a> Talk<'a> {
         afterwards: bool,
     ) -> Result<Finished, Failure> {
         let index = command.index;
-        let sent = match reads {
-            Reads::Script(script) => self.session.send(command, script),
-            Reads::Arguments => self.session.send_program(command),
-        };
-        sent.map_err(|error| Failure::infrastructure(format!("the step could not be sent: {error}")))?;
+        self.send(command, reads)?;
         self.running = Some(index);
         let ended = self.wait(index, limit, afterwards).await;
         self.running = None;
         ended
+    }
+
+    fn send(&mut self, command: StepCommand, reads: Reads<'_>) -> Result<(), Failure> {
+        let sent = match reads {
+            Reads::Script(script) => self.session.send(command, script),
+            Reads::Arguments => self.session.send_program(command),
+        };
+        sent.map_err(|error| Failure::infrastructure(format!("the step could not be sent: {error}")))
+    }
+
+    /// Starts a command that runs beside those after it.
+    pub(super) fn start(&mut self, command: StepCommand, reads: Reads<'_>) -> Result<(), Failure> {
+        let index = command.index;
+        self.send(command, reads)?;
+        self.behind.insert(index, None);
+        Ok(())
+    }
+
+    /// Stops a command in the background; nothing when it has ended.
+    pub(super) fn stop_behind(&mut self, index: u32) {
+        if let Err(error) = self.session.cancel(index) {
+            tracing::warn!(%error, index, "a command in the background cannot be stopped");
+        }
+    }
+
+    /// Waits for the end of a command in the background.
+    pub(super) async fn wait_for(
+        &mut self,
+        index: u32,
+        limit: Duration,
+        afterwards: bool,
+    ) -> Result<Finished, Failure> {
+        match self.behind.remove(&index).flatten() {
+            Some(finished) => Ok(finished),
+            None => self.wait(index, limit, afterwards).await,
+        }
     }
 
     async fn wait(&mut self, index: u32, limit: Duration, afterwards: bool) -> Result<Finished, Failure> {
@@ -119,6 +160,7 @@ impl<'a> Talk<'a> {
                 biased;
                 event = self.session.next() => match event {
                     Some(Event::Finished(step, finished)) if step == index => return Ok(finished),
+                    Some(Event::Finished(step, finished)) => self.heard_behind(step, finished),
                     Some(Event::Broken(reason)) => {
                         self.kill().await;
                         return Err(Failure::infrastructure(reason));
@@ -134,6 +176,8 @@ impl<'a> Talk<'a> {
                     cancel_sent = true;
                     overdue = Instant::now() + grace + SLACK;
                     let _ = self.session.cancel(index);
+                    // Those in the background are waited for later, and have no more time than this one.
+                    self.behind.keys().copied().collect::<Vec<_>>().into_iter().for_each(|one| self.stop_behind(one));
                 }
                 Ok(()) = lease.changed() => {
                     let until = *lease.borrow_and_update();
@@ -156,14 +200,20 @@ impl<'a> Talk<'a> {
     async fn last_words(&mut self, index: u32) -> Result<Finished, Failure> {
         let until = Instant::now() + Duration::from_secs(2);
         while let Ok(Some(event)) = tokio::time::timeout_at(until, self.session.next()).await {
-            if let Event::Finished(step, finished) = event
-                && step == index
-            {
-                return Ok(finished);
+            match event {
+                Event::Finished(step, finished) if step == index => return Ok(finished),
+                Event::Finished(step, finished) => self.heard_behind(step, finished),
+                _ => {}
             }
         }
         let reason = self.ended.borrow().clone().unwrap_or_default();
         Err(Failure::infrastructure(reason))
+    }
+
+    fn heard_behind(&mut self, step: u32, finished: Finished) {
+        if let Some(ended) = self.behind.get_mut(&step) {
+            *ended = Some(finished);
+        }
     }
 
     fn send_lease(&mut self, until: Option<Duration>) {

@@ -61,7 +61,17 @@ impl Stepped {
         Self { ending: Ending::Skipped, excused: false, came: Came::default() }
     }
 
-    fn failed(failure: Failure) -> Self {
+    /// It was carried out.
+    pub(super) fn of(came: Came) -> Self {
+        Self { ending: Ending::Success, excused: false, came }
+    }
+
+    /// There was nothing to it.
+    pub(super) fn done() -> Self {
+        Self::of(Came::default())
+    }
+
+    pub(super) fn failed(failure: Failure) -> Self {
         Self { ending: Ending::Failure, excused: false, came: failure.into() }
     }
 }
@@ -84,22 +94,34 @@ impl Engine<'_> {
         page: u32,
     ) -> Boxed<'f, Stepped> {
         Box::pin(async move {
-            let mut stepped = self.turn(scope, step, page).await;
-            let (outcome, failed) = match &stepped.came.failure {
-                _ if stepped.ending == Ending::Skipped => (Ending::Skipped, false),
-                None => (Ending::Success, false),
-                Some(failure) if failure.outcome == Outcome::Cancelled => (Ending::Cancelled, true),
-                Some(_) => (Ending::Failure, true),
-            };
-            stepped.ending = outcome;
-            stepped.excused = failed && self.may_fail(scope, step, page, &stepped.came).await;
-            let conclusion = if stepped.excused { Ending::Success } else { outcome };
-            if failed && !stepped.excused {
-                scope.failed = true;
-            }
-            scope.note(step.id.as_deref(), outcome, conclusion, &stepped.came.outputs);
-            stepped
+            let stepped = self.turn(scope, step, page).await;
+            self.noted(scope, step, page, stepped).await
         })
+    }
+
+    /// Notes in the contexts how a step came out.
+    pub(super) async fn noted(
+        &mut self,
+        scope: &mut Scope,
+        step: &Step,
+        page: u32,
+        mut stepped: Stepped,
+    ) -> Stepped {
+        let (outcome, failed) = match &stepped.came.failure {
+            _ if stepped.ending == Ending::Skipped => (Ending::Skipped, false),
+            None if stepped.ending == Ending::Cancelled => (Ending::Cancelled, false),
+            None => (Ending::Success, false),
+            Some(failure) if failure.outcome == Outcome::Cancelled => (Ending::Cancelled, true),
+            Some(_) => (Ending::Failure, true),
+        };
+        stepped.ending = outcome;
+        stepped.excused = failed && self.may_fail(scope, step, page, &stepped.came).await;
+        let conclusion = if stepped.excused { Ending::Success } else { outcome };
+        if failed && !stepped.excused {
+            scope.failed = true;
+        }
+        scope.note(step.id.as_deref(), outcome, conclusion, &stepped.came.outputs);
+        stepped
     }
 
     /// Whether the step's failure does not count.
@@ -124,7 +146,7 @@ impl Engine<'_> {
         }
     }
 
-    async fn turn(&mut self, scope: &mut Scope, step: &Step, page: u32) -> Stepped {
+    pub(super) async fn turn(&mut self, scope: &mut Scope, step: &Step, page: u32) -> Stepped {
         match self.standing() {
             Ok(Standing::Over) => return Stepped::skipped(),
             Ok(_) => {}
@@ -198,9 +220,7 @@ impl Engine<'_> {
     ) -> Result<BTreeMap<String, String>, Failure> {
         let mut own = BTreeMap::new();
         if self.is_lenient() {
-            for (name, template) in &step.env {
-                own.insert(name.clone(), self.text(scope, page, template).await?);
-            }
+            own = self.variables(scope, page, &step.env, &step.more_env).await?;
         } else {
             own.extend(step.env.iter().map(|(name, value)| (name.clone(), value.as_str().to_owned())));
             let late = step_env(step, &strict::facts(&scope.contexts, self.status(scope)));
@@ -225,14 +245,21 @@ impl Engine<'_> {
             .into(),
             Does::Run(script) => self.script(scope, step, script, own, turn).await,
             Does::Uses(uses) => self.uses(scope, step, uses, own, turn).await,
+            // Those of a stage never come here, and a composite action has none.
+            Does::Wait(_) | Does::Cancel(_) => Came::default(),
         };
+        self.tell_failure(turn.page, &came);
+        Stepped::of(came)
+    }
+
+    /// Says in the step's log why it failed, where that is not plain from it.
+    pub(super) fn tell_failure(&self, page: u32, came: &Came) {
         if let Some(failure) = &came.failure
             && failure.outcome != Outcome::Cancelled
             && !came.plain
         {
-            line(&*self.ctx.log, turn.page, format!("[tidegate: {}]", failure.reason));
+            line(&*self.ctx.log, page, format!("[tidegate: {}]", failure.reason));
         }
-        Stepped { ending: Ending::Success, excused: false, came }
     }
 
     /// The step cannot even be looked at.

@@ -74,10 +74,7 @@ impl Engine<'_> {
         turn: &Turn,
     ) -> Result<Came, Failure> {
         let target = self.find(uses, turn.page).await?;
-        let mut with = BTreeMap::new();
-        for (name, template) in &uses.with {
-            with.insert(name.clone(), self.text(scope, turn.page, template).await?);
-        }
+        let with = self.variables(scope, turn.page, &uses.with, &uses.more_with).await?;
         if let Target::Builtin(builtin) = &target {
             for (_, value) in with
                 .iter()

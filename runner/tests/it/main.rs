@@ -10,6 +10,7 @@ mod containers;
 mod contract;
 mod docker;
 mod docker_actions;
+mod docker_builds;
 mod documentation;
 mod faults;
 mod images;

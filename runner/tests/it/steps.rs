@@ -389,6 +389,71 @@ async fn a_restart_in_mid_stage_changes_nothing() {
     runner.stop().await;
 }
 
+/// A step in the background goes on while there is no runner, and is never run twice.
+#[tokio::test]
+async fn a_restart_among_steps_in_the_background_changes_nothing() {
+    let gate = tempfile::tempdir().unwrap();
+    let wait = |number: u32| {
+        format!(
+            "echo waiting {number}; while [ ! -e {}/{number} ]; do sleep 0.02; done",
+            gate.path().display()
+        )
+    };
+    let go = |number: u32| std::fs::write(gate.path().join(number.to_string()), "").unwrap();
+    let behind = json!({ "background": true });
+    let stage = lenient(json!([
+        with(
+            sh(&format!("echo run >> {}/runs; {}; echo word=behind >> $GITHUB_OUTPUT; echo ended", gate.path().display(), wait(1))),
+            with(behind.clone(), json!({ "id": "slow" })),
+        ),
+        with(sh("echo '::warning::quick'; echo of=quick >> $GITHUB_ENV"), with(behind, json!({ "id": "quick" }))),
+        sh(&format!("{}; echo before $of", wait(2))),
+        { "name": "all", "wait": {} },
+        sh("echo ${{ steps.slow.outputs.word }} $of"),
+    ]));
+    let mut runner = Runner::start().await;
+    let attempt = runner.model.queue(lease(stage));
+    runner.model.printed(attempt, 1, "waiting 1").await;
+    runner.model.printed(attempt, 3, "waiting 2").await;
+    runner.kill_and_restart().await;
+    go(2);
+    // While it is waited for.
+    runner.model.printed(attempt, 3, "before").await;
+    runner.kill_and_restart().await;
+    go(1);
+    let ran = finished(&runner, attempt).await;
+    ran.succeeded();
+    assert_eq!(ran.text(1), "waiting 1\nended\n");
+    assert_eq!(ran.text(3), "waiting 2\nbefore\n");
+    assert_eq!(ran.text(4), "slow: success\nquick: success\n");
+    assert_eq!(ran.text(5), "behind quick\n");
+    assert_eq!(ran.annotations().warnings, 1);
+    assert_eq!(std::fs::read_to_string(gate.path().join("runs")).unwrap(), "run\n", "it ran once");
+    runner.stop().await;
+}
+
+/// A cancel of the stage stops what is in the background too.
+#[tokio::test]
+async fn a_cancel_reaches_the_background() {
+    let runner = Runner::start().await;
+    let stage = lenient(json!([
+        with(
+            sh("trap 'echo stopped; exit 1' TERM; echo up; while :; do sleep 0.02; done"),
+            json!({ "background": true, "id": "a" })
+        ),
+        sh("echo front; while :; do sleep 0.02; done"),
+    ]));
+    let attempt = runner.model.queue(lease(stage));
+    runner.model.printed(attempt, 1, "up").await;
+    runner.model.printed(attempt, 2, "front").await;
+    runner.model.cancel(attempt);
+    let ran = finished(&runner, attempt).await;
+    assert_eq!(ran.finish.outcome, Outcome::Cancelled);
+    assert!(ran.text(1).contains("stopped"), "{}", ran.text(1));
+    assert_eq!([ran.status(1), ran.status(2)], [StepStatus::Cancelled, StepStatus::Cancelled]);
+    runner.stop().await;
+}
+
 #[tokio::test]
 async fn problem_matchers_find_errors_in_ordinary_output() {
     let runner = Runner::start().await;

@@ -95,8 +95,7 @@ impl Reading {
     }
 
     async fn compiled(&self, run: &RunRow, rows: &[StageRow], by: &StageKey) -> Result<Emission, Error> {
-        let mut plan = schedule::plan_of(run)?.clone();
-        plan.stages = rows.iter().map(|row| row.plan.clone()).collect();
+        let plan = schedule::plan_of(run)?.grown(rows.iter().map(|row| row.plan.clone()).collect());
         let (text, files, event, by) = (self.text.clone(), self.files.clone(), run.event.clone(), by.clone());
         let work = move || {
             let setting = Setting { files: &*files, ..Setting::default() };

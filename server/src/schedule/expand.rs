@@ -64,8 +64,7 @@ pub(super) async fn replace(
 ) -> Result<(), Error> {
     // Read again: what the same decision did before may have replaced another.
     let rows = tx.stages(run.id).await?;
-    let mut plan = plan_of(run)?.clone();
-    plan.stages = rows.iter().map(|row| row.plan.clone()).collect();
+    let mut plan = plan_of(run)?.grown(rows.iter().map(|row| row.plan.clone()).collect());
     replace_stage(&mut plan, &open.key, made.to_vec());
     tx.remove_stage(open.id).await?;
     for row in rows.iter().filter(|row| row.id != open.id) {

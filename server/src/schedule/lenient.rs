@@ -48,8 +48,7 @@ impl Lenient {
         if stages.iter().all(|stage| stage.plan.expressions.is_strict()) {
             return Ok(None);
         }
-        let mut plan = plan_of(run)?.clone();
-        plan.stages = stages.iter().map(|stage| stage.plan.clone()).collect();
+        let plan = plan_of(run)?.grown(stages.iter().map(|stage| stage.plan.clone()).collect());
         let mut event = run.event.clone();
         event.payload = tx.payload(run.id).await?;
         Ok(Some(Self {

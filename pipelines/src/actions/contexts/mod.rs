@@ -155,7 +155,7 @@ pub fn called_secrets(
 }
 
 /// What stands for facts of the run where a plan is made before there is one.
-const MARKS: [(&str, &str); 3] = [
+pub(super) const MARKS: [(&str, &str); 3] = [
     ("run_id", "${{ github.run_id }}"),
     ("run_number", "${{ github.run_number }}"),
     ("run_attempt", "${{ github.run_attempt }}"),
@@ -175,7 +175,16 @@ pub fn name_run(plan: &mut Plan, run: &RunFacts<'_>) {
     plan.title.iter_mut().for_each(write);
     plan.concurrency.iter_mut().for_each(|concurrency| write(&mut concurrency.group));
     plan.calls.iter_mut().for_each(|call| write(&mut call.title));
-    plan.stages.iter_mut().filter_map(|stage| stage.title.as_mut()).for_each(write);
+    plan.stages.iter_mut().for_each(|stage| name_stage(stage, &write));
+}
+
+/// A stage's titles, with those of all that it stands for.
+fn name_stage(stage: &mut StagePlan, write: &impl Fn(&mut String)) {
+    stage.title.iter_mut().for_each(write);
+    if let Some(called) = stage.expand.as_mut().and_then(|open| open.called.as_mut()) {
+        called.calls.iter_mut().for_each(|call| write(&mut call.title));
+        called.stages.iter_mut().for_each(|stage| name_stage(stage, write));
+    }
 }
 
 /// What is known when a file is compiled. Facts of the run are marks that [`name_run`] replaces.

@@ -124,7 +124,9 @@ impl<'a> Scopes<'a> {
             given.insert("strategy".to_owned(), strategy_value(None));
         }
         let mut values = Map::new();
-        for (name, input) in &call.inputs {
+        // Defaults read what was given, so they come last.
+        let (own, defaults): (Vec<_>, Vec<_>) = call.inputs.iter().partition(|(_, input)| !input.by_default);
+        for (name, input) in own.into_iter().chain(defaults) {
             let told = match &input.value {
                 Value::String(text) if text.contains("${{") && input.by_default => {
                     let mut inner = outer.clone();

@@ -20,12 +20,11 @@ use crate::{
 pub(super) type Inputs = Vec<(String, CallInput)>;
 
 /// All inputs that the called file declares: as given, else their defaults. What can be told now is told now; `outer`
-/// are the contexts of the call, in which `inputs` may be missing because they are late.
+/// are the contexts of the call, as far as they are known.
 pub(super) fn inputs(
     call: &Node,
     called: &Called,
     outer: &BTreeMap<String, Value>,
-    inputs_are_late: bool,
     problems: &mut Problems<'_>,
 ) -> Option<Inputs> {
     let declared = called.trigger().and_then(|trigger| trigger.get("inputs"));
@@ -43,12 +42,15 @@ pub(super) fn inputs(
             // A default is read in the called file, which has the inputs before it.
             true => {
                 let mut inner = outer.clone();
-                let before: Map<String, Value> =
-                    all.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
-                inner.insert("inputs".to_owned(), before.into());
-                tell(value, &inner, all.iter().any(|(_, input)| is_open(&input.value)))
+                inner.remove("inputs");
+                if !all.iter().any(|(_, input)| is_open(&input.value)) {
+                    let before: Map<String, Value> =
+                        all.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
+                    inner.insert("inputs".to_owned(), before.into());
+                }
+                tell(value, &inner)
             }
-            false => tell(value, outer, inputs_are_late),
+            false => tell(value, outer),
         };
         let told = told.and_then(|value| match is_open(&value) {
             true => Ok(value),
@@ -68,10 +70,15 @@ pub(super) fn inputs(
 }
 
 /// The value of a template that can be evaluated; any other as it is.
-fn tell(value: Value, contexts: &BTreeMap<String, Value>, inputs_are_late: bool) -> Result<Value, String> {
+fn tell(value: Value, contexts: &BTreeMap<String, Value>) -> Result<Value, String> {
+    let known = |context: &str| contexts.contains_key(context);
     match &value {
-        Value::String(text) if seam::holds_expression(text) && seam::is_early(text, inputs_are_late) => {
-            expand::value(text, contexts).map_err(|error| error.to_string())
+        Value::String(text) if seam::holds_expression(text) && seam::reads_only(text, known) => {
+            let told = expand::value(text, contexts).map_err(|error| error.to_string())?;
+            Ok(match told {
+                Value::String(text) => seam::quoted(&text).0.into(),
+                other => other,
+            })
         }
         _ => Ok(value),
     }

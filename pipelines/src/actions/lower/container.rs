@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Sink, options, variables};
+use serde_json::Value;
+
+use super::{Sink, When, options, variables::named};
 use crate::{
-    codes,
+    codes, expand,
     plan::{Container, Credentials, Resources, Service, Template},
     shell,
     yaml::{Entry, Node},
@@ -51,14 +53,69 @@ pub(super) fn of_job(node: Option<&Node>, sink: &mut Sink<'_, '_>) -> JobContain
     made
 }
 
-/// `services`.
+/// The keys of a service.
+const KEYS: [&str; 8] =
+    ["image", "options", "env", "ports", "volumes", "credentials", "entrypoint", "command"];
+
+/// `services` that stand in the file.
 pub(super) fn services(node: Option<&Node>, sink: &mut Sink<'_, '_>) -> Vec<Service> {
-    let Some(node) = node else { return Vec::new() };
-    if node.scalar().is_some() && !node.is_nothing() {
-        sink.unsupported(node, "services that an expression tells as a whole");
-        return Vec::new();
+    node.map_or(&[][..], Node::entries).iter().filter_map(|entry| service(entry, sink)).collect()
+}
+
+/// `services` that one expression tells, for a stage whose place in its matrix is in the contexts. It must be one that
+/// can be evaluated before the run, because containers of a run are known before it.
+pub(super) fn told_services(node: &Node, sink: &mut Sink<'_, '_>) -> Vec<Service> {
+    let Some(text) = node.filled() else { return Vec::new() };
+    match sink.when(&text) {
+        When::Now => {}
+        When::WithEvent => return Vec::new(),
+        When::InTheRun => {
+            sink.unsupported(node, "services that an expression tells as a whole while the workflow runs");
+            return Vec::new();
+        }
     }
-    node.entries().iter().filter_map(|entry| service(entry, sink)).collect()
+    match expand::value(&text, sink.contexts) {
+        Ok(Value::Object(map)) => {
+            let told = Node::told(&Value::Object(map), node.place);
+            let mut services = Vec::new();
+            for entry in told.entries() {
+                if is_service(entry, sink) {
+                    services.extend(service(entry, sink));
+                }
+            }
+            services
+        }
+        Ok(Value::Null) => Vec::new(),
+        Ok(_) => {
+            sink.report(
+                codes::UNEXPECTED_VALUE,
+                node.place,
+                "this is to be a mapping of services, and it is not",
+            );
+            Vec::new()
+        }
+        Err(error) => {
+            sink.report(codes::BAD_EXPRESSION, node.place, error.to_string());
+            Vec::new()
+        }
+    }
+}
+
+/// Whether what an expression told has the form of a service.
+fn is_service(entry: &Entry, sink: &mut Sink<'_, '_>) -> bool {
+    let name = &entry.key.value;
+    let wrong = match (entry.value.scalar(), entry.value.entries()) {
+        (Some(_), _) => None,
+        (None, []) => Some(format!("the service `{name}` is to be an image or a mapping, and it is not")),
+        (None, parts) => parts
+            .iter()
+            .find(|part| !KEYS.contains(&part.key.value.as_str()))
+            .map(|part| format!("the service `{name}` has no `{}`", part.key.value)),
+    };
+    if let Some(message) = &wrong {
+        sink.report(codes::UNEXPECTED_VALUE, entry.value.place, message.clone());
+    }
+    wrong.is_none()
 }
 
 fn service(entry: &Entry, sink: &mut Sink<'_, '_>) -> Option<Service> {
@@ -138,7 +195,7 @@ fn parts(node: &Node, sink: &mut Sink<'_, '_>) -> Option<Parts> {
         credentials,
         ports: ports.into_iter().map(|port| Template(port.value)).collect(),
     };
-    Some(Parts { image: Template(image), env: variables(node.get("env"), sink), container, options })
+    Some(Parts { image: Template(image), env: named(node.get("env"), sink), container, options })
 }
 
 /// A volume without a source is a folder of the container like any other. One of the host is never given, and one

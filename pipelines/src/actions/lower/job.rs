@@ -4,15 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Sink, condition, container, scope::Scope, steps, variables};
+use super::{
+    Sink, When, condition, container,
+    scope::Scope,
+    steps,
+    variables::{named, variables},
+};
 use crate::{
     ResolveError,
     actions::seam,
     codes,
     diagnostic::{Place, Problems, Spanned},
     plan::{
-        Concurrency, Expand, Expressions, Late, MatrixPlan, Network, Pairs, Resources, Retry, Run, RunsOn,
-        StageKey, StagePlan, Template, Verb,
+        Concurrency, Does, Expand, Expressions, Late, MatrixPlan, Network, Pairs, Resources, Retry, Run,
+        RunsOn, StageKey, StagePlan, Template, Verb,
     },
     yaml::{Core, Entry, Kind, Node},
 };
@@ -29,14 +34,14 @@ pub(super) fn stage(scope: &Scope<'_>, id: &str, job: &Node, sink: &mut Sink<'_,
         container: container.container,
         steps: steps::steps(job.get("steps"), &around, sink),
     };
-    let mut stage = bare(scope, id, job, Verb::Run(run), sink);
+    let mut stage = bare(scope, id, job, Verb::Run(run));
     stage.resources = container.resources;
     let mut env = variables(scope.root.get("env"), sink);
     env.extend(variables(job.get("env"), sink));
-    stage.env = env;
+    (stage.env, stage.more_env) = (env.known, env.more);
     stage.services = container::services(job.get("services"), sink);
     stage.condition = condition(job.get("if"));
-    stage.outputs = variables(job.get("outputs"), sink);
+    stage.outputs = named(job.get("outputs"), sink);
     stage.environment = environment(job);
     stage.concurrency = job.get("concurrency").and_then(|node| concurrency(node, sink));
     if let Some(open) = stage.expand.as_mut() {
@@ -51,27 +56,22 @@ pub(super) fn stage(scope: &Scope<'_>, id: &str, job: &Node, sink: &mut Sink<'_,
 }
 
 /// A job that calls a workflow, as a stage that is only expanded and never run.
-pub(super) fn shell_of_call(scope: &Scope<'_>, id: &str, job: &Node, sink: &mut Sink<'_, '_>) -> StagePlan {
+pub(super) fn shell_of_call(scope: &Scope<'_>, id: &str, job: &Node) -> StagePlan {
     let nothing = Run { image: Template::default(), container: Default::default(), steps: Vec::new() };
-    bare(scope, id, job, Verb::Run(nothing), sink)
+    bare(scope, id, job, Verb::Run(nothing))
 }
 
 /// What both kinds of jobs have: names and strategy.
-fn bare(scope: &Scope<'_>, id: &str, job: &Node, verb: Verb, sink: &mut Sink<'_, '_>) -> StagePlan {
+fn bare(scope: &Scope<'_>, id: &str, job: &Node, verb: Verb) -> StagePlan {
     let name = job.get("name").and_then(Node::filled);
     let (title, open_title) = match name {
         Some(name) if seam::holds_expression(&name) => {
-            (None, Some(Template(format!("{}{name}", scope.title_prefix))))
+            (None, Some(Template(format!("{}{name}", seam::quoted(&scope.title_prefix).0))))
         }
         Some(name) => (Some(format!("{}{name}", scope.title_prefix)), None),
         None if scope.title_prefix != scope.prefix => (Some(format!("{}{id}", scope.title_prefix)), None),
         None => (None, None),
     };
-    let strategy = job.get("strategy");
-    if let Some(strategy) = strategy.filter(|strategy| strategy.scalar().is_some() && !strategy.is_nothing())
-    {
-        sink.unsupported(strategy, "a whole strategy that an expression tells");
-    }
     let strategy = |key: &str| job.at(&["strategy", key]);
     StagePlan {
         key: StageKey(format!("{}{id}", scope.prefix)),
@@ -83,6 +83,7 @@ fn bare(scope: &Scope<'_>, id: &str, job: &Node, verb: Verb, sink: &mut Sink<'_,
         emitted_by: None,
         network: Network::default(),
         expand: Some(Box::new(Expand {
+            strategy: job.get("strategy").and_then(Node::filled).map(Template),
             matrix: strategy("matrix").and_then(matrix),
             fail_fast: strategy("fail-fast").and_then(late_bool),
             max_parallel: strategy("max-parallel").and_then(late_number),
@@ -90,8 +91,10 @@ fn bare(scope: &Scope<'_>, id: &str, job: &Node, verb: Verb, sink: &mut Sink<'_,
             title: open_title,
             timeout_minutes: None,
             continue_on_error: None,
+            called: None,
         })),
         call: scope.call.clone(),
+        calls: Vec::new(),
         matrix: BTreeMap::new(),
         strategy: None,
         needs: Vec::new(),
@@ -106,6 +109,7 @@ fn bare(scope: &Scope<'_>, id: &str, job: &Node, verb: Verb, sink: &mut Sink<'_,
         environment: None,
         outputs: BTreeMap::new(),
         env: BTreeMap::new(),
+        more_env: Vec::new(),
         secrets: Vec::new(),
         all_secrets: false,
         concurrency: None,
@@ -139,15 +143,14 @@ pub(in crate::actions) fn concurrency(node: &Node, sink: &mut Sink<'_, '_>) -> O
         Some(cancel) => match cancel.core() {
             Some(Core::Bool(cancel)) => cancel,
             Some(Core::Text(text)) => {
-                let known = |name: &String| {
-                    sink.contexts.contains_key(name) && !(sink.inputs_are_late && name == "inputs")
-                };
-                if !seam::reads(&text, false).contexts.iter().all(known) {
-                    sink.unsupported(
-                        cancel,
-                        "`cancel-in-progress` that is known only while the workflow runs",
-                    );
-                    return None;
+                match sink.when(&text) {
+                    When::Now => {}
+                    When::WithEvent => return None,
+                    When::InTheRun => {
+                        let what = "`cancel-in-progress` that is known only while the workflow runs";
+                        sink.unsupported(cancel, what);
+                        return None;
+                    }
                 }
                 match crate::expand::value(&text, sink.contexts) {
                     Ok(value) => value == Value::Bool(true) || value == Value::String("true".to_owned()),
@@ -228,10 +231,28 @@ fn filters(node: &Node) -> Option<Late<Vec<Late<Pairs>>>> {
     Some(Late::Known(node.items().iter().map(item).collect()))
 }
 
-/// Whether all that a stage leaves open can be told before anything has run.
-pub(super) fn is_early(open: &Expand, inputs_are_late: bool) -> bool {
+/// Whether all that a stage leaves open reads only contexts of which this holds, and its own matrix.
+pub(super) fn is_early(stage: &StagePlan, known: impl Fn(&str) -> bool) -> bool {
+    let Some(open) = &stage.expand else { return true };
     let mut templates: Vec<&str> = Vec::new();
-    let Expand { matrix, fail_fast, max_parallel, runs_on, title, timeout_minutes, continue_on_error } = open;
+    let Expand {
+        strategy,
+        matrix,
+        fail_fast,
+        max_parallel,
+        runs_on,
+        title,
+        timeout_minutes,
+        continue_on_error,
+        called: _,
+    } = &**open;
+    templates.extend(strategy.iter().map(|strategy| strategy.0.as_str()));
+    if let Verb::Run(run) = &stage.verb {
+        templates.extend(run.steps.iter().filter_map(|step| match &step.does {
+            Does::Run(script) => script.shell.first().map(String::as_str),
+            _ => None,
+        }));
+    }
     match matrix {
         None => {}
         Some(Late::Told(template)) => templates.push(&template.0),
@@ -265,8 +286,12 @@ pub(super) fn is_early(open: &Expand, inputs_are_late: bool) -> bool {
         templates.extend(runs_on.group.iter().map(|group| group.0.as_str()));
     }
     templates.extend(title.iter().map(|title| title.0.as_str()));
-    templates.into_iter().all(|template| seam::is_early(template, inputs_are_late))
+    let known = |context: &str| known(context) || OF_MATRIX.contains(&context);
+    templates.into_iter().all(|template| seam::reads_only(template, known))
 }
+
+/// The contexts that a place in a matrix tells.
+pub(super) const OF_MATRIX: [&str; 2] = ["matrix", "strategy"];
 
 fn told<'t, T>(late: &'t Late<T>, into: &mut Vec<&'t str>, known: impl Fn(&'t T, &mut Vec<&'t str>)) {
     match late {

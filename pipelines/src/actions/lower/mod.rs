@@ -2,16 +2,21 @@
 //!
 //! A job becomes a stage that leaves open what depends on its matrix ([`crate::plan::Expand`]), and is expanded at
 //! once when all of that can be told without a run. A job that calls a workflow becomes a [`Call`] and the stages of
-//! that workflow, whose keys begin with the call's. An untrusted event (a fork) changes the plan here, in one place:
-//! no stage gets a secret, and stages with an environment are skipped with a reason.
+//! that workflow, whose keys begin with the call's; one whose matrix is told only by other jobs is left open with the
+//! stages of that workflow in it. An untrusted event (a fork) changes the plan here, in one place: no stage gets a
+//! secret, and stages with an environment are skipped with a reason.
+//!
+//! A file is checked by the same code, without an event ([`check`]): what only an event tells stays open then.
 
 mod call_inputs;
 mod container;
+mod crossing;
 mod job;
 mod options;
 mod scope;
 mod secrets;
 mod steps;
+mod variables;
 
 use std::collections::BTreeMap;
 
@@ -23,8 +28,8 @@ use crate::{
     codes::{self, Code},
     diagnostic::{Place, Problems},
     event::Event,
-    plan::{Call, MAX_PLAN, StagePlan, Template, too_heavy},
-    yaml::{Entry, Node},
+    plan::{Call, MAX_PLAN, StagePlan, too_heavy},
+    yaml::Node,
 };
 pub(super) use job::concurrency;
 use scope::Scope;
@@ -36,10 +41,10 @@ const MAX_STEPS: usize = 50_000;
 /// The most pairs of a stage and one that comes before it.
 const MAX_EDGES: usize = 100_000;
 
-/// What is lowered, for one event.
-pub(super) struct Lowering<'l> {
-    pub event: &'l Event,
-    pub setting: Setting<'l>,
+/// What is lowered, for one event; none: it is only checked.
+struct Lowering<'l> {
+    event: Option<&'l Event>,
+    setting: Setting<'l>,
     stages: usize,
     steps: usize,
     edges: usize,
@@ -63,14 +68,37 @@ pub(super) fn workflow(
     contexts: BTreeMap<String, Value>,
     problems: &mut Problems<'_>,
 ) -> Lowered {
-    let mut lowering =
-        Lowering { event, setting, stages: 0, steps: 0, edges: 0, weight: 0, calls: Vec::new() };
-    let scope = Scope::root(root, called, contexts);
-    let stages = lowering.scope(&scope, problems);
+    let mut lowering = Lowering::new(Some(event), setting);
+    let stages = lowering.scope(&Scope::root(root, called, contexts, &[]), problems);
     Lowered { stages, calls: lowering.calls }
 }
 
-impl Lowering<'_> {
+/// Reports what is not carried out here of a workflow and all that it calls, as far as that can be told without an event.
+pub(super) fn check(
+    root: &Node,
+    called: &BTreeMap<String, Called>,
+    setting: Setting<'_>,
+    problems: &mut Problems<'_>,
+) {
+    let nothing = BTreeMap::new();
+    let mut sink = Sink { problems, contexts: &nothing, later: &WITH_EVENT };
+    if let Some(node) = root.get("concurrency") {
+        concurrency(node, &mut sink);
+    }
+    let scope = Scope::root(root, called, BTreeMap::new(), &WITH_EVENT);
+    Lowering::new(None, setting).scope(&scope, problems);
+}
+
+impl<'l> Lowering<'l> {
+    fn new(event: Option<&'l Event>, setting: Setting<'l>) -> Self {
+        Self { event, setting, stages: 0, steps: 0, edges: 0, weight: 0, calls: Vec::new() }
+    }
+
+    /// Whether stages may have secrets and identity tokens.
+    fn is_trusted(&self) -> bool {
+        self.event.is_none_or(|event| event.trusted)
+    }
+
     /// What there is too much of, in one sentence.
     fn too_much(&self) -> Option<String> {
         let of = |what: String| Some(format!("the workflow, with all that it calls, has {what}"));
@@ -88,11 +116,24 @@ impl Lowering<'_> {
     }
 }
 
-/// Where problems go while a file is lowered.
+/// The contexts that are known as soon as there is an event.
+const WITH_EVENT: [&str; 3] = ["github", "vars", "inputs"];
+
+/// When an expression can be evaluated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Now,
+    /// As soon as there is an event.
+    WithEvent,
+    InTheRun,
+}
+
+/// Where problems go while a file is lowered, and what is known by then.
 pub(super) struct Sink<'s, 'a> {
     pub problems: &'s mut Problems<'a>,
     pub contexts: &'s BTreeMap<String, Value>,
-    pub inputs_are_late: bool,
+    /// The contexts that an event will tell.
+    pub later: &'s [&'static str],
 }
 
 impl Sink<'_, '_> {
@@ -104,44 +145,17 @@ impl Sink<'_, '_> {
         let message = format!("{what}: Tidegate cannot carry this out");
         self.problems.report(codes::UNSUPPORTED, node.place, message);
     }
-}
 
-/// A mapping of variables as templates. Where an expression stands for the mapping, or for part of it, it must be one
-/// that can be evaluated now.
-fn variables(node: Option<&Node>, sink: &mut Sink<'_, '_>) -> BTreeMap<String, Template> {
-    let mut all = BTreeMap::new();
-    let Some(node) = node else { return all };
-    if node.scalar().is_some() {
-        insert(node, &mut all, sink);
-    }
-    for Entry { key, value } in node.entries() {
-        if seam::whole(&key.value).is_some_and(seam::is_insert) {
-            insert(value, &mut all, sink);
-        } else if seam::holds_expression(&key.value) {
-            sink.unsupported(value, "an expression that tells the name of a variable");
-        } else if let Some(text) = value.text() {
-            all.insert(key.value.clone(), Template(text));
+    /// When this template can be told.
+    fn when(&self, text: &str) -> When {
+        let known = |context: &str| self.contexts.contains_key(context);
+        if seam::reads_only(text, known) {
+            When::Now
+        } else if seam::reads_only(text, |context| known(context) || self.later.contains(&context)) {
+            When::WithEvent
+        } else {
+            When::InTheRun
         }
-    }
-    all
-}
-
-fn insert(node: &Node, all: &mut BTreeMap<String, Template>, sink: &mut Sink<'_, '_>) {
-    let Some(text) = node.text().filter(|text| !text.is_empty()) else { return };
-    let known =
-        |name: &String| sink.contexts.contains_key(name) && !(sink.inputs_are_late && name == "inputs");
-    if !seam::reads(&text, false).contexts.iter().all(known) {
-        return sink.unsupported(node, "variables that an expression tells while the workflow runs");
-    }
-    match crate::expand::value(&text, sink.contexts) {
-        Ok(Value::Object(map)) => {
-            for (key, value) in map {
-                all.insert(key, Template(crate::expand::text_of(&value)));
-            }
-        }
-        Ok(Value::Null) => {}
-        Ok(_) => sink.report(codes::UNEXPECTED_VALUE, node.place, "this is to be a mapping, and it is not"),
-        Err(error) => sink.report(codes::BAD_EXPRESSION, node.place, error.to_string()),
     }
 }
 

@@ -1,29 +1,25 @@
-//! One file's jobs, as they know each other: in what order they are lowered, what their names stand for, and how a
-//! call goes down into the file that it names.
+//! One file's jobs, as they know each other: in what order they are lowered, and what their names stand for.
 
 use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexSet;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Lowering, Sink, call_inputs, call_inputs::is_open, job, secrets, steps::Defaults};
+use super::{Lowering, Sink, container, job, secrets, steps::Defaults};
 use crate::{
     FileRef,
-    actions::{
-        calls::{self, Called},
-        permissions,
-    },
+    actions::{calls::Called, permissions},
     codes,
     diagnostic::{Place, Problems, Spanned},
     expand::{self, expand},
-    plan::{Call, Need, NeedState, StageKey, StagePlan, Template, Verb, weight},
+    plan::{Need, NeedState, StageKey, StagePlan, Template, Verb, weight},
     yaml::{Entry, Node},
 };
 
 /// One file that is lowered.
 pub(super) struct Scope<'s> {
     pub root: &'s Node,
-    called: &'s BTreeMap<String, Called>,
+    pub called: &'s BTreeMap<String, Called>,
     /// Where it lies; none: it is not called.
     pub home: Option<&'s FileRef>,
     /// The call that it is lowered for.
@@ -32,19 +28,20 @@ pub(super) struct Scope<'s> {
     pub prefix: String,
     /// What stands before their titles.
     pub title_prefix: String,
-    /// What is known before anything runs: `github`, `vars`, and `inputs` unless they are late.
+    /// What is known before anything runs: `github`, `vars`, and `inputs` unless they read what is known only once other
+    /// stages have ended.
     pub contexts: BTreeMap<String, Value>,
-    /// Its inputs read what is known only once other stages have ended.
-    pub inputs_are_late: bool,
+    /// The contexts that an event will tell, where there is none.
+    pub later: Vec<&'static str>,
     /// What comes before the jobs that need nothing in this file.
-    before: Vec<StageKey>,
-    before_upstream: Vec<StageKey>,
+    pub before: Vec<StageKey>,
+    pub before_upstream: Vec<StageKey>,
     /// What each call gives as secrets, the innermost first.
-    secrets: Vec<Option<BTreeMap<String, Template>>>,
+    pub secrets: Vec<Option<BTreeMap<String, Template>>>,
     /// Whether the calls that it is lowered for may have identity tokens; none: nobody calls it.
-    id_token: Option<bool>,
+    pub id_token: Option<bool>,
     /// Skips all of it.
-    skip: Option<String>,
+    pub skip: Option<String>,
 }
 
 /// What a job became.
@@ -61,6 +58,7 @@ impl<'s> Scope<'s> {
         root: &'s Node,
         called: &'s BTreeMap<String, Called>,
         contexts: BTreeMap<String, Value>,
+        later: &[&'static str],
     ) -> Self {
         Self {
             root,
@@ -70,7 +68,7 @@ impl<'s> Scope<'s> {
             prefix: String::new(),
             title_prefix: String::new(),
             contexts,
-            inputs_are_late: false,
+            later: later.to_vec(),
             before: Vec::new(),
             before_upstream: Vec::new(),
             secrets: Vec::new(),
@@ -79,9 +77,18 @@ impl<'s> Scope<'s> {
         }
     }
 
+    pub(super) fn knows(&self, context: &str) -> bool {
+        self.contexts.contains_key(context)
+    }
+
+    /// Whether it is known, or an event will tell it.
+    pub(super) fn will_know(&self, context: &str) -> bool {
+        self.knows(context) || self.later.contains(&context)
+    }
+
     /// Whether a job may ask for identity tokens: by its own permissions, else its file's, and never where a call that it
     /// is part of may not.
-    fn gives_id_token(&self, job: &Node) -> bool {
+    pub(super) fn gives_id_token(&self, job: &Node) -> bool {
         let own = permissions::id_token(job).or_else(|| permissions::id_token(self.root));
         match self.id_token {
             None => own == Some(true),
@@ -166,31 +173,49 @@ impl Lowering<'_> {
         upstream: &[StageKey],
         problems: &mut Problems<'_>,
     ) -> Vec<StagePlan> {
-        let mut sink = Sink { problems, contexts: &scope.contexts, inputs_are_late: scope.inputs_are_late };
+        let mut sink = Sink { problems, contexts: &scope.contexts, later: &scope.later };
         let mut open = job::stage(scope, &id.value, node, &mut sink);
         open.needs = needs.to_vec();
         open.upstream = upstream.to_vec();
         open.skip_reason = scope.skip.clone();
-        if self.event.trusted {
+        if self.is_trusted() {
             secrets::give(&mut open, &scope.secrets);
             open.id_token = scope.gives_id_token(node);
         } else if open.environment.is_some() {
             open.skip_reason = Some("runs of forks do not deploy to environments".to_owned());
         }
-        let early = open.expand.as_ref().is_some_and(|open| job::is_early(open, scope.inputs_are_late));
-        let stages = if early {
-            match expand(&open, &scope.contexts, self.setting) {
-                Ok(stages) => stages,
-                Err(error) => {
-                    job::report(&error, id, node, problems);
-                    Vec::new()
-                }
-            }
-        } else {
-            vec![open]
-        };
+        let will_be_early = job::is_early(&open, |context| scope.will_know(context));
+        let mut stages = self.expanded(scope, open, id, node, problems).unwrap_or_else(|open| vec![*open]);
+        if let Some(services) = node.get("services").filter(|services| services.scalar().is_some()) {
+            told_services(scope, services, will_be_early, &mut stages, problems);
+        }
         self.count(&stages, id.place, problems);
         if self.too_much().is_some() { Vec::new() } else { stages }
+    }
+
+    /// The stages that a job stands for, none where that is a mistake; itself where that is not known yet.
+    pub(super) fn expanded(
+        &self,
+        scope: &Scope<'_>,
+        mut open: StagePlan,
+        id: &Spanned<String>,
+        node: &Node,
+        problems: &mut Problems<'_>,
+    ) -> Result<Vec<StagePlan>, Box<StagePlan>> {
+        // Without an event a file is only checked, and not every place where that is done knows the machines.
+        if self.event.is_none()
+            && self.setting.machines.is_empty()
+            && let Some(open) = open.expand.as_mut()
+        {
+            open.runs_on = None;
+        }
+        if !job::is_early(&open, |context| scope.knows(context)) {
+            return Err(Box::new(open));
+        }
+        Ok(expand(&open, &scope.contexts, self.setting).unwrap_or_else(|error| {
+            job::report(&error, id, node, problems);
+            Vec::new()
+        }))
     }
 
     fn count(&mut self, stages: &[StagePlan], place: Place, problems: &mut Problems<'_>) {
@@ -209,135 +234,31 @@ impl Lowering<'_> {
             problems.report(codes::TOO_MANY_JOBS, place, message);
         }
     }
+}
 
-    /// The stages of a job that calls a workflow.
-    fn call(
-        &mut self,
-        scope: &Scope<'_>,
-        id: &Spanned<String>,
-        node: &Node,
-        before: Vec<StageKey>,
-        upstream: &[StageKey],
-        problems: &mut Problems<'_>,
-    ) -> Vec<StagePlan> {
-        let Some(called) = scope.called.get(&id.value) else { return Vec::new() };
-        // The matrix of a call is made by the same code as that of a stage.
-        let mut sink = Sink { problems, contexts: &scope.contexts, inputs_are_late: scope.inputs_are_late };
-        let shell = job::shell_of_call(scope, &id.value, node, &mut sink);
-        if shell.expand.as_ref().is_some_and(|open| !job::is_early(open, scope.inputs_are_late)) {
-            let place = node.get("strategy").or_else(|| node.get("name")).unwrap_or(node);
-            sink.unsupported(place, "a call whose matrix or name is known only once other jobs have ended");
-            return Vec::new();
-        }
-        let made = match expand(&shell, &scope.contexts, self.setting) {
-            Ok(made) => made,
-            Err(error) => {
-                job::report(&error, id, node, problems);
-                return Vec::new();
-            }
-        };
-        let mut all = Vec::new();
-        for one in made {
-            if self.too_much().is_some() {
-                break;
-            }
-            let inner = self.enter(scope, node, called, &one, before.clone(), upstream.to_vec(), problems);
-            let Some(inner) = inner else { continue };
-            let source = called.source();
-            let mut inside = Problems::new(&source);
-            all.extend(self.scope(&inner, &mut inside));
-            if inside.has_errors() {
-                let place = node.get("uses").map_or(id.place, |uses| uses.place);
-                calls::invalid(&inside.finish(), place, problems);
-                return Vec::new();
-            }
-        }
-        all
-    }
-
-    /// Notes a call and makes the scope of what it calls.
-    #[expect(clippy::too_many_arguments, reason = "a call stands between two files")]
-    fn enter<'c>(
-        &mut self,
-        scope: &Scope<'_>,
-        node: &Node,
-        called: &'c Called,
-        one: &StagePlan,
-        before: Vec<StageKey>,
-        before_upstream: Vec<StageKey>,
-        problems: &mut Problems<'_>,
-    ) -> Option<Scope<'c>> {
-        let mut outer = scope.contexts.clone();
-        outer.insert(
-            "matrix".to_owned(),
-            one.matrix.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
-        );
-        outer.insert("strategy".to_owned(), expand::strategy_value(one.strategy.as_ref()));
-        let inputs = call_inputs::inputs(node, called, &outer, scope.inputs_are_late, problems)?;
-        let late = inputs.iter().any(|(_, input)| is_open(&input.value));
+/// Gives stages the services that one expression tells. `early`: the matrix is known before the run, or will be.
+fn told_services(
+    scope: &Scope<'_>,
+    node: &Node,
+    early: bool,
+    stages: &mut [StagePlan],
+    problems: &mut Problems<'_>,
+) {
+    for stage in stages {
         let mut contexts = scope.contexts.clone();
-        contexts.remove("inputs");
-        if !late {
-            let values: serde_json::Map<String, Value> =
-                inputs.iter().map(|(name, input)| (name.clone(), input.value.clone())).collect();
-            contexts.insert("inputs".to_owned(), values.into());
+        let mut later = scope.later.clone();
+        if stage.expand.is_none() {
+            contexts
+                .insert("matrix".to_owned(), stage.matrix.clone().into_iter().collect::<Map<_, _>>().into());
+            contexts.insert("strategy".to_owned(), expand::strategy_value(stage.strategy.as_ref()));
+        } else if early {
+            later.extend(job::OF_MATRIX);
         }
-        let given = match node.get("secrets") {
-            Some(secrets) if secrets.scalar().is_some() => None,
-            secrets => Some(
-                secrets
-                    .map_or(&[][..], Node::entries)
-                    .iter()
-                    .filter_map(|entry| {
-                        Some((entry.key.value.to_ascii_uppercase(), Template(entry.value.text()?)))
-                    })
-                    .collect::<BTreeMap<_, _>>(),
-            ),
-        };
-        let title = one.title.clone().unwrap_or_else(|| one.key.0.clone());
-        let outputs =
-            called.trigger().and_then(|trigger| trigger.get("outputs")).map_or(&[][..], Node::entries);
-        self.calls.push(Call {
-            key: one.key.0.clone(),
-            title: title.clone(),
-            name: one.name.clone(),
-            parent: scope.call.clone(),
-            needs: node
-                .get("needs")
-                .map(Node::texts)
-                .unwrap_or_default()
-                .into_iter()
-                .map(|need| need.value)
-                .collect(),
-            condition: super::condition(node.get("if")),
-            matrix: one.matrix.clone(),
-            inputs: inputs.into_iter().collect(),
-            secrets: given.clone(),
-            outputs: outputs
-                .iter()
-                .filter_map(|entry| {
-                    Some((entry.key.value.clone(), Template(entry.value.get("value")?.text()?)))
-                })
-                .collect(),
-        });
-        let mut secrets = vec![given];
-        secrets.extend(scope.secrets.iter().cloned());
-        let before = if before.is_empty() { scope.before.clone() } else { before };
-        Some(Scope {
-            root: &called.root,
-            called: &called.calls,
-            home: Some(&called.file),
-            call: Some(one.key.0.clone()),
-            prefix: format!("{} / ", one.key.0),
-            title_prefix: format!("{title} / "),
-            contexts,
-            inputs_are_late: late,
-            before,
-            before_upstream,
-            secrets,
-            id_token: Some(scope.gives_id_token(node)),
-            skip: scope.skip.clone(),
-        })
+        let mut sink = Sink { problems, contexts: &contexts, later: &later };
+        stage.services = container::told_services(node, &mut sink);
+        if problems.has_errors() {
+            return;
+        }
     }
 }
 

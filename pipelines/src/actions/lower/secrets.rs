@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     actions::seam,
-    plan::{Container, Does, Run, SecretUse, StagePlan, Template, Verb},
+    plan::{Container, Does, Late, Run, SecretUse, StagePlan, Template, Verb},
 };
 
 /// Secrets by the names that expressions use.
@@ -28,6 +28,15 @@ impl Read {
         templates.into_iter().for_each(|template| self.note(&template.0));
     }
 
+    fn layers(&mut self, layers: &[Late<BTreeMap<String, Template>>]) {
+        for layer in layers {
+            match layer {
+                Late::Known(layer) => self.note_all(layer.values()),
+                Late::Told(template) => self.note(&template.0),
+            }
+        }
+    }
+
     fn container(&mut self, container: &Container) {
         self.note_all(container.env.values().chain(&container.user).chain(&container.entrypoint));
         if let Some(credentials) = &container.credentials {
@@ -41,12 +50,17 @@ impl Read {
         for step in &run.steps {
             self.note(&step.name);
             self.note_all(step.env.values().chain(&step.timeout_minutes).chain(&step.may_fail));
+            self.layers(&step.more_env);
             match &step.does {
                 Does::Run(script) => {
                     self.note(&script.script);
                     self.note_all(&script.working_directory);
                 }
-                Does::Uses(action) => self.note_all(action.with.values()),
+                Does::Uses(action) => {
+                    self.note_all(action.with.values());
+                    self.layers(&action.more_with);
+                }
+                Does::Wait(_) | Does::Cancel(_) => {}
             }
         }
     }
@@ -56,6 +70,7 @@ impl Read {
 fn of_stage(stage: &StagePlan) -> Read {
     let mut read = Read::default();
     read.note_all(stage.env.values().chain(stage.outputs.values()).chain(&stage.environment));
+    read.layers(&stage.more_env);
     for service in &stage.services {
         read.note(&service.image.0);
         read.note_all(service.env.values().chain(&service.command));

@@ -199,6 +199,8 @@ pub(super) fn step(
                 .map(Template::from),
         }),
         env: env.into_iter().map(|(name, value)| (name.value.clone(), texts.of(value))).collect(),
+        more_env: Vec::new(),
+        background: false,
         late_env: late_env
             .into_iter()
             .map(|(name, value)| (name.value.clone(), texts.late(&value.value)))

@@ -106,7 +106,8 @@ pub fn stage_of(kind: &str, mut verb: serde_json::Value) -> StagePlan {
 pub fn lenient(steps: serde_json::Value) -> StagePlan {
     let mut steps = steps;
     for step in steps.as_array_mut().unwrap() {
-        let shown = step["run"]["script"].as_str().or(step["uses"]["action"].as_str()).unwrap().to_owned();
+        let shown = step["run"]["script"].as_str().or(step["uses"]["action"].as_str());
+        let shown = shown.unwrap_or_default().to_owned();
         let step = step.as_object_mut().unwrap();
         step.entry("name").or_insert(shown.lines().next().unwrap_or_default().into());
     }

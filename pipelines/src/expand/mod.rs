@@ -3,6 +3,9 @@
 //! The same code makes the stages of a matrix that is known when the file is compiled: the compiler expands at once
 //! whatever reads nothing that is not there yet.
 
+mod called;
+mod strategy;
+
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
@@ -11,14 +14,16 @@ use crate::{
     ResolveError, Setting,
     lenient::{self, Status, Values},
     machine::machine,
-    matrix::{self, Lists, Refused},
+    matrix::{self, Refused},
     plan::{
-        Does, Expand, Expressions, Late, MAX_PLAN, MatrixPlan, Pairs, RunsOn, StageKey, StagePlan, Strategy,
-        Template, Verb, too_heavy, weight,
+        Does, Expand, Expressions, Late, MAX_PLAN, RunsOn, StageKey, StagePlan, Strategy, Template, Verb,
+        too_heavy, weight,
     },
     shell,
     yaml::number_text,
 };
+pub(crate) use called::each_once;
+use strategy::{Told, known_bool, known_number};
 
 /// Seconds of the longest time a stage may ask for: 35 days.
 const MAX_SECONDS: f64 = 3_024_000.0;
@@ -35,40 +40,41 @@ pub fn expand(
     setting: Setting<'_>,
 ) -> Result<Vec<StagePlan>, ResolveError> {
     let Some(open) = &stage.expand else { return Ok(vec![stage.clone()]) };
-    let made = match &open.matrix {
-        None => None,
-        Some(matrix) => {
-            let lists = lists(matrix, contexts)?;
-            Some(matrix::build(&lists).map_err(|refused| match refused {
-                Refused::Wrong(message) => error("strategy.matrix", message),
-                Refused::Large(message) => error(TOO_LARGE, message),
-            })?)
+    let told = strategy::told(open, contexts)?;
+    let mut contexts = contexts.clone();
+    let mut stages = Vec::new();
+    let mut add = |one: StagePlan, contexts: &BTreeMap<String, Value>| {
+        match &open.called {
+            None => stages.push(one),
+            Some(called) => stages.extend(called::instance(stage, one, called, contexts)?),
         }
+        Ok::<_, ResolveError>(())
     };
-    let Some(made) = made else {
+    let Some(lists) = told.lists else {
         let mut one = stage.clone();
         one.expand = None;
-        let mut contexts = contexts.clone();
         contexts.insert("strategy".to_owned(), strategy_value(None));
         settle(&mut one, open, &contexts, setting)?;
-        return Ok(vec![one]);
+        add(one, &contexts)?;
+        return Ok(stages);
     };
-    let fail_fast = known_bool(open.fail_fast.as_ref(), contexts)?.unwrap_or(true);
-    let max_parallel =
-        known_number(open.max_parallel.as_ref(), contexts)?.and_then(whole).filter(|most| *most > 0);
+    let made = matrix::build(&lists).map_err(|refused| match refused {
+        Refused::Wrong(message) => error("strategy.matrix", message),
+        Refused::Large(message) => error(TOO_LARGE, message),
+    })?;
     let total = u32::try_from(made.len()).unwrap_or(u32::MAX);
-    if weight(stage).saturating_mul(made.len()) > MAX_PLAN {
+    let each = open.called.as_ref().map_or_else(|| weight(stage), |called| called::load(stage, called));
+    if each.saturating_mul(made.len()) > MAX_PLAN {
         return Err(error(TOO_LARGE, format!("the matrix has {}", too_heavy())));
     }
     let mut taken = HashSet::new();
-    let mut stages = Vec::new();
-    let mut contexts = contexts.clone();
     for (index, made) in (0_u32..).zip(made) {
         let mut one = stage.clone();
         one.expand = None;
         one.key = key(stage, &made, &mut taken);
         one.title = Some(titled(stage.title.as_deref().unwrap_or(&stage.name), &made.shown));
         one.matrix = made.values.into_iter().collect();
+        let Told { fail_fast, max_parallel, .. } = told;
         one.strategy = Some(Strategy { index, total, fail_fast, max_parallel });
         contexts.insert(
             "matrix".to_owned(),
@@ -76,7 +82,7 @@ pub fn expand(
         );
         contexts.insert("strategy".to_owned(), strategy_value(one.strategy.as_ref()));
         settle(&mut one, open, &contexts, setting)?;
-        stages.push(one);
+        add(one, &contexts)?;
     }
     Ok(stages)
 }
@@ -195,143 +201,6 @@ fn labels(runs_on: &RunsOn, contexts: &BTreeMap<String, Value>) -> Result<Vec<St
     }
 }
 
-fn lists(matrix: &Late<MatrixPlan>, contexts: &BTreeMap<String, Value>) -> Result<Lists, ResolveError> {
-    let plan = match matrix {
-        Late::Known(plan) => plan,
-        Late::Told(template) => return lists_of(&template.0, value(&template.0, contexts)?),
-    };
-    let mut lists = Lists::default();
-    for (name, axis) in &plan.axes {
-        let values = match axis {
-            Late::Known(values) => deep_all(values, contexts)?,
-            Late::Told(template) => list_of(&template.0, name, value(&template.0, contexts)?)?,
-        };
-        lists.axes.push((name.clone(), values));
-    }
-    lists.include = filters(plan.include.as_ref(), "include", contexts)?;
-    lists.exclude = filters(plan.exclude.as_ref(), "exclude", contexts)?;
-    Ok(lists)
-}
-
-fn filters(
-    filters: Option<&Late<Vec<Late<Pairs>>>>,
-    name: &str,
-    contexts: &BTreeMap<String, Value>,
-) -> Result<Vec<Pairs>, ResolveError> {
-    match filters {
-        None => Ok(Vec::new()),
-        Some(Late::Known(list)) => list
-            .iter()
-            .map(|item| match item {
-                Late::Known(pairs) => {
-                    pairs.iter().map(|(name, part)| Ok((name.clone(), deep(part, contexts)?))).collect()
-                }
-                Late::Told(template) => pairs_of(&template.0, name, value(&template.0, contexts)?),
-            })
-            .collect(),
-        Some(Late::Told(template)) => list_of(&template.0, name, value(&template.0, contexts)?)?
-            .into_iter()
-            .map(|item| pairs_of(&template.0, name, item))
-            .collect(),
-    }
-}
-
-/// A whole matrix that an expression told.
-fn lists_of(template: &str, value: Value) -> Result<Lists, ResolveError> {
-    let Value::Object(map) = value else {
-        return Err(error(template, "this is to be a matrix, a mapping of lists, and it is not".to_owned()));
-    };
-    let mut lists = Lists::default();
-    for (name, part) in map {
-        match name.as_str() {
-            "include" | "exclude" => {
-                let items = list_of(template, &name, part)?.into_iter();
-                let pairs = items.map(|item| pairs_of(template, &name, item)).collect::<Result<_, _>>()?;
-                if name == "include" { lists.include = pairs } else { lists.exclude = pairs }
-            }
-            _ => {
-                let values = list_of(template, &name, part)?;
-                lists.axes.push((name, values));
-            }
-        }
-    }
-    Ok(lists)
-}
-
-fn list_of(template: &str, name: &str, value: Value) -> Result<Vec<Value>, ResolveError> {
-    match value {
-        Value::Array(list) => Ok(list),
-        _ => Err(error(template, format!("`{name}` is to be a list, and it is not"))),
-    }
-}
-
-fn pairs_of(template: &str, name: &str, value: Value) -> Result<Pairs, ResolveError> {
-    match value {
-        Value::Object(map) => Ok(map.into_iter().collect()),
-        _ => Err(error(template, format!("`{name}` is to be a list of mappings, and it is not"))),
-    }
-}
-
-fn deep_all(values: &[Value], contexts: &BTreeMap<String, Value>) -> Result<Vec<Value>, ResolveError> {
-    values.iter().map(|part| deep(part, contexts)).collect()
-}
-
-/// A value with all templates in it filled in.
-fn deep(part: &Value, contexts: &BTreeMap<String, Value>) -> Result<Value, ResolveError> {
-    match part {
-        Value::String(template) if template.contains("${{") => value(template, contexts),
-        Value::Array(list) => deep_all(list, contexts).map(Value::Array),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, part)| Ok((key.clone(), deep(part, contexts)?)))
-            .collect::<Result<serde_json::Map<_, _>, _>>()
-            .map(Value::Object),
-        plain => Ok(plain.clone()),
-    }
-}
-
-fn known_bool(
-    late: Option<&Late<bool>>,
-    contexts: &BTreeMap<String, Value>,
-) -> Result<Option<bool>, ResolveError> {
-    match late {
-        None => Ok(None),
-        Some(Late::Known(known)) => Ok(Some(*known)),
-        Some(Late::Told(template)) => match value(&template.0, contexts)? {
-            Value::Bool(told) => Ok(Some(told)),
-            Value::String(told) if told == "true" || told == "false" => Ok(Some(told == "true")),
-            Value::Null => Ok(None),
-            other => Err(error(&template.0, format!("this is to be `true` or `false`, and it is {other}"))),
-        },
-    }
-}
-
-fn known_number(
-    late: Option<&Late<f64>>,
-    contexts: &BTreeMap<String, Value>,
-) -> Result<Option<f64>, ResolveError> {
-    match late {
-        None => Ok(None),
-        Some(Late::Known(known)) => Ok(Some(*known)),
-        Some(Late::Told(template)) => {
-            let told = value(&template.0, contexts)?;
-            let number = match &told {
-                Value::Null => return Ok(None),
-                Value::Number(number) => number.as_f64(),
-                Value::String(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
-                _ => None,
-            };
-            let wrong = || error(&template.0, format!("this is to be a number, and it is {told}"));
-            number.ok_or_else(wrong).map(Some)
-        }
-    }
-}
-
-fn whole(number: f64) -> Option<u32> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked in the condition")]
-    ((0.0..=f64::from(u32::MAX)).contains(&number)).then_some(number as u32)
-}
-
 /// Minutes in seconds, at least one and at most 35 days.
 pub(crate) fn seconds(minutes: f64) -> u64 {
     let seconds = (minutes * 60.0).clamp(1.0, MAX_SECONDS);
@@ -350,6 +219,11 @@ pub(crate) fn text_of(value: &Value) -> String {
         Value::Array(_) => "Array".to_owned(),
         Value::Object(_) => "Object".to_owned(),
     }
+}
+
+/// A template that stands for a text as it is, whatever is in it: what an event or a stage told is never read again.
+pub(crate) fn literal(text: &str) -> Template {
+    Template(text.replace("${{", "${{ '${{' }}"))
 }
 
 fn error(expression: &str, message: String) -> ResolveError {
