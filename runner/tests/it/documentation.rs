@@ -12,6 +12,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
+use regex::Regex;
 use serde_json::{Map, Value, json};
 use tidegate_pipelines::{
     Compiled, FileRef, Files, Setting, SourceFile, compile,
@@ -210,6 +211,7 @@ async fn run(plan: Plan, event: Event, files: Arc<Named>, emitted: Option<&str>)
     let outcome = run_on(local, engine.clone()).await.unwrap();
     assert!(engine.is_empty(), "something is left in the engine");
     let logs = told.logs.lock().unwrap();
+    let measured = Regex::new("[0-9]+ (bytes|ms)").unwrap();
     let mut stages = Map::new();
     for stage in &outcome.stages {
         let mut shown = Map::from_iter([("status".to_owned(), json!(stage.status))]);
@@ -220,6 +222,7 @@ async fn run(plan: Plan, event: Event, files: Arc<Named>, emitted: Option<&str>)
             shown.insert("outputs".to_owned(), json!(stage.outputs));
         }
         let log = logs.get(&stage.key).map(|log| String::from_utf8_lossy(log).replace(&web, "{web}"));
+        let log = log.map(|log| measured.replace_all(&log, "N $1").into_owned());
         if let Some(log) = log.filter(|log| !log.is_empty()) {
             shown.insert("log".to_owned(), log.lines().map(str::to_owned).collect());
         }
