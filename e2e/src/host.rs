@@ -3,7 +3,7 @@
 //! It shares the network and the engine of the machine under it, so what is deployed there are containers beside it.
 
 use std::{
-    net::TcpStream,
+    net::{Ipv4Addr, TcpStream},
     path::{Path, PathBuf},
     process::{Command, Output},
     time::{Duration, Instant},
@@ -132,7 +132,22 @@ impl Drop for Host {
 
 /// The address of this machine that containers on every network reach.
 pub fn machine_address() -> Result<String> {
-    docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])
+    let config = docker(&[
+        "network",
+        "inspect",
+        "bridge",
+        "--format",
+        "{{with index .IPAM.Config 0}}{{.Gateway}} {{.Subnet}}{{end}}",
+    ])?;
+    // An engine in its first life says no gateway; it is the first address then.
+    match config.split_whitespace().collect::<Vec<_>>().as_slice() {
+        [gateway, _] => Ok((*gateway).to_owned()),
+        [subnet] => {
+            let network: Ipv4Addr = subnet.split('/').next().unwrap_or_default().parse()?;
+            Ok(Ipv4Addr::from(u32::from(network) + 1).to_string())
+        }
+        _ => bail!("the engine's bridge has no addresses: {config}"),
+    }
 }
 
 /// Runs the Docker command line; gives what it printed.

@@ -117,6 +117,11 @@ pub struct Concurrency {
     pub cancel_superseded: bool,
 }
 
+/// What concurrency groups are told apart by: names that differ only in case are one group, as on GitHub.
+pub fn group_key(name: &str) -> String {
+    name.to_lowercase()
+}
+
 /// A stage's unique name in its plan: the name in the file, with the matrix values of an expanded one
 /// (`test (node=20, os=debian)`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use tidegate_pipelines::{
     Compiled, Diagnostic, LeftOut, Severity,
     event::{Event, EventKind},
-    plan::{Concurrency, Plan},
+    plan::{Concurrency, Plan, group_key},
 };
 use tidegate_protocol::{
     ids::{DeliveryId, RepositoryId, RunId},
@@ -155,10 +155,11 @@ async fn insert(
         schedule::name_run(plan, &id.to_string(), number);
     }
     let plan = plan.as_deref();
-    let group = plan.and_then(|plan| plan.concurrency.as_ref()).map(|concurrency| concurrency.group.as_str());
+    let group =
+        plan.and_then(|plan| plan.concurrency.as_ref()).map(|concurrency| group_key(&concurrency.group));
     let digest = plan.map(|plan| Ok::<_, Error>(Sha256::digest(serde_json::to_vec(plan)?))).transpose()?;
     let reason = plan.is_none().then(|| mistakes(&new.path, diagnostics));
-    let status = match (plan, group) {
+    let status = match (plan, &group) {
         (None, _) => RunStatus::Invalid,
         // Whether it is this run's turn is decided under the group's lock, like every later time.
         (Some(_), Some(_)) => RunStatus::Pending,
@@ -178,7 +179,7 @@ async fn insert(
         plan_digest: digest.as_ref().map(|digest| digest.as_slice()),
         source_text: Some(&new.text),
         diagnostics,
-        concurrency_group: group,
+        concurrency_group: group.as_deref(),
         rerun_of: new.rerun_of,
         delivery: new.delivery,
         actor: &new.event.actor,
@@ -227,7 +228,7 @@ async fn supersede(app: &App, new: &NewRun, run: RunId, concurrency: &Concurrenc
         return Ok(());
     }
     let mut tx = app.db.begin().await?;
-    let open = tx.open_runs_of_group(new.repository, &concurrency.group).await?;
+    let open = tx.open_runs_of_group(new.repository, &group_key(&concurrency.group)).await?;
     drop(tx);
     let Some(number) = open.iter().find(|(id, _, _)| *id == run).map(|(_, number, _)| *number) else {
         return Ok(());

@@ -7,7 +7,7 @@
 use tidegate_pipelines::{
     Patterns,
     event::{EventKind, GitFacts},
-    plan::{Concurrency, Template, Verb},
+    plan::{Concurrency, Template, Verb, group_key},
     render_template,
 };
 use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
@@ -82,7 +82,7 @@ fn in_its_place<'a>(facts: &Facts, stage: &'a StageFacts, places: &mut Places<'a
 fn enter(facts: &Facts, stage: &StageFacts, concurrency: &Concurrency, environment: Option<&str>) -> Action {
     let template = Template(concurrency.group.clone());
     match render_template(&template, Some(&stage.plan), &facts.context(&stage.plan, environment)) {
-        Ok(group) => Action::EnterGroup { stage: stage.id, group },
+        Ok(group) => Action::EnterGroup { stage: stage.id, group: group_key(&group) },
         Err(error) => {
             end(stage, StageStatus::Failed, format!("its concurrency group cannot be told: {error}"))
         }

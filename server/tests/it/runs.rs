@@ -120,8 +120,10 @@ async fn runs_of_a_group_go_one_after_the_other(pool: PgPool) {
     let (repository, other) = (world.repository().await, world.repository().await);
     let runner = world.runner().await;
     let mut queue = Vec::new();
-    for _ in 0..3 {
-        queue.push(push(&world, &repository, GROUP).await);
+    // Names that differ only in case are one group.
+    for group in ["main", "Main", "MAIN"] {
+        let pipeline = GROUP.replace("group: main", &format!("group: {group}"));
+        queue.push(push(&world, &repository, &pipeline).await);
     }
     let elsewhere = push(&world, &other, GROUP).await;
     let waits = |number: i64| {
@@ -354,9 +356,9 @@ stages:
 ";
 
 /// A run whose stage `ship` is in the group `production`, with this taking of places.
-async fn shared(world: &World, repository: &Repository, cancel_superseded: bool) -> RunId {
+async fn shared(world: &World, repository: &Repository, group: &str, cancel_superseded: bool) -> RunId {
     let run = push(world, repository, SHARED).await;
-    let group = json!({ "group": "production", "cancel_superseded": cancel_superseded });
+    let group = json!({ "group": group, "cancel_superseded": cancel_superseded });
     let change = format!(
         "update stages set plan = jsonb_set(plan::jsonb, '{{concurrency}}', '{group}')::json where key = 'ship' and run_id = '{run}'"
     );
@@ -370,8 +372,13 @@ async fn stages_of_a_group_go_one_after_the_other_across_runs(pool: PgPool) {
     let (repository, other) = (world.repository().await, world.repository().await);
     let runner = world.runner().await;
     let mut queue = Vec::new();
-    for repository in [&repository, &repository, &repository, &other] {
-        queue.push(shared(&world, repository, false).await);
+    for (repository, group) in [
+        (&repository, "production"),
+        (&repository, "Production"),
+        (&repository, "PRODUCTION"),
+        (&other, "production"),
+    ] {
+        queue.push(shared(&world, repository, group, false).await);
     }
     for run in &queue {
         carry_out(&world, runner, *run, "pack", Outcome::Succeeded).await;
@@ -405,7 +412,7 @@ async fn a_newer_stage_of_a_group_takes_the_place_of_the_older(pool: PgPool) {
     let runner = world.runner().await;
     let mut queue = Vec::new();
     for _ in 0..3 {
-        queue.push(shared(&world, &repository, true).await);
+        queue.push(shared(&world, &repository, "production", true).await);
     }
     for run in &queue {
         carry_out(&world, runner, *run, "pack", Outcome::Succeeded).await;

@@ -1,6 +1,7 @@
 // Starts a server, and gives it people, repositories and a history, before all tests; ends it after them.
 import { resolve } from "node:path";
-import { Api } from "./api";
+import type { RunDetail } from "../../src/api/types";
+import { Api, until } from "./api";
 import { delivery, failing, gateOnly, image, invalid, long, PATH, ticking } from "./pipelines";
 import { Repository } from "./repository";
 import { ADMIN_PASSWORD, startServer, stopServer } from "./server";
@@ -15,11 +16,23 @@ export default async function start(): Promise<() => Promise<void>> {
   try {
     const stand = await furnish(binary, server.url, server.folder);
     process.env.TIDEGATE_STAND = JSON.stringify(stand);
+    return async () => {
+      await stopTicking(stand);
+      await stopServer(server);
+    };
   } catch (error) {
     await stopServer(server);
     throw error;
   }
-  return () => stopServer(server);
+}
+
+/** Ends the run that goes on by itself: a runner that is stopped leaves what it is at to the next one. */
+async function stopTicking({ url, runs }: Stand): Promise<void> {
+  const admin = await Api.logIn(url, "admin", ADMIN_PASSWORD);
+  const ticking = () => admin.get<RunDetail>(`/runs/${runs.ticking}`);
+  if ((await ticking()).finished_at) return;
+  await admin.post(`/runs/${runs.ticking}/cancel`);
+  await until("the end of the run that counts", async () => (await ticking()).finished_at ?? undefined);
 }
 
 async function furnish(binary: string, url: string, folder: string): Promise<Stand> {
