@@ -26,6 +26,15 @@ pub(crate) fn tree(file: &SourceFile<'_>) -> Result<Node, Vec<Diagnostic>> {
     parse(&mut problems).ok_or_else(|| problems.finish())
 }
 
+/// The names that a script reads as `$NAME` or `${NAME…}`, as often as it does; empty where no name follows.
+pub(super) fn shell_variables(script: &str) -> impl Iterator<Item = &str> {
+    script.split('$').skip(1).map(|part| {
+        let name = part.trim_start_matches('{');
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+        name.get(..end).unwrap_or_default()
+    })
+}
+
 /// The located tree.
 pub(super) fn parse(problems: &mut Problems<'_>) -> Option<Node> {
     yaml::parse(problems, &yaml::Dialect::ACTIONS)

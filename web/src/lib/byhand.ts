@@ -5,6 +5,8 @@ const RECENTLY_MS = 1000;
 
 export interface ByHand {
   recently: () => boolean;
+  /** What somebody did until now is of no consequence: they asked for another place since. */
+  forget: () => void;
   stop: () => void;
 }
 
@@ -27,6 +29,7 @@ export function byHand(element: HTMLElement): ByHand {
     );
   return {
     recently: () => held || performance.now() - last < RECENTLY_MS,
+    forget: () => (last = -Infinity),
     stop: () => stop.abort(),
   };
 }

@@ -6,7 +6,7 @@ use super::{Container, Dialect};
 use crate::{
     import::{
         draft::{self, Stage, Step, Yaml, map},
-        reading::{Notes, get, get_text, get_texts, items, text, variables},
+        reading::{self, Notes, get, get_text, get_texts, items, text, variables},
     },
     native::is_variable,
     yaml::{Kind, Node},
@@ -59,23 +59,18 @@ pub(super) fn read_variables(
     notes: &mut Notes,
 ) {
     let mut unknown = BTreeSet::new();
-    for part in script.split('$').skip(1) {
-        let name: String = part
-            .trim_start_matches('{')
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-            .collect();
+    for name in reading::shell_variables(script) {
         if !dialect.prefixes.iter().any(|prefix| name.starts_with(prefix)) {
             continue;
         }
         if dialect.variables.iter().any(|(known, _)| *known == name) {
-            used.insert(name);
+            used.insert(name.to_owned());
         } else {
             unknown.insert(name);
         }
     }
     if !unknown.is_empty() {
-        let list: Vec<String> = unknown.into_iter().collect();
+        let list: Vec<&str> = unknown.into_iter().collect();
         notes.add(step.place, format!("`{}` reads {}", step.name, list.join(", ")), "set them under `env`");
     }
 }

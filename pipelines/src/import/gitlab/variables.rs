@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::{diagnostic::Place, import::reading::Notes};
+use crate::{
+    diagnostic::Place,
+    import::reading::{self, Notes},
+};
 
 /// Variables of GitLab that have a counterpart.
 pub(super) const KNOWN: &[(&str, &str)] = &[
@@ -25,12 +28,7 @@ pub(super) const KNOWN: &[(&str, &str)] = &[
 /// Notes variables that have no counterpart, and remembers those that have one.
 pub(super) fn read_by(script: &str, place: Place, notes: &mut Notes, used: &mut BTreeSet<&'static str>) {
     let mut unknown = BTreeSet::new();
-    for part in script.split('$').skip(1) {
-        let name: String = part
-            .trim_start_matches('{')
-            .chars()
-            .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
-            .collect();
+    for name in reading::shell_variables(script) {
         if !name.starts_with("CI_") && !name.starts_with("GITLAB_") {
             continue;
         }
@@ -44,7 +42,7 @@ pub(super) fn read_by(script: &str, place: Place, notes: &mut Notes, used: &mut 
         }
     }
     if !unknown.is_empty() {
-        let list: Vec<String> = unknown.into_iter().collect();
+        let list: Vec<&str> = unknown.into_iter().collect();
         notes.add(
             place,
             format!("the script reads {}", list.join(", ")),

@@ -209,32 +209,14 @@ fn filled(text: &str, facts: &Facts, job: &str) -> String {
 mod tests {
     use super::*;
 
-    fn facts() -> Facts {
-        let text = |text: &str| text.to_owned();
-        Facts {
-            repository: text("team/app"),
-            repository_url: text("https://forge/team/app"),
-            sha: text("0123456789abcdef"),
-            run_url: text("https://forge/team/app/actions/runs/7"),
-            event: text("push"),
-            reference: text("refs/heads/main"),
-            workflow: text("CI"),
-            actor: text("ann"),
-            server: text("https://forge"),
-            message: text("mend it"),
-            author: text("Ann<a@b>"),
-            pull_request: None,
-        }
-    }
-
     #[test]
     fn fields_are_those_that_are_asked_for() {
-        let (shown, unknown) = fields("commit, repo,took", &facts(), "test");
+        let (shown, unknown) = fields("commit, repo,took", &Facts::of_a_test(), "test");
         let titles: Vec<&str> = shown.iter().filter_map(|field| field["title"].as_str()).collect();
         assert_eq!((titles, unknown), (vec!["repo", "commit"], vec!["took".to_owned()]));
         assert_eq!(shown[1]["value"], "<https://forge/team/app/commit/0123456789abcdef|01234567>");
         // Nobody opened a pull request.
-        assert_eq!(fields("all", &facts(), "test").0.len(), FIELDS.len() - 1);
+        assert_eq!(fields("all", &Facts::of_a_test(), "test").0.len(), FIELDS.len() - 1);
     }
 
     #[test]
@@ -248,10 +230,10 @@ mod tests {
     #[test]
     fn custom_payloads_are_objects_with_values_filled_in() {
         let text = "{ text: '${process.env.AS_REPO} by ${process.env.AS_EVENT_NAME}${process.env.AS_NONE}', b: [1] }";
-        let payload = custom(text, &facts(), "test").unwrap();
+        let payload = custom(text, &Facts::of_a_test(), "test").unwrap();
         assert_eq!(payload["text"], "<https://forge/team/app|team/app> by push");
-        assert!(custom("{ a: 'x' === 'y' ? [", &facts(), "t").unwrap_err().contains("JavaScript"));
-        assert!(custom("[1]", &facts(), "t").is_err());
-        assert_eq!(filled("${process.env.AS_", &facts(), "t"), "${process.env.AS_");
+        assert!(custom("{ a: 'x' === 'y' ? [", &Facts::of_a_test(), "t").unwrap_err().contains("JavaScript"));
+        assert!(custom("[1]", &Facts::of_a_test(), "t").is_err());
+        assert_eq!(filled("${process.env.AS_", &Facts::of_a_test(), "t"), "${process.env.AS_");
     }
 }

@@ -131,3 +131,25 @@ mod tests {
         assert_eq!(Value::Object(message), json!({ "c": "x", "d": false }));
     }
 }
+
+#[cfg(test)]
+impl Facts {
+    /// A push, for tests.
+    fn of_a_test() -> Self {
+        let text = |text: &str| text.to_owned();
+        Self {
+            repository: text("team/app"),
+            repository_url: text("https://forge/team/app"),
+            sha: text("0123456789abcdef"),
+            run_url: text("https://forge/team/app/actions/runs/7"),
+            event: text("push"),
+            reference: text("refs/heads/main"),
+            workflow: text("CI"),
+            actor: text("ann"),
+            server: text("https://forge"),
+            message: text("mend it"),
+            author: text("Ann<a@b>"),
+            pull_request: None,
+        }
+    }
+}

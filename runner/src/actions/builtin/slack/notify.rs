@@ -113,28 +113,10 @@ fn fields<'v>(variable: &dyn Fn(&str) -> &'v str, facts: &Facts, text: &str) -> 
 mod tests {
     use super::*;
 
-    fn facts() -> Facts {
-        let text = |text: &str| text.to_owned();
-        Facts {
-            repository: text("team/app"),
-            repository_url: text("https://forge/team/app"),
-            sha: text("0123456789"),
-            run_url: text("https://forge/team/app/actions/runs/7"),
-            event: text("push"),
-            reference: text("refs/heads/main"),
-            workflow: text("CI"),
-            actor: text("ann"),
-            server: text("https://forge"),
-            message: text("mend it"),
-            author: String::new(),
-            pull_request: None,
-        }
-    }
-
     fn said(variables: &[(&str, &'static str)]) -> Value {
         let variable =
             |name: &str| variables.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| *value);
-        message(&variable, &facts())
+        message(&variable, &Facts::of_a_test())
     }
 
     #[test]
