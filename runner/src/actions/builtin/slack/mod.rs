@@ -119,20 +119,6 @@ fn link(url: &str, text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn what_is_not_said_is_left_out() {
-        let message =
-            without_empty([("a", json!("")), ("b", Value::Null), ("c", json!("x")), ("d", json!(false))]);
-        assert_eq!(Value::Object(message), json!({ "c": "x", "d": false }));
-    }
-}
-
-#[cfg(test)]
 impl Facts {
     /// A push, for tests.
     fn of_a_test() -> Self {
@@ -151,5 +137,19 @@ impl Facts {
             author: text("Ann<a@b>"),
             pull_request: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_left_out() {
+        let message =
+            without_empty([("a", json!("")), ("b", Value::Null), ("c", json!("x")), ("d", json!(false))]);
+        assert_eq!(Value::Object(message), json!({ "c": "x", "d": false }));
     }
 }
