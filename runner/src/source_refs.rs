@@ -45,21 +45,8 @@ pub fn remote_refs(url: &str, login: Option<(&str, &str)>) -> Result<BTreeMap<St
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, process::Command};
-
     use super::*;
-
-    fn git(folder: &Path, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .current_dir(folder)
-            .args(["-c", "user.name=Dev", "-c", "user.email=dev@example.org"])
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
+    use crate::source::tests::git;
 
     #[test]
     fn branches_and_tags_are_told_with_what_tags_point_at() {

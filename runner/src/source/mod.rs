@@ -261,4 +261,4 @@ fn write_file(path: &PathBuf, bytes: &[u8]) -> Result<(), SourceError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,8 +1,22 @@
 //! Checkouts of real repositories over `file://`.
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use super::*;
+
+/// What a git command in this folder prints, whatever the tester's own git is set to.
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(folder)
+        .args(["-c", "user.name=Dev", "-c", "user.email=dev@example.org", "-c", "commit.gpgsign=false"])
+        .args(["-c", "protocol.file.allow=always"])
+        .args(arguments)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
 
 struct Origin {
     folder: tempfile::TempDir,
@@ -16,22 +30,7 @@ impl Origin {
     }
 
     fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .current_dir(self.folder.path())
-            .args([
-                "-c",
-                "user.name=Dev",
-                "-c",
-                "user.email=dev@example.org",
-                "-c",
-                "protocol.file.allow=always",
-            ])
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        git(self.folder.path(), arguments)
     }
 
     fn commit(&self, path: &str, text: &str) -> String {

@@ -90,20 +90,7 @@ impl Tree {
             branch: Some("main".to_owned()),
             ..GitFacts::default()
         };
-        let event = Event {
-            kind: EventKind::Push,
-            repository: "team/app".to_owned(),
-            default_branch: "main".to_owned(),
-            git,
-            actor: "dev".to_owned(),
-            changed_paths: None,
-            inputs: BTreeMap::new(),
-            pull_request: None,
-            name: None,
-            activity: None,
-            payload: None,
-            trusted: true,
-        };
+        let event = Event::new(EventKind::Push, "team/app", "main", git, "dev");
         let compilation =
             compile(&SourceFile { path: "tidegate.yml", text: &text }, &event, Setting::default());
         let Some(Compiled::Plan(mut plan)) = compilation.result else {

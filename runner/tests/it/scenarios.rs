@@ -5,7 +5,6 @@
 use std::{
     collections::BTreeMap,
     path::Path,
-    process::Command,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -26,7 +25,7 @@ use tidegate_runner::local::{LocalOutcome, LocalRun, LocalSink, run_on};
 use tokio_util::sync::CancellationToken;
 
 use self::scenario::{Scenario, differences};
-use crate::support::{IMAGE, fake::Fake};
+use crate::support::{IMAGE, fake::Fake, git::git};
 
 #[path = "../../../e2e/src/scenario/mod.rs"]
 pub mod scenario;
@@ -224,17 +223,7 @@ fn entries(folder: &Path) -> Vec<String> {
 
 /// The commit of a tree whose repository is made for it.
 pub fn commit(tree: &Path, message: &str) -> String {
-    let git = |arguments: &[&str]| {
-        let output = Command::new("git")
-            .current_dir(tree)
-            .args(["-c", "user.name=Dev", "-c", "user.email=dev@example.org", "-c", "commit.gpgsign=false"])
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
+    let git = |arguments: &[&str]| git(tree, arguments);
     git(&["init", "-q", "--initial-branch=main"]);
     git(&["add", "-A"]);
     git(&["commit", "-q", "-m", message]);

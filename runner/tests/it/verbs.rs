@@ -21,6 +21,7 @@ use crate::support::{
     IMAGE,
     agent::{Agent, lease, stage_of},
     fake::Fake,
+    git::git,
     place::remove_from_docker,
     server::Model,
     until,
@@ -48,15 +49,7 @@ impl Runner {
     }
 
     fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .current_dir(self.origin.path())
-            .args(["-c", "user.name=Dev", "-c", "user.email=dev@example.org"])
-            .args(arguments)
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        git(self.origin.path(), arguments)
     }
 
     /// A lease of this verb at a commit with these files.

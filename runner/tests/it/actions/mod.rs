@@ -6,15 +6,16 @@ mod fetched;
 mod kinds;
 mod restarts;
 
-use std::{path::Path, process::Command};
-
 use serde_json::{Value, json};
 use tidegate_protocol::messages::Lease;
 use tidegate_runner::actions::SourceMapping;
 
 use crate::{
     steps::with,
-    support::agent::{lease, lenient, sh},
+    support::{
+        agent::{lease, lenient, sh},
+        git::git,
+    },
 };
 
 pub fn uses(action: &str, inputs: Value) -> Value {
@@ -87,18 +88,6 @@ impl Origin {
         lease.source.sha = self.git(&["rev-parse", "HEAD"]);
         lease
     }
-}
-
-pub fn git(folder: &Path, arguments: &[&str]) -> String {
-    let output = Command::new("git")
-        .current_dir(folder)
-        .args(["-c", "user.name=Dev", "-c", "user.email=dev@example.org"])
-        .args(arguments)
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 pub fn mapped(from: &str, origin: &Origin) -> SourceMapping {

@@ -4,6 +4,7 @@ pub mod agent;
 pub mod aws;
 pub mod fake;
 pub mod forge;
+pub mod git;
 pub mod log;
 pub mod place;
 pub mod registry;
