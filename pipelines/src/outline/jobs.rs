@@ -7,7 +7,7 @@ use crate::{
     SourceFile,
     expand::each_once,
     import::reading,
-    plan::{Call, Does, Driver, Plan, Run, StagePlan, Step as PlanStep, StepWhen, Verb},
+    plan::{Call, Does, Plan, StagePlan, Step as PlanStep, StepWhen},
 };
 
 /// Calls stand before the stages that are part of them. Of a file that could not be read there are none.
@@ -108,7 +108,7 @@ fn job(plan: &Plan, stage: &StagePlan) -> Job {
             needs.push(name.to_owned());
         }
     }
-    let run = run_of(&stage.verb);
+    let run = stage.verb.commands();
     Job {
         id: stage.name.clone(),
         key: stage.key.0.clone(),
@@ -135,19 +135,6 @@ fn job(plan: &Plan, stage: &StagePlan) -> Job {
         timeout_seconds: Some(stage.timeout_seconds),
         continue_on_error: stage.continue_on_error,
         steps: run.map(|run| run.steps.iter().map(step).collect()).unwrap_or_default(),
-    }
-}
-
-/// The commands of a stage, whatever its verb.
-fn run_of(verb: &Verb) -> Option<&Run> {
-    match verb {
-        Verb::Run(run) => Some(run),
-        Verb::Deploy(deploy) => match &deploy.driver {
-            Driver::Command(run) => Some(run),
-            Driver::Compose { .. } => None,
-        },
-        Verb::Smoke(smoke) => smoke.commands.as_ref(),
-        Verb::Build(_) | Verb::Push(_) => None,
     }
 }
 

@@ -33,6 +33,19 @@ impl Verb {
             Self::Smoke(_) => "smoke",
         }
     }
+
+    /// The commands that it has in a sandbox, if it has any.
+    pub fn commands(&self) -> Option<&Run> {
+        match self {
+            Self::Run(run) => Some(run),
+            Self::Deploy(deploy) => match &deploy.driver {
+                Driver::Command(run) => Some(run),
+                Driver::Compose { .. } => None,
+            },
+            Self::Smoke(smoke) => smoke.commands.as_ref(),
+            Self::Build(_) | Self::Push(_) => None,
+        }
+    }
 }
 
 /// An image to build. Output: `image_id` (`sha256:…`).

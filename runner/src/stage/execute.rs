@@ -13,7 +13,7 @@
 
 use std::collections::BTreeMap;
 
-use tidegate_pipelines::plan::{Driver, Run, Smoke, Verb};
+use tidegate_pipelines::plan::{Driver, Smoke, Verb};
 use tidegate_protocol::{
     messages::{Finish, Outcome},
     status::StepStatus,
@@ -237,7 +237,7 @@ pub async fn clean_disk(ctx: &StageContext) {
     if let Ok(Err(error)) = &removed
         && error.kind() == std::io::ErrorKind::PermissionDenied
         && let Ok(ctx) = fill::fill(ctx)
-        && let Some(run) = commands_of(&ctx.lease.stage.verb)
+        && let Some(run) = ctx.lease.stage.verb.commands()
     {
         // Files of other users, and this process is not root: the sandbox's own image helps.
         let (owner, folder) = (ctx.owner(), ctx.dirs.files());
@@ -246,18 +246,5 @@ pub async fn clean_disk(ctx: &StageContext) {
             tracing::warn!(%error, folder = %folder.display(), "the workspace could not be emptied");
         }
         let _ = std::fs::remove_dir_all(&ctx.dirs.root);
-    }
-}
-
-/// The commands in a sandbox that a verb has.
-fn commands_of(verb: &Verb) -> Option<&Run> {
-    match verb {
-        Verb::Run(run) => Some(run),
-        Verb::Deploy(deploy) => match &deploy.driver {
-            Driver::Command(run) => Some(run),
-            Driver::Compose { .. } => None,
-        },
-        Verb::Smoke(smoke) => smoke.commands.as_ref(),
-        Verb::Build(_) | Verb::Push(_) => None,
     }
 }
