@@ -97,32 +97,25 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
+    /// In their usual order: when it runs, where, with what, what it does, what it leaves, and what if it fails.
     pub(crate) const KEYS: &'static [&'static str] = &[
         "needs",
         "if",
-        "image",
         "matrix",
         "max_parallel",
         "fail_fast",
         "concurrency",
+        "image",
         "runs_on",
+        "network",
         "shell",
         "working_directory",
-        "network",
-        "emits",
-        "outputs",
+        "checkout",
         "env",
         "secrets",
         "services",
-        "timeout",
-        "retry",
-        "continue_on_error",
-        "artifacts",
         "fetch",
         "cache",
-        "reports",
-        "resources",
-        "checkout",
         "run",
         "build",
         "push",
@@ -130,6 +123,14 @@ impl Stage {
         "smoke",
         "use",
         "with",
+        "emits",
+        "outputs",
+        "artifacts",
+        "reports",
+        "resources",
+        "timeout",
+        "retry",
+        "continue_on_error",
     ];
 
     /// All secrets that it names.

@@ -1,5 +1,7 @@
 //! In which order keys stand.
 
+use crate::native::file::Stage;
+
 /// In which order the keys of the file and of its stages stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -9,42 +11,6 @@ pub(super) enum Order {
 
 /// The keys of a file, be it a pipeline, a template, or what a stage wrote.
 const FILE: &[&str] = &["name", "on", "inputs", "env", "defaults", "concurrency", "outputs", "stages"];
-/// The keys of a stage: when it runs, where, with what, what it does, what it leaves, and what if it fails.
-const STAGE: &[&str] = &[
-    "needs",
-    "if",
-    "matrix",
-    "max_parallel",
-    "fail_fast",
-    "concurrency",
-    "image",
-    "runs_on",
-    "network",
-    "shell",
-    "working_directory",
-    "checkout",
-    "env",
-    "secrets",
-    "services",
-    "fetch",
-    "cache",
-    "run",
-    "build",
-    "push",
-    "deploy",
-    "smoke",
-    "use",
-    "with",
-    "emits",
-    "outputs",
-    "artifacts",
-    "reports",
-    "resources",
-    "timeout",
-    "retry",
-    "continue_on_error",
-];
-
 /// What a mapping is, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -58,7 +24,7 @@ pub(super) enum Role {
 pub(super) fn rank(order: Order, key: &str, role: Role) -> usize {
     let keys = match (order, role) {
         (Order::Usual, Role::File) => FILE,
-        (Order::Usual, Role::Stage) => STAGE,
+        (Order::Usual, Role::Stage) => Stage::KEYS,
         _ => return 0,
     };
     keys.iter().position(|known| *known == key).unwrap_or(keys.len())
