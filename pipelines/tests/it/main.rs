@@ -12,6 +12,7 @@ mod formatting;
 mod golden;
 mod hostile;
 mod import;
+mod late;
 mod pages;
 mod properties;
 mod reference;
