@@ -76,19 +76,29 @@ pub fn expand(
         one.matrix = made.values.into_iter().collect();
         let Told { fail_fast, max_parallel, .. } = told;
         one.strategy = Some(Strategy { index, total, fail_fast, max_parallel });
-        contexts.insert(
-            "matrix".to_owned(),
-            one.matrix.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
-        );
-        contexts.insert("strategy".to_owned(), strategy_value(one.strategy.as_ref()));
+        tell_matrix(&mut contexts, &one.matrix, one.strategy.as_ref());
         settle(&mut one, open, &contexts, setting)?;
         add(one, &contexts)?;
     }
     Ok(stages)
 }
 
+/// Puts `matrix` and `strategy` of a stage, or of a call, among what expressions read. Without values `matrix` is null.
+pub(crate) fn tell_matrix(
+    contexts: &mut BTreeMap<String, Value>,
+    matrix: &BTreeMap<String, Value>,
+    strategy: Option<&Strategy>,
+) {
+    let matrix = match matrix.is_empty() {
+        true => Value::Null,
+        false => matrix.clone().into_iter().collect::<serde_json::Map<_, _>>().into(),
+    };
+    contexts.insert("matrix".to_owned(), matrix);
+    contexts.insert("strategy".to_owned(), strategy_value(strategy));
+}
+
 /// `strategy` as expressions read it.
-pub(crate) fn strategy_value(strategy: Option<&Strategy>) -> Value {
+fn strategy_value(strategy: Option<&Strategy>) -> Value {
     match strategy {
         None => json!({ "fail-fast": true, "job-index": 0, "job-total": 1, "max-parallel": 1 }),
         Some(strategy) => json!({

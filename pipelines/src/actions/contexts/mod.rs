@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::{
     ResolveError, StageFacts,
     event::Event,
-    expand::{strategy_value, text},
+    expand::{tell_matrix, text},
     expressions::Lenient,
     lenient,
     plan::{Plan, StageKey, StagePlan},
@@ -65,8 +65,7 @@ pub fn contexts(
     let scopes = Scopes { plan, event, run, ended };
     let mut contexts = scopes.of(stage.call.as_deref());
     contexts.insert("needs".to_owned(), scopes.needs(stage));
-    contexts.insert("matrix".to_owned(), matrix(&stage.matrix));
-    contexts.insert("strategy".to_owned(), strategy_value(stage.strategy.as_ref()));
+    tell_matrix(&mut contexts, &stage.matrix, stage.strategy.as_ref());
     if let Some(Value::Object(github)) = contexts.get_mut("github") {
         github.insert("job".to_owned(), stage.own_name().into());
     }
@@ -140,7 +139,7 @@ pub fn called_secrets(
         let Some(given) = &call.secrets else { continue };
         let mut contexts = scopes.of(call.parent.as_deref());
         contexts.insert("needs".to_owned(), scopes.needs_of_call(call));
-        contexts.insert("matrix".to_owned(), matrix(&call.matrix));
+        tell_matrix(&mut contexts, &call.matrix, None);
         let outer: Map<String, Value> = known.into_iter().map(|(name, value)| (name, value.into())).collect();
         contexts.insert("secrets".to_owned(), outer.into());
         known = BTreeMap::new();
@@ -213,11 +212,4 @@ pub(super) fn early(
         }
     }
     contexts
-}
-
-fn matrix(values: &BTreeMap<String, Value>) -> Value {
-    match values.is_empty() {
-        true => Value::Null,
-        false => values.clone().into_iter().collect::<Map<_, _>>().into(),
-    }
 }

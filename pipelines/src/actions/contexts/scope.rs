@@ -12,7 +12,7 @@ use crate::{
     StageFacts,
     actions::inputs,
     event::Event,
-    expand::{self, strategy_value},
+    expand,
     expressions::Ended,
     plan::{Call, Plan, StageKey, StagePlan},
 };
@@ -120,8 +120,7 @@ impl<'a> Scopes<'a> {
         let mut given = outer.clone();
         if open {
             given.insert("needs".to_owned(), self.needs_of_call(call));
-            given.insert("matrix".to_owned(), super::matrix(&call.matrix));
-            given.insert("strategy".to_owned(), strategy_value(None));
+            expand::tell_matrix(&mut given, &call.matrix, None);
         }
         let mut values = Map::new();
         // Defaults read what was given, so they come last.

@@ -18,6 +18,7 @@ use crate::{
         calls::{self, Called},
         seam,
     },
+    codes,
     diagnostic::{Problems, Spanned},
     expand,
     plan::{Call, Need, NeedState, OpenCall, StageKey, StagePlan, Template},
@@ -54,6 +55,7 @@ impl Lowering<'_> {
         problems: &mut Problems<'_>,
     ) -> Vec<StagePlan> {
         let Some(called) = scope.called.get(&id.value) else { return Vec::new() };
+        tell_without_effect(node, problems);
         // The matrix of a call is made by the same code as that of a stage.
         let shell = job::shell_of_call(scope, &id.value, node);
         let is_late = !job::is_early(&shell, |context| scope.will_know(context));
@@ -65,11 +67,7 @@ impl Lowering<'_> {
                         break;
                     }
                     let mut outer = scope.contexts.clone();
-                    outer.insert(
-                        "matrix".to_owned(),
-                        one.matrix.clone().into_iter().collect::<Map<_, _>>().into(),
-                    );
-                    outer.insert("strategy".to_owned(), expand::strategy_value(one.strategy.as_ref()));
+                    expand::tell_matrix(&mut outer, &one.matrix, one.strategy.as_ref());
                     let crossing = Crossing {
                         scope,
                         node,
@@ -233,5 +231,16 @@ impl Lowering<'_> {
             id_token: Some(scope.gives_id_token(node)),
             skip: scope.skip.clone(),
         })
+    }
+}
+
+/// Says of a job that calls a workflow what has no effect on it.
+fn tell_without_effect(job: &Node, problems: &mut Problems<'_>) {
+    for path in [&["concurrency"][..], &["strategy", "max-parallel"], &["strategy", "fail-fast"]] {
+        let Some(node) = job.at(path) else { continue };
+        let message = format!("`{}` of a job that calls a workflow has no effect here", path.join("."));
+        problems
+            .report(codes::KEY_IGNORED, node.place, message)
+            .help("give it to the jobs of the workflow that is called");
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use indexmap::IndexSet;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{Lowering, Sink, container, job, secrets, steps::Defaults};
 use crate::{
@@ -248,9 +248,7 @@ fn told_services(
         let mut contexts = scope.contexts.clone();
         let mut later = scope.later.clone();
         if stage.expand.is_none() {
-            contexts
-                .insert("matrix".to_owned(), stage.matrix.clone().into_iter().collect::<Map<_, _>>().into());
-            contexts.insert("strategy".to_owned(), expand::strategy_value(stage.strategy.as_ref()));
+            expand::tell_matrix(&mut contexts, &stage.matrix, stage.strategy.as_ref());
         } else if early {
             later.extend(job::OF_MATRIX);
         }
