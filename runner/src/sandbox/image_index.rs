@@ -4,7 +4,7 @@
 //! Answers are bounded in size and in time. Credentials go to the registry, and to the place that it names for tokens, by
 //! HTTPS unless the registry is this machine's own.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
@@ -179,7 +179,9 @@ impl Registry {
 
 fn is_own_machine(host: &str) -> bool {
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    name == "localhost" || name == "[::1]" || name.starts_with("127.")
+    name == "localhost"
+        || name == "[::1]"
+        || name.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn basic(login: &RegistryLogin) -> String {
@@ -269,6 +271,7 @@ mod tests {
         };
         assert_eq!(base("ghcr.io/team/app"), "https://ghcr.io/v2/team/app");
         assert_eq!(base("127.0.0.1:5000/app"), "http://127.0.0.1:5000/v2/app");
+        assert_eq!(base("127.example.org/app"), "https://127.example.org/v2/app");
         assert_eq!(base("app"), "https://registry-1.docker.io/v2/library/app");
         assert_eq!(base("team/app"), "https://registry-1.docker.io/v2/team/app");
     }
