@@ -66,14 +66,13 @@ pub(super) fn cache_from(lines: &[String]) -> Result<(Vec<String>, Vec<String>),
 
 /// Whether the results of instructions go into the image itself, and the lines that have no meaning here.
 pub(super) fn cache_to(lines: &[String]) -> Result<(bool, Vec<String>), String> {
-    let is_inline = |line: &String| Ok(csv::pairs(line)?.contains(&("type".to_owned(), "inline".to_owned())));
     let mut others = Vec::new();
     let mut inline = false;
     for line in lines {
-        match is_inline(line) {
-            Ok(true) => inline = true,
-            Ok(false) => others.push(line.clone()),
-            Err(error) => return Err(error),
+        if csv::pairs(line)?.contains(&("type".to_owned(), "inline".to_owned())) {
+            inline = true;
+        } else {
+            others.push(line.clone());
         }
     }
     Ok((inline, others))
