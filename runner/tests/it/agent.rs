@@ -93,6 +93,7 @@ async fn a_runner_enrols_once_and_keeps_its_key_to_itself() {
         let attempt = model.queue(lease(stage(&["true"])));
         assert_eq!(model.finished(attempt).await.outcome, Outcome::Succeeded);
         agent.stop().await.unwrap();
+        model.unclaimed().await;
     }
     assert_eq!(model.enrolments(), 1);
     let mode = std::fs::metadata(data.path().join("runner.key")).unwrap().permissions().mode();
@@ -249,6 +250,7 @@ async fn a_lease_that_was_lost_meanwhile_is_not_gone_on_with() {
     agent.kill().await;
     assert!(engine.runs(attempt));
     model.lose(attempt);
+    model.unclaimed().await;
     let agent = Agent::start(&model, engine.clone(), data.path());
     until("everything of it is gone", || engine.is_empty() && no_stages(&data)).await;
     assert_eq!(model.finish(attempt), None);

@@ -125,11 +125,13 @@ async fn close(app: &App, repository: &Repository, message: &Outgoing, done: Don
                 wait = wait.as_secs(),
                 "a message is tried again"
             );
-            tx.retry_outgoing(message, wait, &reason).await?;
+            // First what locks every message of the owner, in their order: with its own message in hand already,
+            // a sender could wait for another that does the same.
             if limited {
                 let owner = repository.full_name.split('/').next().unwrap_or_default();
                 tx.pause_outgoing(owner, wait).await?;
             }
+            tx.retry_outgoing(message, wait, &reason).await?;
         }
     }
     tx.commit().await

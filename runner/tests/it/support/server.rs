@@ -54,6 +54,8 @@ struct S {
     key: Option<String>,
     enrolments: usize,
     claims: Vec<Claim>,
+    /// Cloned by every claim that waits.
+    waits: Arc<()>,
     queue: VecDeque<Lease>,
     attempts: BTreeMap<AttemptId, Attempt>,
     /// By call: the status, and how many answers it lasts for.
@@ -97,6 +99,7 @@ impl Model {
             key: None,
             enrolments: 0,
             claims: Vec::new(),
+            waits: Arc::default(),
             queue: VecDeque::new(),
             attempts: BTreeMap::new(),
             refusals: BTreeMap::new(),
@@ -161,6 +164,11 @@ impl Model {
 
     pub fn claims(&self) -> Vec<Claim> {
         self.state().claims.clone()
+    }
+
+    /// Waits until no claim waits any more: that of a process that ended could take what is queued next.
+    pub async fn unclaimed(&self) {
+        super::until("no claim waits", || Arc::strong_count(&self.state().waits) == 1).await;
     }
 
     /// What is known of an attempt; none when it was not claimed.
@@ -307,7 +315,11 @@ async fn enrol(State(state): State<Shared>, Json(enrol): Json<Enrol>) -> Respons
 }
 
 async fn claim(State(state): State<Shared>, Json(claim): Json<Claim>) -> Response {
-    state.lock().unwrap().claims.push(claim.clone());
+    let _waits = {
+        let mut state = state.lock().unwrap();
+        state.claims.push(claim.clone());
+        state.waits.clone()
+    };
     for _ in 0..claim.wait_ms.min(2_000) / 10 {
         {
             let mut state = state.lock().unwrap();

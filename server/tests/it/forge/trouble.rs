@@ -59,6 +59,26 @@ async fn a_limit_holds_up_everything_of_the_owner(pool: PgPool) {
     assert_eq!(scene.states().await, ["sent", "sent"]);
 }
 
+/// Each sender holds its own message and then all of the owner's: none may wait for another that waits for it.
+#[sqlx::test(migrator = "MIGRATOR")]
+async fn senders_that_are_limited_together_do_not_block_each_other(pool: PgPool) {
+    const SENDERS: usize = 6;
+    let scene = Scene::token(pool).await;
+    for number in 0..SENDERS {
+        let mut message = run(RunId::new(), RunStatus::Failed);
+        message.pipeline = format!("pipeline-{number}");
+        scene.enqueue(&number.to_string(), &Message::Run(message)).await;
+    }
+    for _ in 0..8 {
+        for _ in 0..SENDERS {
+            scene.model.fail(Fault::Limited(60));
+        }
+        join_all((0..SENDERS).map(|_| scene.once())).await;
+        scene.skip_waits().await;
+    }
+    assert_eq!(scene.states().await, ["waiting"; SENDERS]);
+}
+
 #[sqlx::test(migrator = "MIGRATOR")]
 async fn what_cannot_be_mended_is_given_up_with_its_reason(pool: PgPool) {
     let scene = Scene::token(pool).await;
