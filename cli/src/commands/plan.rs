@@ -169,6 +169,8 @@ fn people(outline: &Outline, event: &str) -> String {
     if let Some(concurrency) = &outline.concurrency {
         let then = if concurrency.cancel_superseded {
             "the newer run stops the older"
+        } else if concurrency.replace_waiting {
+            "one after the other; a newer one takes the place of one that waits"
         } else {
             "one after the other"
         };

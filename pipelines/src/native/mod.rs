@@ -121,7 +121,8 @@ fn result(
     };
     if let Some(concurrency) = &pipeline.concurrency {
         let group = render_group(&concurrency.group, &plan, event, problems)?;
-        plan.concurrency = Some(Concurrency { group, cancel_superseded: concurrency.cancel_superseded });
+        let cancel_superseded = concurrency.cancel_superseded;
+        plan.concurrency = Some(Concurrency { group, cancel_superseded, replace_waiting: false });
     }
     Some(Compiled::Plan(plan))
 }

@@ -111,6 +111,7 @@ impl Planner<'_> {
             concurrency: stage.concurrency.as_ref().map(|concurrency| Concurrency {
                 group: texts.of(&concurrency.group).0,
                 cancel_superseded: concurrency.cancel_superseded,
+                replace_waiting: false,
             }),
             dynamic: dynamic(stage, texts),
             strategy: self.strategy(index, stage, one),

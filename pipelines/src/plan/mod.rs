@@ -115,6 +115,9 @@ pub struct Concurrency {
     pub group: String,
     /// Cancel the older run (true), or let the newer one wait its turn (false).
     pub cancel_superseded: bool,
+    /// A newer one takes the place of an older one that still waits (true), or all wait in order (false).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace_waiting: bool,
 }
 
 /// What concurrency groups are told apart by: names that differ only in case are one group, as on GitHub.

@@ -38,9 +38,18 @@ pub async fn cancel(app: &App, run: RunId, actor: &Actor) -> Result<(), Error> {
 
 /// As [`cancel`], by anybody or anything. Twice is once; a run that ended is left as it is.
 pub(super) async fn stop(app: &App, id: RunId, by: &str) -> Result<(), Error> {
+    stop_if(app, id, by, |status| !status.is_final()).await
+}
+
+/// As [`stop`], but a run whose turn in its concurrency group has come is left as it is.
+pub(super) async fn stop_waiting(app: &App, id: RunId, by: &str) -> Result<(), Error> {
+    stop_if(app, id, by, |status| status == RunStatus::Pending).await
+}
+
+async fn stop_if(app: &App, id: RunId, by: &str, meant: fn(RunStatus) -> bool) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
     let run = tx.lock_run(id).await?;
-    if run.status.is_final() || run.cancel_requested.is_some() {
+    if !meant(run.status) || run.cancel_requested.is_some() {
         return Ok(());
     }
     tx.set_cancel_requested(id, Some(by)).await?;

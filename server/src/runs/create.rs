@@ -221,10 +221,10 @@ async fn existing(tx: &mut Tx, new: &NewRun) -> Result<Option<RunId>, Error> {
     }
 }
 
-/// Asks the older runs of the group to stop. Each in a transaction of its own: they end when their runners say so,
-/// and the new run waits for that.
+/// Asks the older runs of the group to stop, or those of them that wait. Each in a transaction of its own: they end when
+/// their runners say so, and the new run waits for that.
 async fn supersede(app: &App, new: &NewRun, run: RunId, concurrency: &Concurrency) -> Result<(), Error> {
-    if !concurrency.cancel_superseded {
+    if !concurrency.cancel_superseded && !concurrency.replace_waiting {
         return Ok(());
     }
     let mut tx = app.db.begin().await?;
@@ -234,7 +234,12 @@ async fn supersede(app: &App, new: &NewRun, run: RunId, concurrency: &Concurrenc
         return Ok(());
     };
     for (older, _, _) in open.iter().filter(|(_, older, _)| *older < number) {
-        super::control::stop(app, *older, &format!("run {number}, which is newer")).await?;
+        let by = format!("run {number}, which is newer");
+        if concurrency.cancel_superseded {
+            super::control::stop(app, *older, &by).await?;
+        } else {
+            super::control::stop_waiting(app, *older, &by).await?;
+        }
     }
     Ok(())
 }

@@ -88,6 +88,8 @@ pub struct Superseded {
     pub by: StageKey,
     /// The newer one's run's number.
     pub by_run: i64,
+    /// Only while it waits: once it is at work it is left alone.
+    pub waiting_only: bool,
 }
 
 impl StageRow {
@@ -115,18 +117,23 @@ impl Db {
 }
 
 impl Db {
-    /// Stages that a newer one of their concurrency group takes the place of, and that were not told yet.
+    /// Stages that a newer one of their concurrency group takes the place of, and that were not told yet: each older one,
+    /// or those that wait for another of the group.
     pub async fn superseded_stages(&self, limit: i64) -> Result<Vec<Superseded>, Error> {
         let rows: Vec<Json<Superseded>> = sqlx::query_scalar(
             "select to_json(q) from (select distinct on (o.id) o.id as stage, o.run_id as run, n.key as by,
-                 m.number as by_run
+                 m.number as by_run, n.plan->'concurrency'->>'cancel_superseded' <> 'true' as waiting_only
              from stages n join runs m on m.id = n.run_id
              join stages o on o.concurrency_group = n.concurrency_group and o.finished_at is null
                  and (o.group_since, o.id) < (n.group_since, n.id) and not o.cancel_requested
              join runs p on p.id = o.run_id and p.repository_id = m.repository_id
              where n.concurrency_group is not null and n.finished_at is null
-               and n.plan->'concurrency'->>'cancel_superseded' = 'true'
-             order by o.id, n.group_since desc limit $1) q",
+               and (n.plan->'concurrency'->>'cancel_superseded' = 'true'
+                 or (n.plan->'concurrency'->>'replace_waiting' = 'true' and o.status not in ('queued', 'running')
+                   and exists (select from stages f join runs r on r.id = f.run_id
+                       where r.repository_id = p.repository_id and f.concurrency_group = o.concurrency_group
+                         and f.finished_at is null and (f.group_since, f.id) < (o.group_since, o.id))))
+             order by o.id, waiting_only, n.group_since desc limit $1) q",
         )
         .bind(limit)
         .fetch_all(&self.pool)

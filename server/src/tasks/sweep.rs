@@ -9,15 +9,15 @@
 use std::time::Duration;
 
 use tidegate_protocol::{
-    ids::{AttemptId, RunId, StageId},
-    status::AttemptStatus,
+    ids::{AttemptId, RunId},
+    status::{AttemptStatus, StageStatus},
 };
 
 use crate::{
     app::App,
     error::Error,
     schedule::{self, AttemptEnd},
-    store::{Waiting, WaitingStage},
+    store::{Superseded, Waiting, WaitingStage},
 };
 
 /// What a runner may be late.
@@ -91,7 +91,7 @@ async fn waiting_runs(app: &App) -> Result<(), Error> {
 async fn superseded_stages(app: &App) -> Result<(), Error> {
     for one in app.db.superseded_stages(100).await? {
         let reason = format!("`{}` of run {}, which is newer, takes its place", one.by, one.by_run);
-        match supersede(app, one.run, one.stage, &reason).await {
+        match supersede(app, &one, &reason).await {
             Ok(()) => {}
             Err(error) if error.is_transient() => return Err(error),
             Err(error) => tracing::error!(stage = %one.stage, ?error, "a stage could not be superseded"),
@@ -100,10 +100,14 @@ async fn superseded_stages(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-async fn supersede(app: &App, run: RunId, stage: StageId, reason: &str) -> Result<(), Error> {
+async fn supersede(app: &App, one: &Superseded, reason: &str) -> Result<(), Error> {
     let mut tx = app.db.begin().await?;
-    let run = tx.lock_run(run).await?;
-    let stage = tx.stage(stage).await?;
+    let run = tx.lock_run(one.run).await?;
+    let stage = tx.stage(one.stage).await?;
+    // Its turn may have come since.
+    if one.waiting_only && matches!(stage.status, StageStatus::Queued | StageStatus::Running) {
+        return Ok(());
+    }
     schedule::stop_stage(&mut tx, &run, &stage, reason).await?;
     tx.commit().await
 }

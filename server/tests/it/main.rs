@@ -22,6 +22,7 @@ mod logs;
 mod origin;
 mod payloads;
 mod reads;
+mod replaced;
 mod reports;
 mod repositories;
 mod results;

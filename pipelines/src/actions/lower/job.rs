@@ -132,10 +132,15 @@ fn environment(job: &Node) -> Option<Template> {
     name.map(Template)
 }
 
-/// The group of a workflow or job; its name may be a template.
+/// The group of a workflow or job; its name may be a template. One waits in it and a newer one takes its place, unless
+/// the file asks for a queue.
 pub(in crate::actions) fn concurrency(node: &Node, sink: &mut Sink<'_, '_>) -> Option<Concurrency> {
     if node.entries().is_empty() {
-        return node.filled().map(|group| Concurrency { group, cancel_superseded: false });
+        return node.filled().map(|group| Concurrency {
+            group,
+            cancel_superseded: false,
+            replace_waiting: true,
+        });
     }
     let group = node.get("group").and_then(Node::filled)?;
     let cancel_superseded = match node.get("cancel-in-progress") {
@@ -163,7 +168,8 @@ pub(in crate::actions) fn concurrency(node: &Node, sink: &mut Sink<'_, '_>) -> O
             _ => false,
         },
     };
-    Some(Concurrency { group, cancel_superseded })
+    let replace_waiting = node.get("queue").and_then(Node::filled).is_none_or(|queue| queue != "max");
+    Some(Concurrency { group, cancel_superseded, replace_waiting })
 }
 
 fn runs_on(node: &Node) -> RunsOn {

@@ -180,6 +180,13 @@ fn concurrency(node: &Node, workflow: &Workflow<'_>, notes: &mut Notes) -> Optio
     // The workflow's name is known.
     let group = workflow.template(group, "the concurrency group", notes)?;
     let cancel = get(node, "cancel-in-progress").is_some() && truth(node, "cancel-in-progress", notes);
+    if !cancel && get_text(node, "queue") != Some("max") {
+        notes.add(
+            node.place,
+            "of those that wait in the concurrency group a newer one took the place of an older one: here all wait, in order",
+            "add `cancel_superseded: true` if only the newest matters",
+        );
+    }
     Some(map([
         ("group", Some(Yaml::text(group))),
         ("cancel_superseded", cancel.then(|| Yaml::Plain("true".to_owned()))),
