@@ -455,3 +455,19 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_group_in_which_a_newer_one_took_the_place_of_one_that_waits() {
+    for (concurrency, is_told) in [
+        ("main", true),
+        ("{group: main}", true),
+        ("{group: main, queue: max}", false),
+        ("{group: main, cancel-in-progress: true}", false),
+    ] {
+        let text = format!(
+            "on: push\nconcurrency: {concurrency}\njobs:\n  a: {{runs-on: ubuntu-latest, steps: [{{run: echo}}]}}\n"
+        );
+        let told = told(&made(".github/workflows/ci.yml", &text));
+        assert_eq!(told.contains("here all wait, in order"), is_told, "{concurrency}: {told}");
+    }
+}
