@@ -109,3 +109,27 @@ test("groups are folded to their titles, and open by hand, by a search and by an
   await page.reload();
   await expect(log.locator(".row.chosen")).toHaveText(/no trailing blanks/);
 });
+
+test("a log that comes when its reader has gone to another stage troubles nobody", async ({
+  page,
+  as,
+  stand,
+}) => {
+  let letGo = (): void => {};
+  const gone = new Promise<void>((resolve) => (letGo = resolve));
+  await page.route(/\/steps\/\d+\/log\?/, async (route) => {
+    const answer = await route.fetch();
+    await gone;
+    await route.fulfill({ response: answer });
+  });
+  await as("dev");
+  const asked = page.waitForRequest(/\/steps\/\d+\/log\?/);
+  await page.goto(`/runs/${stand.runs.failed}`); // opens the failed step, whose end is shown
+  const late = (await asked).url();
+  await page.getByRole("button", { name: /^lint/ }).first().click();
+  await expect(page.getByRole("region", { name: "Stage lint" })).toBeVisible();
+  const came = page.waitForResponse(late);
+  letGo();
+  await came;
+  await expect(page.getByRole("log")).toContainText("fine");
+});
