@@ -165,6 +165,11 @@ impl StageStatus {
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Blocked | Self::Gated | Self::Queued | Self::Running)
     }
+
+    /// Whether it is with a runner, or may be taken by one at any time.
+    pub fn is_at_work(self) -> bool {
+        matches!(self, Self::Queued | Self::Running)
+    }
 }
 
 impl AttemptStatus {

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub use contexts::{Decision, RunFacts, called_secrets, contexts, decide, name_run};
+pub use contexts::{Decision, RunFacts, called_secrets, contexts, decide, group_of_call, name_run};
 pub(crate) use inputs::converted as converted_input;
 pub use schema::keys;
 

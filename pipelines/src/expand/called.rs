@@ -36,6 +36,7 @@ pub(super) fn instance(
     own.calls.iter_mut().for_each(|call| names.call(call));
     if let Some(call) = own.calls.iter_mut().find(|call| call.key == one.key.0) {
         call.matrix = one.matrix;
+        call.strategy = one.strategy;
         call.inputs = inputs(&call.inputs, contexts)?;
     }
     for stage in &mut own.stages {

@@ -7,7 +7,7 @@ use crate::{
     SourceFile,
     expand::each_once,
     import::reading,
-    plan::{Call, Does, Plan, StagePlan, Step as PlanStep, StepWhen},
+    plan::{Call, Does, Plan, StagePlan, Step as PlanStep, StepWhen, path_of},
 };
 
 /// Calls stand before the stages that are part of them. Of a file that could not be read there are none.
@@ -17,7 +17,7 @@ pub(super) fn of(file: &SourceFile<'_>, plan: &Plan) -> Vec<Job> {
     let mut jobs = Vec::new();
     let mut told: BTreeSet<&str> = BTreeSet::new();
     for stage in &plan.stages {
-        for call in chain(plan, stage.call.as_deref()).into_iter().rev() {
+        for call in path_of(&plan.calls, stage.call.as_deref()) {
             if told.insert(&call.key) {
                 jobs.push(of_call(plan, call, &uses));
             }
@@ -33,20 +33,6 @@ pub(super) fn of(file: &SourceFile<'_>, plan: &Plan) -> Vec<Job> {
             .map(|call| of_call(plan, call, &uses)),
     );
     jobs
-}
-
-/// A call and those that it is part of, the inner ones first.
-fn chain<'p>(plan: &'p Plan, key: Option<&str>) -> Vec<&'p Call> {
-    let mut chain: Vec<&Call> = Vec::new();
-    let mut next = key.map(str::to_owned);
-    while let Some(call) = next.and_then(|key| plan.calls.iter().find(|call| call.key == key)) {
-        if chain.len() > plan.calls.len() {
-            break;
-        }
-        next = call.parent.clone();
-        chain.push(call);
-    }
-    chain
 }
 
 /// What the jobs of a file call, by their ids.
@@ -93,8 +79,8 @@ fn of_call(plan: &Plan, call: &Call, uses: &BTreeMap<String, String>) -> Job {
 
 /// The name of a need as its file has it: a stage of the same call by its own, one of another call by that call's.
 fn need_name<'p>(plan: &'p Plan, stage: &StagePlan, need: &'p StagePlan) -> &'p str {
-    let calls = chain(plan, need.call.as_deref());
-    match calls.iter().find(|call| call.parent == stage.call) {
+    let calls = path_of(&plan.calls, need.call.as_deref());
+    match calls.into_iter().find(|call| call.parent == stage.call) {
         Some(call) if need.call != stage.call => &call.name,
         _ => &need.name,
     }

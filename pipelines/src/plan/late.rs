@@ -1,13 +1,10 @@
 //! What a plan leaves open until earlier stages have ended: the stages of a matrix that they make, and the calls of
 //! other files.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{StagePlan, Template};
-use crate::InputKind;
+use super::{Call, StagePlan, Template};
 
 /// What is decided about a stage once its needs have ended, by [`crate::expand`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -91,65 +88,5 @@ pub struct RunsOn {
 impl<T: Default> Default for Late<T> {
     fn default() -> Self {
         Self::Known(T::default())
-    }
-}
-
-/// A call of another file, whose stages are part of this plan: they have its key before theirs, read its inputs, and
-/// know each other by the names that they have there.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Call {
-    /// Unique in the plan: the calling stage's name, after that of the call that it is itself part of
-    /// (`release / publish`), with the values of a matrix.
-    pub key: String,
-    /// What pages call it.
-    pub title: String,
-    /// The calling stage's name in its own file, shared by all calls of one matrix.
-    pub name: String,
-    /// The call that this one is part of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub parent: Option<String>,
-    /// The names, in the calling file, of what comes before.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub needs: Vec<String>,
-    /// The call's `if`, read in the calling file, without `${{ }}`. When it does not hold no stage of the call runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub condition: Option<String>,
-    /// The call's matrix values.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub matrix: BTreeMap<String, Value>,
-    /// The inputs: all that the called file declares.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub inputs: BTreeMap<String, CallInput>,
-    /// What the called file reads as `secrets.NAME`: templates in the calling file. Absent: the same as there.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secrets: Option<BTreeMap<String, Template>>,
-    /// What the call hands on, by name: templates in the called file, which may read `jobs`.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub outputs: BTreeMap<String, Template>,
-}
-
-/// An input of a call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct CallInput {
-    /// Its value; text may be a template.
-    pub value: Value,
-    /// Its type, into which what a template gives is converted.
-    pub kind: InputKind,
-    /// It is the declaration's default: a template in it is read in the called file.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub by_default: bool,
-}
-
-/// The names that stages of one call, or of the plan itself, know each other by.
-impl super::StagePlan {
-    /// The stage's name without that of its call.
-    pub fn own_name(&self) -> &str {
-        match &self.call {
-            Some(call) => self
-                .name
-                .strip_prefix(call.as_str())
-                .map_or(&self.name, |rest| rest.trim_start_matches(" / ")),
-            None => &self.name,
-        }
     }
 }

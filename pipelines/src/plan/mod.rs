@@ -5,6 +5,7 @@
 //! expanded. Strings that may still hold `${{ }}` are [`Template`]s; when they are filled in, and how, is said by
 //! [`Expressions`].
 
+mod calls;
 mod container;
 mod dynamic;
 mod late;
@@ -15,16 +16,17 @@ mod steps;
 mod verbs;
 mod weight;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Machine;
 
+pub use calls::{Call, CallInput, path_of};
 pub use container::{Container, Credentials};
 pub use dynamic::{Dynamic, Row, Told};
-pub use late::{Call, CallInput, Expand, Late, MatrixPlan, OpenCall, Pairs, RunsOn};
+pub use late::{Expand, Late, MatrixPlan, OpenCall, Pairs, RunsOn};
 pub use made::{MOST_STAGES, Roll, replace_stage};
 pub use results::{
     ArtifactFetch, ArtifactRule, ArtifactWhen, CacheRule, CacheScope, CacheUser, FindingLevel, ReportKind,
@@ -91,11 +93,16 @@ impl Plan {
 
     /// Takes over the calls that came with stages, each once.
     pub(crate) fn note_calls(&mut self, stages: &[StagePlan]) {
-        for call in stages.iter().flat_map(|stage| &stage.calls) {
-            if self.calls.iter().all(|known| known.key != call.key) {
-                self.calls.push(call.clone());
-            }
-        }
+        self.calls = self.calls_with(stages);
+    }
+
+    /// The plan's calls, and those that came with stages, each once.
+    pub fn calls_with<'s>(&self, stages: impl IntoIterator<Item = &'s StagePlan>) -> Vec<Call> {
+        let mut calls = self.calls.clone();
+        let mut known: BTreeSet<String> = calls.iter().map(|call| call.key.clone()).collect();
+        let came = stages.into_iter().flat_map(|stage| &stage.calls);
+        calls.extend(came.filter(|call| known.insert(call.key.clone())).cloned());
+        calls
     }
 }
 

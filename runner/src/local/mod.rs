@@ -8,8 +8,8 @@
 mod attempt;
 mod emitted;
 mod lenient;
-mod matrix;
 mod results;
+mod stop;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -33,8 +33,8 @@ use tokio_util::sync::CancellationToken;
 use self::{
     attempt::one_stage,
     lenient::Given,
-    matrix::{Matrices, Stop},
     results::Kept,
+    stop::{Started, Stop},
 };
 use crate::{
     actions::ActionSettings,
@@ -221,30 +221,30 @@ async fn all_stages(
     mut wanted: Option<BTreeSet<StageKey>>,
 ) -> BTreeMap<StageKey, LocalStage> {
     let mut ended: BTreeMap<StageKey, LocalStage> = BTreeMap::new();
-    let mut started: BTreeSet<StageKey> = BTreeSet::new();
-    let mut matrices = Matrices::new(&shared.run.cancel);
+    let mut started = Started::new(&shared.run.cancel);
     let mut running = JoinSet::new();
     loop {
         let plan = lock(&shared.plan).clone();
         let mut progress = false;
+        let mut places = started.places(&plan, &ended);
         for stage in &plan.stages {
             let asked = wanted.as_ref().is_none_or(|wanted| wanted.contains(&stage.key));
             let ready = stage.needs.iter().all(|need| ended.contains_key(&need.stage));
-            if !asked || !ready || started.contains(&stage.key) {
+            if !asked || !ready || started.has(&stage.key) || ended.contains_key(&stage.key) {
                 continue;
             }
-            let stop = matrices.of(stage);
-            let decided = match stop.reason() {
+            let decided = match places.failed_fast(stage) {
                 Some(reason) => Err((StageStatus::Cancelled, reason)),
                 None => decide(shared, &plan, stage, &ended),
             };
-            if matches!(decided, Ok(Turn::Run(..))) && !matrices.enter(stage) {
+            if matches!(decided, Ok(Turn::Run(..))) && places.full(stage).is_some() {
                 continue;
             }
             progress = true;
             match decided {
                 Ok(Turn::Run(resolved, given)) => {
-                    started.insert(stage.key.clone());
+                    places.take(stage);
+                    let stop = started.start(&stage.key);
                     let shared = shared.clone();
                     running.spawn(async move { one_stage(&shared, *resolved, given, stop).await });
                 }
@@ -257,7 +257,6 @@ async fn all_stages(
                     break;
                 }
                 Err((status, reason)) => {
-                    started.insert(stage.key.clone());
                     shared.run.sink.stage(&stage.key, status, Some(&reason));
                     let outputs = BTreeMap::new();
                     let skipped =
@@ -271,9 +270,6 @@ async fn all_stages(
         }
         match running.join_next().await {
             Some(Ok(stage)) => {
-                if let Some(plan) = plan.stage(&stage.key) {
-                    matrices.leave(plan, stage.status);
-                }
                 ended.insert(stage.key.clone(), stage);
             }
             Some(Err(error)) => tracing::error!(%error, "a stage broke off"),

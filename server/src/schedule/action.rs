@@ -1,6 +1,6 @@
 //! What a decision consists of. Each action is carried out under the run's lock, with the old state in `WHERE`.
 
-use tidegate_pipelines::plan::StagePlan;
+use tidegate_pipelines::plan::{Concurrency, StagePlan};
 use tidegate_protocol::{
     ids::{DeploymentId, EnvironmentId, GateId, RunnerId, StageId},
     status::{DeploymentStatus, RunStatus, StageStatus},
@@ -47,6 +47,8 @@ pub enum Action {
         pinned: Option<RunnerId>,
         /// The gate that is used up by it.
         gate: Option<GateId>,
+        /// The calls that are at work in their concurrency groups from now on.
+        begins: Vec<String>,
     },
     /// The stage joins the queue of its concurrency group.
     EnterGroup {
@@ -54,6 +56,20 @@ pub enum Action {
         stage: StageId,
         /// The group.
         group: String,
+    },
+    /// The call joins the queue of its concurrency group.
+    EnterCallGroup {
+        /// The call's key.
+        call: String,
+        /// The group.
+        group: String,
+        /// Whose place it takes there.
+        concurrency: Concurrency,
+    },
+    /// All stages of the call have ended, and others of its concurrency group may go.
+    LeaveCallGroup {
+        /// The call's key.
+        call: String,
     },
     /// People are asked.
     OpenGate {

@@ -27,13 +27,16 @@ pub async fn apply(tx: &mut Tx, run: &RunRow, stages: &[StageRow], action: &Acti
             end_stage(tx, run, find(stages, *stage)?, *to, Some(reason)).await
         }
         Action::Expand { stage, made } => super::expand::replace(tx, run, find(stages, *stage)?, made).await,
-        Action::Queue { stage, environment, pinned, gate } => {
+        Action::Queue { stage, environment, pinned, gate, begins } => {
             let stage = find(stages, *stage)?;
             if let Some(environment) = environment {
                 tx.set_stage_environment(stage.id, environment).await?;
             }
             if let Some(gate) = gate {
                 tx.consume_gate(*gate, true).await?;
+            }
+            for call in begins {
+                tx.begin_call(run.id, call).await?;
             }
             tx.set_stage_dispatch(stage.id, *pinned, std::time::Duration::ZERO).await?;
             tx.move_stage(stage.id, stage.status, StageStatus::Queued, Some("waits for a runner")).await?;
@@ -42,6 +45,10 @@ pub async fn apply(tx: &mut Tx, run: &RunRow, stages: &[StageRow], action: &Acti
             tx.notify(Hint::StageQueued).await
         }
         Action::EnterGroup { stage, group } => tx.enter_group(*stage, group).await,
+        Action::EnterCallGroup { call, group, concurrency } => {
+            tx.enter_call_group(run.id, call, group, concurrency).await
+        }
+        Action::LeaveCallGroup { call } => tx.leave_call_group(run.id, call).await,
         Action::OpenGate { stage, environment, name, image, required } => {
             let stage = find(stages, *stage)?;
             let new = NewGate {

@@ -5,9 +5,9 @@
 //! run ends last, when nothing else is left to do.
 
 use tidegate_pipelines::{
-    Patterns,
+    Patterns, Places,
     event::{EventKind, GitFacts},
-    plan::{Concurrency, Template, Verb, group_key},
+    plan::Verb,
     render_template,
 };
 use tidegate_protocol::status::{GateStatus, RunStatus, StageStatus};
@@ -16,8 +16,8 @@ use super::{
     action::Action,
     deployments,
     expand::Making,
-    facts::{Facts, GateFacts, GroupTurn, StageFacts, Surroundings, goes_first},
-    matrix::{self, Places},
+    facts::{Facts, GateFacts, StageFacts, Surroundings, goes_first},
+    groups::{self, Word},
     needs::{Turn, turn},
 };
 
@@ -33,12 +33,13 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
         };
     }
     let mut actions = deployments::follow(facts);
-    let mut places = Places::of(facts);
+    actions.extend(groups::left(facts));
+    let mut places = facts.places();
     let mut making = Making::new(facts);
     for stage in &facts.stages {
         // What puts something back is finished even when the run is cancelled, unless that is all that the run does.
         let stoppable = stage.rollback_of.is_none() || facts.base.event.kind == EventKind::Rollback;
-        let action = match (&facts.cancel_requested, matrix::failed_fast(facts, stage)) {
+        let action = match (&facts.cancel_requested, failed_fast(&places, stage)) {
             (Some(by), _) if stoppable => stop(stage, format!("cancelled by {by}"), false),
             (_, Some(reason)) => stop(stage, reason, true),
             _ => match stage.status {
@@ -58,35 +59,28 @@ pub fn decide(facts: &Facts) -> Vec<Action> {
     if actions.is_empty() { conclude(facts) } else { actions }
 }
 
-/// As [`go`], but a stage is queued only while its matrix has a place, and when its turn in its concurrency group has
-/// come. It joins the group no sooner: what waits for a person or a place is in nobody's way.
-fn in_its_place<'a>(facts: &Facts, stage: &'a StageFacts, places: &mut Places<'a>) -> Option<Action> {
-    let action = go(facts, stage)?;
-    let Action::Queue { environment, .. } = &action else { return Some(action) };
-    if let Some(reason) = places.full(stage) {
-        return held(stage, environment.clone(), reason);
-    }
-    let concurrency = stage.plan.concurrency.as_ref().filter(|_| stage.rollback_of.is_none());
-    if let Some(concurrency) = concurrency {
-        match &stage.turn {
-            Some(GroupTurn::First) => {}
-            Some(GroupTurn::After(reason)) => return held(stage, environment.clone(), reason.clone()),
-            None => return Some(enter(facts, stage, concurrency, environment.as_deref())),
-        }
-    }
-    places.take(stage);
-    Some(action)
+/// What puts something back stands for itself.
+fn failed_fast(places: &Places<'_>, stage: &StageFacts) -> Option<String> {
+    if stage.rollback_of.is_some() { None } else { places.failed_fast(&stage.plan) }
 }
 
-/// The stage's concurrency group is told now: it may depend on what came before.
-fn enter(facts: &Facts, stage: &StageFacts, concurrency: &Concurrency, environment: Option<&str>) -> Action {
-    let template = Template(concurrency.group.clone());
-    match render_template(&template, Some(&stage.plan), &facts.context(&stage.plan, environment)) {
-        Ok(group) => Action::EnterGroup { stage: stage.id, group: group_key(&group) },
-        Err(error) => {
-            end(stage, StageStatus::Failed, format!("its concurrency group cannot be told: {error}"))
-        }
+/// As [`go`], but a stage is queued only while its matrices have a place, and when its turn in its concurrency groups has
+/// come.
+fn in_its_place(facts: &Facts, stage: &StageFacts, places: &mut Places<'_>) -> Option<Action> {
+    let mut action = go(facts, stage)?;
+    let Action::Queue { environment, begins, .. } = &mut action else { return Some(action) };
+    if let Some(full) = places.full(&stage.plan).filter(|_| stage.rollback_of.is_none()) {
+        return held(stage, environment.clone(), full.to_string());
     }
+    match groups::ask(facts, stage, environment.as_deref()) {
+        Word::Go(calls) => *begins = calls,
+        Word::Wait(reason) => return held(stage, environment.clone(), reason),
+        Word::First(action) => return Some(action),
+    }
+    if stage.rollback_of.is_none() {
+        places.take(&stage.plan);
+    }
+    Some(action)
 }
 
 fn end(stage: &StageFacts, to: StageStatus, reason: String) -> Action {
@@ -267,6 +261,7 @@ fn queue(facts: &Facts, stage: &StageFacts, environment: Option<String>, gate: O
         environment,
         pinned: same.and_then(|key| facts.runners.get(key).copied()),
         gate: gate.map(|gate| gate.id),
+        begins: Vec::new(),
     }
 }
 
@@ -278,11 +273,8 @@ fn conclude(facts: &Facts) -> Vec<Action> {
         // Only a run that is at work ends.
         return vec![Action::MoveRun { to, reason }];
     }
-    let to = if any(StageStatus::Queued) || any(StageStatus::Running) || !any(StageStatus::Gated) {
-        RunStatus::Running
-    } else {
-        RunStatus::Waiting
-    };
+    let at_work = facts.stages.iter().any(|stage| stage.status.is_at_work());
+    let to = if at_work || !any(StageStatus::Gated) { RunStatus::Running } else { RunStatus::Waiting };
     if facts.status == to {
         return Vec::new();
     }

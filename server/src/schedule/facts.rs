@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tidegate_pipelines::{
-    Context, EnvironmentFacts, Machine, StageFacts as EndedStage,
-    plan::{StageKey, StagePlan, Verb},
+    Context, EnvironmentFacts, Machine, Places, StageFacts as EndedStage, Standing,
+    plan::{Call, StageKey, StagePlan, Verb},
 };
 use tidegate_protocol::{
     ids::{DeploymentId, EnvironmentId, GateId, RunnerId, StageId},
@@ -35,6 +35,10 @@ pub struct Facts {
     pub machines: BTreeMap<String, Machine>,
     /// Its stages, in order.
     pub stages: Vec<StageFacts>,
+    /// The calls that stages are part of.
+    pub calls: Vec<Call>,
+    /// The concurrency groups that calls are in, by the call's key.
+    pub call_groups: BTreeMap<String, CallTurn>,
     /// The environments of its repository, by name.
     pub environments: BTreeMap<String, Surroundings>,
     /// Its deployments, oldest first.
@@ -54,6 +58,8 @@ pub struct StageFacts {
     pub status: StageStatus,
     /// Why.
     pub reason: Option<String>,
+    /// A runner had it, since it was last started over.
+    pub has_begun: bool,
     /// Its outputs.
     pub outputs: BTreeMap<String, String>,
     /// The deployment that it undoes. Such a stage needs no gate, and a cancelled run still finishes it.
@@ -66,9 +72,20 @@ pub struct StageFacts {
     pub turn: Option<GroupTurn>,
 }
 
-/// A stage's place in its concurrency group.
+/// A call in its concurrency group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallTurn {
+    /// The group.
+    pub group: String,
+    /// Its place there.
+    pub turn: GroupTurn,
+}
+
+/// The place of a stage or call in its concurrency group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GroupTurn {
+    /// It is at work there.
+    Holds,
     /// It may go.
     First,
     /// Another goes first; the end of a sentence about it.
@@ -79,6 +96,17 @@ impl StageFacts {
     /// Its key in the plan.
     pub fn key(&self) -> &StageKey {
         &self.plan.key
+    }
+
+    /// Where it is, as far as its matrices ask.
+    fn standing(&self) -> Standing {
+        match self.status {
+            StageStatus::Blocked | StageStatus::Gated => Standing::Waiting,
+            StageStatus::Queued | StageStatus::Running => Standing::AtWork,
+            StageStatus::Failed => Standing::Failed,
+            _ if self.has_begun => Standing::Ended,
+            _ => Standing::Passed,
+        }
     }
 
     /// The deploy stage that it checks, if it is a smoke stage.
@@ -169,6 +197,13 @@ impl Facts {
     /// The stage with this key.
     pub fn stage(&self, key: &StageKey) -> Option<&StageFacts> {
         self.stages.iter().find(|stage| stage.key() == key)
+    }
+
+    /// The places of its matrices. A stage at its gate, or one that a gate took back, takes none; what puts something
+    /// back is in no matrix.
+    pub fn places(&self) -> Places<'_> {
+        let members = self.stages.iter().filter(|stage| stage.rollback_of.is_none());
+        Places::of(members.map(|stage| (&stage.plan, stage.standing())), &self.calls)
     }
 
     /// The stages that have ended.

@@ -9,12 +9,12 @@ use tidegate_protocol::{
 };
 
 use super::{
-    facts::{DeploymentFacts, Facts, GateFacts, GroupTurn, StageFacts, Surroundings},
+    facts::{CallTurn, DeploymentFacts, Facts, GateFacts, GroupTurn, StageFacts, Surroundings},
     lenient::Lenient,
 };
 use crate::{
     error::Error,
-    store::{DeploymentRow, EnvironmentRow, GateRow, RunRow, StageRow, Tx},
+    store::{CallGroup, DeploymentRow, EnvironmentRow, GateRow, RunRow, StageRow, Tx},
 };
 
 /// Reads everything about a run that is locked.
@@ -29,13 +29,16 @@ pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Fa
     };
     let mut gates: BTreeMap<_, GateRow> =
         tx.newest_gates(run.id).await?.into_iter().map(|gate| (gate.stage_id, gate)).collect();
-    let mut turns = group_turns(tx, run, stages).await?;
+    let calls = plan_of(run)?.calls_with(stages.iter().map(|stage| &stage.plan));
+    let asks = calls.iter().any(|call| call.concurrency.is_some());
+    let in_groups = if asks { tx.call_groups(run.id).await? } else { Vec::new() };
+    let mut turns = group_turns(tx, run, stages, in_groups).await?;
     let waits = |stage: &StageRow| matches!(stage.status, StageStatus::Blocked | StageStatus::Gated);
     let asks = stages.iter().any(|stage| waits(stage) && !stage.plan.expressions.is_strict());
     let lenient = if asks { Lenient::read(tx, run, stages, None).await? } else { None };
     let stages = stages
         .iter()
-        .map(|row| stage_facts(row, gates.remove(&row.id), turns.remove(&row.id)))
+        .map(|row| stage_facts(row, gates.remove(&row.id), turns.stages.remove(&row.id)))
         .collect::<Vec<_>>();
     // Most runs never look at an environment: what costs queries is asked only where it matters.
     let deploys = stages.iter().any(|stage| stage.plan.environment().is_some());
@@ -53,6 +56,8 @@ pub async fn gather(tx: &mut Tx, run: &RunRow, stages: &[StageRow]) -> Result<Fa
         lenient,
         machines: plan_of(run)?.machines.clone(),
         stages,
+        calls,
+        call_groups: turns.calls,
         environments: environments.into_iter().map(surroundings).collect(),
         deployments: deployments.into_iter().map(deployment_facts).collect(),
         runners,
@@ -74,20 +79,38 @@ pub async fn base_context(tx: &mut Tx, run: &RunRow) -> Result<Context, Error> {
     Ok(context)
 }
 
-/// The places of stages that wait in a concurrency group. Decisions about a group are made one after the other: its lock
-/// is held until the end of the transaction. Names are locked in their order, so that two do not wait for each other.
+/// Places in concurrency groups.
+#[derive(Default)]
+struct Turns {
+    /// Of stages that wait.
+    stages: BTreeMap<StageId, GroupTurn>,
+    /// Of calls that have joined one.
+    calls: BTreeMap<String, CallTurn>,
+}
+
+/// The places of what is in a concurrency group. Decisions about a group are made one after the other: its lock is held
+/// until the end of the transaction. Names are locked in their order, so that two do not wait for each other.
 async fn group_turns(
     tx: &mut Tx,
     run: &RunRow,
     stages: &[StageRow],
-) -> Result<BTreeMap<StageId, GroupTurn>, Error> {
+    calls: Vec<CallGroup>,
+) -> Result<Turns, Error> {
+    let mut turns = Turns::default();
     let waits = |stage: &&StageRow| matches!(stage.status, StageStatus::Blocked | StageStatus::Gated);
     let waiting = stages.iter().filter(waits);
-    let groups: BTreeSet<&str> = waiting.filter_map(|stage| stage.concurrency_group.as_deref()).collect();
-    let mut turns = BTreeMap::new();
+    let mut groups: BTreeSet<String> = waiting.filter_map(|stage| stage.concurrency_group.clone()).collect();
+    for call in calls {
+        let group = call.concurrency_group;
+        if call.at_work {
+            turns.calls.insert(call.call, CallTurn { group, turn: GroupTurn::Holds });
+        } else {
+            groups.insert(group);
+        }
+    }
     for group in groups {
         tx.lock_group(run.repository_id, &format!("stages of {group}")).await?;
-        let queue = tx.group_queue(run.repository_id, group).await?;
+        let queue = tx.group_queue(run.repository_id, &group).await?;
         let working = queue.iter().find(|member| member.at_work);
         for (at, member) in queue.iter().enumerate().filter(|(_, member)| !member.at_work) {
             let before = working.or_else(|| queue.first().filter(|_| at > 0));
@@ -98,7 +121,11 @@ async fn group_turns(
                     other.key, other.run_number
                 )),
             };
-            turns.insert(member.stage, turn);
+            if let Some(stage) = member.stage {
+                turns.stages.insert(stage, turn);
+            } else if let Some(call) = member.call.clone().filter(|_| member.run_id == run.id) {
+                turns.calls.insert(call, CallTurn { group: group.clone(), turn });
+            }
         }
     }
     Ok(turns)
@@ -110,6 +137,7 @@ fn stage_facts(row: &StageRow, gate: Option<GateRow>, turn: Option<GroupTurn>) -
         plan: row.plan.clone(),
         status: row.status,
         reason: row.reason.clone(),
+        has_begun: row.started_at.is_some(),
         outputs: row.outputs.clone(),
         rollback_of: row.rollback_of,
         cancel_requested: row.cancel_requested,

@@ -10,7 +10,7 @@ use tidegate_pipelines::{
     ResolveError, StageFacts as EndedStage,
     actions::{self, Decision, RunFacts},
     event::Event,
-    plan::{Plan, StageKey, StagePlan},
+    plan::{Call, Plan, StageKey, StagePlan},
 };
 
 use super::gather::plan_of;
@@ -85,6 +85,11 @@ impl Lenient {
     /// Whether a stage runs whose needs have ended.
     pub fn decide(&self, stage: &StagePlan, ended: &Ended) -> Result<Decision, ResolveError> {
         actions::decide(&self.plan, stage, &self.event, &self.facts(), ended)
+    }
+
+    /// The name of a call's concurrency group; empty where it has none.
+    pub fn group_of_call(&self, call: &Call, ended: &Ended) -> Result<String, ResolveError> {
+        actions::group_of_call(&self.plan, call, &self.event, &self.facts(), ended)
     }
 
     /// A stage's secrets by the names that it reads them by, from those that it is given by name.

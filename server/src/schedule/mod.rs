@@ -14,8 +14,8 @@ mod deployments;
 mod expand;
 mod facts;
 mod gather;
+mod groups;
 mod lenient;
-mod matrix;
 mod needs;
 mod retry;
 #[cfg(test)]
@@ -36,7 +36,8 @@ pub(crate) use tell::{
     skipped as tell_skipped,
 };
 use tidegate_pipelines::{
-    Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage, plan::StagePlan,
+    Context, EnvironmentFacts, ResolveError, StageFacts as EndedStage,
+    plan::{StagePlan, path_of},
 };
 use tidegate_protocol::{
     ids::RunId,
@@ -74,16 +75,34 @@ pub async fn advance(tx: &mut Tx, id: RunId) -> Result<(), Error> {
 /// Stops one stage: what waits ends now, what is at work is asked to stop. What ended or was asked already is left as it
 /// is. The run is locked.
 pub async fn stop_stage(tx: &mut Tx, run: &RunRow, stage: &StageRow, reason: &str) -> Result<(), Error> {
+    if stop(tx, run, stage, reason).await? { advance(tx, run.id).await } else { Ok(()) }
+}
+
+/// Stops all stages of a call in the same way. The run is locked.
+pub async fn stop_call(tx: &mut Tx, run: &RunRow, call: &str, reason: &str) -> Result<(), Error> {
+    let stages = tx.stages(run.id).await?;
+    let calls = gather::plan_of(run)?.calls_with(stages.iter().map(|stage| &stage.plan));
+    let is_inside =
+        |stage: &&StageRow| path_of(&calls, stage.plan.call.as_deref()).iter().any(|outer| outer.key == call);
+    for stage in stages.iter().filter(is_inside) {
+        stop(tx, run, stage, reason).await?;
+    }
+    tx.stop_call(run.id, call).await?;
+    advance(tx, run.id).await
+}
+
+/// False: there was nothing to stop.
+async fn stop(tx: &mut Tx, run: &RunRow, stage: &StageRow, reason: &str) -> Result<bool, Error> {
     match stage.status {
         StageStatus::Blocked | StageStatus::Gated | StageStatus::Queued => {
             apply::end_stage(tx, run, stage, StageStatus::Cancelled, Some(reason)).await?;
         }
         StageStatus::Running if !stage.cancel_requested => {
-            apply::ask_to_stop(tx, run, stage, Some(reason)).await?
+            apply::ask_to_stop(tx, run, stage, Some(reason)).await?;
         }
-        _ => return Ok(()),
+        _ => return Ok(false),
     }
-    advance(tx, run.id).await
+    Ok(true)
 }
 
 /// The stages that have ended, as expressions see them.

@@ -36,6 +36,7 @@ mod events;
 mod forge_objects;
 mod gates;
 mod gauges;
+mod groups;
 mod logs;
 mod outbox;
 mod read;
@@ -62,6 +63,7 @@ pub use deployments::{DeploymentRow, EnvironmentRow, NewDeployment, Occupant, Oc
 pub use environments::EnvironmentLabel;
 pub use forge_objects::ForgeObject;
 pub use gates::{DecisionRow, GateRow, NewGate};
+pub use groups::{CallGroup, GroupMember, Superseded};
 pub use logs::{LogChunk, LogEnd};
 pub use outbox::Outgoing;
 pub use read::{GateFacts, GateFilter};
@@ -71,7 +73,7 @@ pub use runs::{InsertRun, RunRow};
 pub use schedules::{DueSchedule, FileSchedule};
 pub use secrets::SealedSecret;
 pub use signing_keys::SigningKey;
-pub use stages::{GroupMember, StageRow, Superseded};
+pub use stages::StageRow;
 
 /// The channel that hints are sent on.
 const CHANNEL: &str = "tidegate";

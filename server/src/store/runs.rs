@@ -133,13 +133,14 @@ impl Db {
     }
 
     /// Runs that time or other runs may move on: those with a stage that waits for its environment, its gate or its
-    /// concurrency group, and those that wait for their own concurrency group.
+    /// concurrency group, with a call that waits for its group, and those that wait for their own.
     pub async fn runs_that_wait(&self, limit: i64) -> Result<Vec<RunId>, Error> {
         let ids: Vec<uuid::Uuid> = sqlx::query_scalar(
             "select r.id from runs r where r.finished_at is null and (r.status = 'pending' or exists (
                 select from stages s where s.run_id = r.id
                 and (s.environment is not null or s.concurrency_group is not null)
-                and s.status in ('blocked', 'gated')))
+                and s.status in ('blocked', 'gated'))
+                or exists (select from call_groups c where c.run_id = r.id and not c.at_work))
              order by r.id limit $1",
         )
         .bind(limit)

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use sqlx::types::Json;
 use tidegate_pipelines::plan::{StageKey, StagePlan};
 use tidegate_protocol::{
-    ids::{DeploymentId, RepositoryId, RunId, RunnerId, StageId},
+    ids::{DeploymentId, RunId, RunnerId, StageId},
     status::StageStatus,
 };
 
@@ -64,34 +64,6 @@ pub struct StageRow {
     pub finished_at: Option<Timestamp>,
 }
 
-/// A stage in the queue of a concurrency group.
-#[derive(Debug, Clone, Deserialize)]
-pub struct GroupMember {
-    /// The stage.
-    pub stage: StageId,
-    /// Its key.
-    pub key: StageKey,
-    /// Its run's number.
-    pub run_number: i64,
-    /// It is queued, or with a runner.
-    pub at_work: bool,
-}
-
-/// A stage that a newer one of its concurrency group takes the place of.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Superseded {
-    /// The older one.
-    pub stage: StageId,
-    /// Its run.
-    pub run: RunId,
-    /// The newer one's key.
-    pub by: StageKey,
-    /// The newer one's run's number.
-    pub by_run: i64,
-    /// Only while it waits: once it is at work it is left alone.
-    pub waiting_only: bool,
-}
-
 impl StageRow {
     /// SHA-256 of its plan's JSON: what an approval is for.
     pub fn digest(&self) -> Vec<u8> {
@@ -113,32 +85,6 @@ impl Db {
             .fetch_optional(&self.pool)
             .await?;
         run.map(RunId).ok_or(Error::NotFound("stage"))
-    }
-}
-
-impl Db {
-    /// Stages that a newer one of their concurrency group takes the place of, and that were not told yet: each older one,
-    /// or those that wait for another of the group.
-    pub async fn superseded_stages(&self, limit: i64) -> Result<Vec<Superseded>, Error> {
-        let rows: Vec<Json<Superseded>> = sqlx::query_scalar(
-            "select to_json(q) from (select distinct on (o.id) o.id as stage, o.run_id as run, n.key as by,
-                 m.number as by_run, n.plan->'concurrency'->>'cancel_superseded' <> 'true' as waiting_only
-             from stages n join runs m on m.id = n.run_id
-             join stages o on o.concurrency_group = n.concurrency_group and o.finished_at is null
-                 and (o.group_since, o.id) < (n.group_since, n.id) and not o.cancel_requested
-             join runs p on p.id = o.run_id and p.repository_id = m.repository_id
-             where n.concurrency_group is not null and n.finished_at is null
-               and (n.plan->'concurrency'->>'cancel_superseded' = 'true'
-                 or (n.plan->'concurrency'->>'replace_waiting' = 'true' and o.status not in ('queued', 'running')
-                   and exists (select from stages f join runs r on r.id = f.run_id
-                       where r.repository_id = p.repository_id and f.concurrency_group = o.concurrency_group
-                         and f.finished_at is null and (f.group_since, f.id) < (o.group_since, o.id))))
-             order by o.id, waiting_only, n.group_since desc limit $1) q",
-        )
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        Ok(rows.into_iter().map(unwrap).collect())
     }
 }
 
@@ -328,38 +274,6 @@ impl Tx {
             .execute(&mut *self.inner)
             .await?;
         Ok(())
-    }
-
-    /// A stage joins the queue of its concurrency group, at its end. By the clock, not the transaction's time.
-    pub async fn enter_group(&mut self, id: StageId, group: &str) -> Result<(), Error> {
-        sqlx::query(
-            "update stages set concurrency_group = $2, group_since = clock_timestamp() where id = $1",
-        )
-        .bind(id.0)
-        .bind(group)
-        .execute(&mut *self.inner)
-        .await?;
-        Ok(())
-    }
-
-    /// The stages of a concurrency group that have not ended, in the order in which they joined.
-    pub async fn group_queue(
-        &mut self,
-        repository: RepositoryId,
-        group: &str,
-    ) -> Result<Vec<GroupMember>, Error> {
-        let rows: Vec<Json<GroupMember>> = sqlx::query_scalar(
-            "select to_json(q) from (select s.id as stage, s.key, r.number as run_number,
-                 s.status in ('queued', 'running') as at_work
-             from stages s join runs r on r.id = s.run_id
-             where r.repository_id = $1 and s.concurrency_group = $2 and s.finished_at is null
-             order by s.group_since, s.id) q",
-        )
-        .bind(repository.0)
-        .bind(group)
-        .fetch_all(&mut *self.inner)
-        .await?;
-        Ok(rows.into_iter().map(unwrap).collect())
     }
 
     /// A stage's outputs.

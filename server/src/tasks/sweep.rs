@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tidegate_protocol::{
     ids::{AttemptId, RunId},
-    status::{AttemptStatus, StageStatus},
+    status::AttemptStatus,
 };
 
 use crate::{
@@ -28,7 +28,7 @@ const TAKEABLE: &str = "waits for a runner";
 /// Looks at everything once. False: nothing was to be done.
 pub async fn once(app: &App) -> Result<bool, Error> {
     let lost = lost_attempts(app).await?;
-    superseded_stages(app).await?;
+    superseded(app).await?;
     waiting_runs(app).await?;
     let explained = explain_waiting(app).await?;
     offline_runners(app).await?;
@@ -86,29 +86,35 @@ async fn waiting_runs(app: &App) -> Result<(), Error> {
     Ok(())
 }
 
-/// Stages that a newer one of their concurrency group takes the place of are stopped. Each in a transaction of its own:
-/// it belongs to another run than the newer one, which waits for its end.
-async fn superseded_stages(app: &App) -> Result<(), Error> {
-    for one in app.db.superseded_stages(100).await? {
-        let reason = format!("`{}` of run {}, which is newer, takes its place", one.by, one.by_run);
-        match supersede(app, &one, &reason).await {
+/// What a newer one of its concurrency group takes the place of is stopped. Each in a transaction of its own: it belongs
+/// to another run than the newer one, which waits for its end.
+async fn superseded(app: &App) -> Result<(), Error> {
+    for one in app.db.superseded(100).await? {
+        match supersede(app, &one).await {
             Ok(()) => {}
             Err(error) if error.is_transient() => return Err(error),
-            Err(error) => tracing::error!(stage = %one.stage, ?error, "a stage could not be superseded"),
+            Err(error) => tracing::error!(?one, ?error, "what is to give up its place could not be stopped"),
         }
     }
     Ok(())
 }
 
-async fn supersede(app: &App, one: &Superseded, reason: &str) -> Result<(), Error> {
+async fn supersede(app: &App, one: &Superseded) -> Result<(), Error> {
+    let reason = format!("`{}` of run {}, which is newer, takes its place", one.by, one.by_run);
     let mut tx = app.db.begin().await?;
     let run = tx.lock_run(one.run).await?;
-    let stage = tx.stage(one.stage).await?;
-    // Its turn may have come since.
-    if one.waiting_only && matches!(stage.status, StageStatus::Queued | StageStatus::Running) {
-        return Ok(());
+    if let Some(id) = one.stage {
+        let stage = tx.stage(id).await?;
+        // Its turn may have come since.
+        if !(one.waiting_only && stage.status.is_at_work()) {
+            schedule::stop_stage(&mut tx, &run, &stage, &reason).await?;
+        }
+    } else if let Some(call) = &one.call {
+        let known = tx.call_groups(run.id).await?.into_iter().find(|known| &known.call == call);
+        if known.is_some_and(|known| !(one.waiting_only && known.at_work)) {
+            schedule::stop_call(&mut tx, &run, call, &reason).await?;
+        }
     }
-    schedule::stop_stage(&mut tx, &run, &stage, reason).await?;
     tx.commit().await
 }
 

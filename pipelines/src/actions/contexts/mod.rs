@@ -17,7 +17,7 @@ use crate::{
     expand::{tell_matrix, text},
     expressions::Lenient,
     lenient,
-    plan::{Plan, StageKey, StagePlan},
+    plan::{Call, Plan, StageKey, StagePlan},
 };
 use scope::Scopes;
 
@@ -101,6 +101,20 @@ pub fn decide(
     })
 }
 
+/// The name of the concurrency group of a call whose needs have ended; nothing where it has none.
+pub fn group_of_call(
+    plan: &Plan,
+    call: &Call,
+    event: &Event,
+    run: &RunFacts<'_>,
+    ended: &BTreeMap<StageKey, StageFacts>,
+) -> Result<String, ResolveError> {
+    let scopes = Scopes { plan, event, run, ended };
+    let mut contexts = scopes.of(call.parent.as_deref());
+    scopes.tell_call(&mut contexts, call);
+    call.concurrency.as_ref().map_or(Ok(String::new()), |concurrency| text(&concurrency.group, &contexts))
+}
+
 /// Why a condition does not hold.
 fn refuses(
     condition: Option<&str>,
@@ -138,8 +152,7 @@ pub fn called_secrets(
     for call in scopes.path(stage.call.as_deref()) {
         let Some(given) = &call.secrets else { continue };
         let mut contexts = scopes.of(call.parent.as_deref());
-        contexts.insert("needs".to_owned(), scopes.needs_of_call(call));
-        tell_matrix(&mut contexts, &call.matrix, None);
+        scopes.tell_call(&mut contexts, call);
         let outer: Map<String, Value> = known.into_iter().map(|(name, value)| (name, value.into())).collect();
         contexts.insert("secrets".to_owned(), outer.into());
         known = BTreeMap::new();

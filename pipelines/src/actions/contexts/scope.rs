@@ -14,7 +14,7 @@ use crate::{
     event::Event,
     expand,
     expressions::Ended,
-    plan::{Call, Plan, StageKey, StagePlan},
+    plan::{Call, Plan, StageKey, StagePlan, path_of},
 };
 
 /// What scopes are worked out from.
@@ -79,21 +79,9 @@ impl Before {
 }
 
 impl<'a> Scopes<'a> {
-    fn call(&self, key: &str) -> Option<&'a Call> {
-        self.plan.calls.iter().find(|call| call.key == key)
-    }
-
     /// The calls down to this scope, the outermost first.
     pub(super) fn path(&self, scope: Option<&str>) -> Vec<&'a Call> {
-        let mut path = Vec::new();
-        let mut at = scope.and_then(|key| self.call(key));
-        // Calls are finitely deep; the bound is for plans that somebody else made.
-        while let Some(call) = at.filter(|_| path.len() < 64) {
-            path.push(call);
-            at = call.parent.as_deref().and_then(|key| self.call(key));
-        }
-        path.reverse();
-        path
+        path_of(&self.plan.calls, scope)
     }
 
     /// What everything in a scope reads alike: `github`, `vars` and `inputs`.
@@ -119,8 +107,7 @@ impl<'a> Scopes<'a> {
             call.inputs.values().any(|input| input.value.as_str().is_some_and(|text| text.contains("${{")));
         let mut given = outer.clone();
         if open {
-            given.insert("needs".to_owned(), self.needs_of_call(call));
-            expand::tell_matrix(&mut given, &call.matrix, None);
+            self.tell_call(&mut given, call);
         }
         let mut values = Map::new();
         // Defaults read what was given, so they come last.
@@ -141,13 +128,19 @@ impl<'a> Scopes<'a> {
         values.into()
     }
 
+    /// Puts what only the call itself reads among what its file reads: `needs`, `matrix` and `strategy`.
+    pub(super) fn tell_call(&self, contexts: &mut BTreeMap<String, Value>, call: &Call) {
+        contexts.insert("needs".to_owned(), self.needs_of_call(call));
+        expand::tell_matrix(contexts, &call.matrix, call.strategy.as_ref());
+    }
+
     /// The name by which a scope knows a stage, if it is in it or in a call of it.
     fn name_in(&self, scope: Option<&str>, stage: &'a StagePlan) -> Option<&'a str> {
         if stage.call.as_deref() == scope {
             return Some(stage.own_name());
         }
         let path = self.path(stage.call.as_deref());
-        path.into_iter().find(|call| call.parent.as_deref() == scope).map(own_name)
+        path.into_iter().find(|call| call.parent.as_deref() == scope).map(Call::own_name)
     }
 
     fn stages(&self, scope: Option<&str>, name: &str) -> Vec<&'a StagePlan> {
@@ -198,7 +191,7 @@ impl<'a> Scopes<'a> {
             .plan
             .calls
             .iter()
-            .filter(|call| call.parent.as_deref() == scope && own_name(call).eq_ignore_ascii_case(name))
+            .filter(|call| call.parent.as_deref() == scope && call.own_name().eq_ignore_ascii_case(name))
         {
             for (key, value) in self.outputs(call) {
                 if value.as_str().is_some_and(|text| !text.is_empty()) || !outputs.contains_key(&key) {
@@ -252,7 +245,7 @@ impl<'a> Scopes<'a> {
             .iter()
             .find(|stage| self.path(stage.call.as_deref()).iter().any(|outer| outer.key == call.key));
         let upstream = inside.map_or(&[][..], |stage| &stage.upstream);
-        self.before(call.parent.as_deref(), upstream, Some(own_name(call)))
+        self.before(call.parent.as_deref(), upstream, Some(call.own_name()))
     }
 
     fn before(&self, scope: Option<&str>, upstream: &[StageKey], but: Option<&str>) -> Before {
@@ -269,15 +262,5 @@ impl<'a> Scopes<'a> {
             }
         }
         before
-    }
-}
-
-/// A call's name in the calling file.
-fn own_name(call: &Call) -> &str {
-    match &call.parent {
-        Some(parent) => {
-            call.name.strip_prefix(parent.as_str()).map_or(&call.name, |rest| rest.trim_start_matches(" / "))
-        }
-        None => &call.name,
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::{
-    Lowering,
+    Lowering, Sink,
     call_inputs::{self, is_open},
     job,
     scope::Scope,
@@ -18,10 +18,9 @@ use crate::{
         calls::{self, Called},
         seam,
     },
-    codes,
     diagnostic::{Problems, Spanned},
     expand,
-    plan::{Call, Need, NeedState, OpenCall, StageKey, StagePlan, Template},
+    plan::{Call, Need, NeedState, OpenCall, StageKey, StagePlan, Strategy, Template},
     yaml::Node,
 };
 
@@ -35,6 +34,7 @@ struct Crossing<'c> {
     name: &'c str,
     title: &'c str,
     matrix: &'c BTreeMap<String, Value>,
+    strategy: Option<Strategy>,
     /// What the call's own expressions read, as far as it is known.
     outer: BTreeMap<String, Value>,
     /// What of that an event will tell.
@@ -55,7 +55,6 @@ impl Lowering<'_> {
         problems: &mut Problems<'_>,
     ) -> Vec<StagePlan> {
         let Some(called) = scope.called.get(&id.value) else { return Vec::new() };
-        tell_without_effect(node, problems);
         // The matrix of a call is made by the same code as that of a stage.
         let shell = job::shell_of_call(scope, &id.value, node);
         let is_late = !job::is_early(&shell, |context| scope.will_know(context));
@@ -76,6 +75,7 @@ impl Lowering<'_> {
                         name: &one.name,
                         title: one.title.as_deref().unwrap_or(&one.key.0),
                         matrix: &one.matrix,
+                        strategy: one.strategy,
                         outer,
                         later: scope.later.clone(),
                         before: before.clone(),
@@ -121,6 +121,7 @@ impl Lowering<'_> {
             name: &open.name,
             title: &open.key.0,
             matrix: &BTreeMap::new(),
+            strategy: None,
             outer: scope.contexts.clone(),
             later,
             before: vec![open.key.clone()],
@@ -161,9 +162,24 @@ impl Lowering<'_> {
 
     /// Notes a call and makes the scope of what it calls.
     fn enter<'c>(&mut self, crossing: Crossing<'c>, problems: &mut Problems<'_>) -> Option<Scope<'c>> {
-        let Crossing { scope, node, called, key, name, title, matrix, outer, later, before, upstream } =
-            crossing;
+        let Crossing {
+            scope,
+            node,
+            called,
+            key,
+            name,
+            title,
+            matrix,
+            strategy,
+            outer,
+            later,
+            before,
+            upstream,
+        } = crossing;
         let inputs = call_inputs::inputs(node, called, &outer, problems)?;
+        let group = node.get("concurrency").and_then(|group| {
+            job::concurrency(group, &mut Sink { problems, contexts: &outer, later: &later })
+        });
         let mut contexts = scope.contexts.clone();
         contexts.remove("inputs");
         let mut inner_later = scope.later.clone();
@@ -205,6 +221,8 @@ impl Lowering<'_> {
             needs: needs.into_iter().map(|need| need.value).collect(),
             condition: super::condition(node.get("if")),
             matrix: matrix.clone(),
+            strategy,
+            concurrency: group,
             inputs: inputs.into_iter().collect(),
             secrets: given.clone(),
             outputs: outputs
@@ -231,16 +249,5 @@ impl Lowering<'_> {
             id_token: Some(scope.gives_id_token(node)),
             skip: scope.skip.clone(),
         })
-    }
-}
-
-/// Says of a job that calls a workflow what has no effect on it.
-fn tell_without_effect(job: &Node, problems: &mut Problems<'_>) {
-    for path in [&["concurrency"][..], &["strategy", "max-parallel"], &["strategy", "fail-fast"]] {
-        let Some(node) = job.at(path) else { continue };
-        let message = format!("`{}` of a job that calls a workflow has no effect here", path.join("."));
-        problems
-            .report(codes::KEY_IGNORED, node.place, message)
-            .help("give it to the jobs of the workflow that is called");
     }
 }

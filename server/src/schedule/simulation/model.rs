@@ -30,6 +30,7 @@ pub(super) fn fresh(plan: StagePlan) -> StageFacts {
         plan,
         status: StageStatus::Blocked,
         reason: None,
+        has_begun: false,
         outputs: BTreeMap::new(),
         rollback_of: None,
         cancel_requested: false,
@@ -71,6 +72,8 @@ impl World {
             lenient: None,
             machines: plan.machines.clone(),
             stages: stages.collect(),
+            calls: plan.calls.clone(),
+            call_groups: BTreeMap::new(),
             environments: BTreeMap::from([("production".to_owned(), production)]),
             deployments: Vec::new(),
             runners: BTreeMap::new(),
@@ -143,6 +146,9 @@ impl World {
                 stage.reason = None;
             }
             Action::EnterGroup { stage, .. } => self.stage(stage).turn = Some(GroupTurn::First),
+            Action::EnterCallGroup { .. } | Action::LeaveCallGroup { .. } => {
+                panic!("the pipelines of the simulation have no calls")
+            }
             Action::OpenGate { stage, required, .. } => {
                 let stage = self.stage(stage);
                 stage.status = StageStatus::Gated;
@@ -253,9 +259,7 @@ impl World {
             }
         }
         for (Strategy { max_parallel, fail_fast, .. }, members) in matrices.into_values() {
-            let at_work =
-                |stage: &&&StageFacts| matches!(stage.status, StageStatus::Queued | StageStatus::Running);
-            let working: Vec<_> = members.iter().filter(at_work).collect();
+            let working: Vec<_> = members.iter().filter(|stage| stage.status.is_at_work()).collect();
             assert!(max_parallel.is_none_or(|most| working.len() <= most as usize), "too many at once");
             if *fail_fast && members.iter().any(|stage| stage.status == StageStatus::Failed) {
                 let on = members.iter().find(|stage| !stage.status.is_final() && !stage.cancel_requested);
@@ -278,6 +282,7 @@ impl World {
             return;
         }
         stage.status = StageStatus::Running;
+        stage.has_begun = true;
         *self.attempts.entry(id).or_default() += 1;
         self.handed_out.push(id);
         if deploys {
