@@ -7,7 +7,7 @@ use tidegate_runner::{
     sandbox::{BuildRequest, EngineError, Images, PushRequest, docker::Docker},
 };
 
-use crate::support::registry::Registry;
+use crate::support::{failing_registry::FailingRegistry, registry::Registry};
 
 const BASE: &str = "tidegate-test/busybox:1";
 
@@ -99,6 +99,25 @@ async fn an_image_is_pushed_under_all_its_tags_and_known_by_its_digest() {
     for tag in &push.tags {
         Command::new("docker").args(["rmi", &format!("{}:{tag}", push.repository)]).output().unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_registry_that_fails_by_itself_is_tried_again() {
+    let registry = FailingRegistry::start().await;
+    let docker = Docker::connect(None).await.unwrap();
+    let push = PushRequest {
+        image_id: BASE.to_owned(),
+        repository: format!("{}/team/app", registry.host),
+        tags: vec!["1.0".to_owned()],
+        login: None,
+    };
+    let mut log = Vec::new();
+    let pushed = docker.push(&push, &mut |bytes: &[u8]| log.extend_from_slice(bytes)).await;
+    Command::new("docker").args(["rmi", &format!("{}:1.0", push.repository)]).output().unwrap();
+    let log = String::from_utf8_lossy(&log);
+    assert!(pushed.is_ok_and(|digest| digest.starts_with("sha256:")), "{log}");
+    assert_eq!(registry.manifests(), [500, 201]);
+    assert!(log.contains("500 Internal Server Error; trying again in 1 s"), "{log}");
 }
 
 #[tokio::test]

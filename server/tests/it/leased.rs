@@ -123,6 +123,12 @@ pub async fn reason(world: &World, run: RunId, stage: &str) -> Option<String> {
     world.value(&format!("select reason from stages where run_id = '{run}' and key = '{stage}'")).await
 }
 
+/// The status and reason of a run.
+pub async fn end_of(world: &World, run: RunId) -> (String, Option<String>) {
+    let status = world.value(&format!("select status from runs where id = '{run}'")).await;
+    (status, world.value(&format!("select reason from runs where id = '{run}'")).await)
+}
+
 /// Lets an attempt's lease end so long ago.
 pub async fn expire(world: &World, attempt: AttemptId, ago: Duration) {
     let ago = ago.as_secs();

@@ -8,7 +8,7 @@ use tidegate_protocol::{
 };
 
 use crate::{
-    leased::{finish, finished, lease, reason, status},
+    leased::{end_of, finish, finished, lease, reason, status},
     support::{MIGRATOR, World},
     workflows::{push, world},
 };
@@ -26,11 +26,6 @@ jobs:
   pack: {runs-on: ubuntu-latest, steps: [{run: pack}]}
   ship: {needs: pack, runs-on: ubuntu-latest, concurrency: production, steps: [{run: ship}]}
 ";
-
-async fn end_of(world: &World, run: RunId) -> (String, Option<String>) {
-    let status = world.value(&format!("select status from runs where id = '{run}'")).await;
-    (status, world.value(&format!("select reason from runs where id = '{run}'")).await)
-}
 
 async fn three(world: &World, text: &str) -> [RunId; 3] {
     let repository = world.repository().await;

@@ -18,7 +18,7 @@ use tidegate_server::{
 
 use crate::{
     deployed::TEXT,
-    leased::{LABEL, claim, expire, finish, finished, lease, new_run, push, reason, start, status},
+    leased::{LABEL, claim, end_of, expire, finish, finished, lease, new_run, push, reason, start, status},
     support::{MIGRATOR, World, pushed},
 };
 
@@ -38,11 +38,6 @@ async fn delivery(world: &World, repository: &Repository) -> DeliveryId {
         ))
         .await;
     delivery
-}
-
-async fn end_of(world: &World, run: RunId) -> (String, Option<String>) {
-    let status = world.value(&format!("select status from runs where id = '{run}'")).await;
-    (status, world.value(&format!("select reason from runs where id = '{run}'")).await)
 }
 
 /// Takes the next stage, which must be this one, and ends it.

@@ -16,6 +16,9 @@ use crate::sandbox::{
 
 /// An engine that says nothing of a push for so long is given up.
 const SILENCE: Duration = Duration::from_secs(300);
+/// How long is waited before a push is tried again whose registry failed by itself. What has arrived there stays there, and
+/// to push it again changes nothing.
+const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 #[async_trait]
 impl Images for Docker {
@@ -41,7 +44,7 @@ impl Images for Docker {
         let mut digest: Option<String> = None;
         for tag in &request.tags {
             self.tag(&request.image_id, &request.repository, tag).await?;
-            let pushed = self.push_tag(request, tag, log).await?;
+            let pushed = self.push_patiently(request, tag, log).await?;
             if let Some(before) = digest.replace(pushed.clone())
                 && before != pushed
             {
@@ -72,6 +75,25 @@ impl Images for Docker {
 }
 
 impl Docker {
+    /// Pushes one tag, more than once if the registry fails.
+    async fn push_patiently(
+        &self,
+        request: &PushRequest,
+        tag: &str,
+        log: &mut LogBytes<'_>,
+    ) -> Result<String, EngineError> {
+        for wait in PATIENCE {
+            match self.push_tag(request, tag, log).await {
+                Err(error) if is_the_registrys_own(&error) => {
+                    log(format!("{error}; trying again in {} s\n", wait.as_secs()).as_bytes());
+                    tokio::time::sleep(wait).await;
+                }
+                done => return done,
+            }
+        }
+        self.push_tag(request, tag, log).await
+    }
+
     /// Pushes one tag, and gives the digest that the registry has it under.
     async fn push_tag(
         &self,
@@ -129,6 +151,14 @@ fn refused(repository: &str, reason: &str) -> EngineError {
     EngineError::Refused { what: format!("push to {repository}"), reason }
 }
 
+/// Whether the registry itself failed (an HTTP status of 500 or more), which says nothing about what was pushed. The engine
+/// hands its answer on as a sentence only.
+fn is_the_registrys_own(error: &EngineError) -> bool {
+    let EngineError::Refused { reason, .. } = error else { return false };
+    let status = reason.split_once("unexpected HTTP status: ").map(|(_, status)| status);
+    status.is_some_and(|status| status.starts_with('5'))
+}
+
 /// The digest in `latest: digest: sha256:… size: 528`.
 fn digest_in(status: &str) -> Option<String> {
     let (_, rest) = status.split_once("digest: ")?;
@@ -140,6 +170,15 @@ fn digest_in(status: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_registry_says_of_the_push_is_not_its_own_failure() {
+        let own = |reason: &str| is_the_registrys_own(&refused("r/app", reason));
+        assert!(own("received unexpected HTTP status: 503 Service Unavailable"));
+        assert!(!own("received unexpected HTTP status: 405 Method Not Allowed"));
+        assert!(!own("denied: requested access to the resource is denied"));
+        assert!(!is_the_registrys_own(&EngineError::Unreachable("unexpected HTTP status: 500".to_owned())));
+    }
 
     #[test]
     fn a_digest_is_found_and_nothing_else_is_taken_for_one() {

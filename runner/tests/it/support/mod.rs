@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod aws;
+pub mod failing_registry;
 pub mod fake;
 pub mod forge;
 pub mod git;
