@@ -2,9 +2,9 @@
 //! latest after the last step.
 //!
 //! What such a step hands on counts only from then on, and so does its failure: which steps see it does not depend on how
-//! fast it was, and comes out the same after a restart of the runner. Only scripts really run beside others. An action
-//! has several programs, whose turns are the engine's own; it is carried out in its place, and its result is kept until
-//! it is asked for.
+//! fast it was, and comes out the same after a restart of the runner. Scripts and JavaScript actions really run beside
+//! others: what they do is one program in the sandbox. Other actions have turns that are the engine's own; they are
+//! carried out in their place, and their results are kept until they are asked for.
 
 use tidegate_pipelines::plan::{Step, Wait};
 use tidegate_protocol::{messages::Outcome, status::StepStatus};
@@ -18,7 +18,7 @@ use super::{
     standing::Standing,
     turn::{Stepped, Turn},
 };
-use crate::logs::line;
+use crate::{actions::manifest::Node, logs::line};
 
 /// A step in the background.
 pub(super) struct Behind {
@@ -28,44 +28,47 @@ pub(super) struct Behind {
 }
 
 enum State {
-    /// Its command is at work, or has ended and was not asked for.
-    Running {
-        /// The command's number.
-        index: u32,
-        turn: Turn,
-        /// A step stops it.
-        stopped: bool,
-    },
+    /// Its command is at work, or has ended and was not asked for; and whether a step stops it.
+    Running(Left, bool),
     /// It was carried out in its place.
     Ended(Stepped),
+}
+
+/// A command that was started and not waited for.
+pub(super) struct Left {
+    /// The command's number.
+    index: u32,
+    turn: Turn,
+    /// Of a JavaScript action: what it is to run on, and what it does after the last step.
+    action: Option<(Node, Option<usize>)>,
 }
 
 impl Engine<'_> {
     /// A step's turn that is not waited for.
     pub(super) async fn leave_behind(&mut self, scope: &mut Scope, step: &Step, page: u32) {
         let stepped = self.turn(scope, step, page).await;
-        if self.behind.last().is_some_and(|last| last.page == page) {
-            return;
-        }
-        if stepped.ending == Ending::Skipped {
-            let stepped = self.noted(scope, step, page, stepped).await;
-            self.close(page, stepped);
-            return;
-        }
-        self.behind.push(Behind { step: step.clone(), page, state: State::Ended(stepped) });
+        let state = match self.left.take() {
+            Some(left) => State::Running(left, false),
+            None if stepped.ending == Ending::Skipped => {
+                let stepped = self.noted(scope, step, page, stepped).await;
+                self.close(page, stepped);
+                return;
+            }
+            None => State::Ended(stepped),
+        };
+        self.behind.push(Behind { step: step.clone(), page, state });
     }
 
-    /// Starts a step's script and does not wait for its end.
-    pub(super) async fn script_behind(
+    /// Starts what a step does and does not wait for its end. `action`: see [`Left`].
+    pub(super) async fn start_behind(
         &mut self,
         scope: &Scope,
-        step: &Step,
         turn: &Turn,
         command: Command<'_>,
+        action: Option<(Node, Option<usize>)>,
     ) -> Result<Came, Failure> {
         let index = self.command_behind(scope, turn, command).await?;
-        let state = State::Running { index, turn: turn.clone(), stopped: false };
-        self.behind.push(Behind { step: step.clone(), page: turn.page, state });
+        self.left = Some(Left { index, turn: turn.clone(), action });
         Ok(Came::default())
     }
 
@@ -99,9 +102,9 @@ impl Engine<'_> {
             return;
         }
         if let Some(mut behind) = self.take_behind(page, name) {
-            if let State::Running { index, stopped, .. } = &mut behind.state {
+            if let State::Running(left, stopped) = &mut behind.state {
                 *stopped = true;
-                self.talk.stop_behind(*index);
+                self.talk.stop_behind(left.index);
             }
             if let Some(failure) = self.join(scope, vec![behind], Some(page)).await {
                 self.kept.get_or_insert(failure);
@@ -154,7 +157,7 @@ impl Engine<'_> {
             let Behind { step, page: own, state } = behind;
             let stepped = match state {
                 State::Ended(stepped) => stepped,
-                State::Running { index, turn, stopped } => self.ended(index, &turn, stopped).await,
+                State::Running(left, stopped) => self.ended(left, stopped).await,
             };
             let stepped = self.noted(scope, &step, own, stepped).await;
             let (word, excused) = (stepped.ending.word(), stepped.excused);
@@ -175,11 +178,16 @@ impl Engine<'_> {
     }
 
     /// What a command in the background came to, once it has ended.
-    async fn ended(&mut self, index: u32, turn: &Turn, stopped: bool) -> Stepped {
-        let came = match self.talk.wait_for(index, turn.left(), turn.afterwards).await {
+    async fn ended(&mut self, left: Left, stopped: bool) -> Stepped {
+        let Left { index, turn, action } = &left;
+        let came = match self.talk.wait_for(*index, turn.left(), turn.afterwards).await {
             Err(failure) => failure.into(),
             Ok(mut finished) => {
-                self.merge_behind(index, turn.page, &mut finished);
+                self.merge_behind(*index, turn.page, &mut finished);
+                if let Some((node, post)) = action {
+                    self.explain_no_node(node, &mut finished);
+                    self.keep_state(*post, &finished.state);
+                }
                 let mut came = self.judge(turn, &finished);
                 let cancelled = stopped && finished.cancelled;
                 self.world.adopt(finished.env, finished.path);

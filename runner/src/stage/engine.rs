@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::{
     Failure, StageContext, VerbResult,
-    background::Behind,
+    background::{Behind, Left},
     commands::Pages,
     fetching::Fetched,
     judge::Came,
@@ -49,6 +49,8 @@ pub(super) struct Engine<'a> {
     pub(super) failure: Option<Failure>,
     /// Steps in the background that nobody has waited for yet.
     pub(super) behind: Vec<Behind>,
+    /// What the step at hand started for that.
+    pub(super) left: Option<Left>,
     /// Why one of them failed, where that is to count only in the end.
     pub(super) kept: Option<Failure>,
     /// When a cancel or the stage's deadline was first met; steps that always run still do, for a while.
@@ -97,6 +99,7 @@ impl<'a> Engine<'a> {
             outputs: BTreeMap::new(),
             failure: None,
             behind: Vec::new(),
+            left: None,
             kept: None,
             stopped_at: None,
             commands: BTreeMap::new(),

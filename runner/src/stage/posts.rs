@@ -146,6 +146,7 @@ impl Engine<'_> {
             env,
             name: name.to_owned(),
             own_limit: None,
+            behind: false,
         }))
     }
 

@@ -73,8 +73,8 @@ impl Engine<'_> {
             env: own,
             cwd,
         };
-        if step.background && scope.is_top() {
-            return self.script_behind(scope, step, turn, command).await;
+        if turn.behind {
+            return self.start_behind(scope, turn, command, None).await;
         }
         let finished = self.command(scope, turn, command).await?;
         let came = self.judge(turn, &finished);

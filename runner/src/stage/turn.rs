@@ -40,6 +40,8 @@ pub(super) struct Turn {
     pub(super) name: String,
     /// Seconds that the step itself allows.
     pub(super) own_limit: Option<f64>,
+    /// What the step does is started and not waited for.
+    pub(super) behind: bool,
 }
 
 impl Turn {
@@ -207,7 +209,8 @@ impl Engine<'_> {
         };
         let own_time = own_limit.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let until = Instant::now() + own_time.map_or(left, |own| left.min(own));
-        let turn = Turn { page, until, afterwards: self.is_stopped(), env, name, own_limit };
+        let behind = step.background && scope.is_top();
+        let turn = Turn { page, until, afterwards: self.is_stopped(), env, name, own_limit, behind };
         Ok(Some((turn, own)))
     }
 

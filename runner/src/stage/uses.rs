@@ -26,7 +26,7 @@ use crate::{
         manifest::{Node, Runs},
         reference::Reference,
     },
-    sandbox::WORKSPACE,
+    sandbox::{WORKSPACE, shim::wire::Finished},
 };
 
 enum Target {
@@ -155,6 +155,10 @@ impl Engine<'_> {
             Runs::Composite(steps) => self.composite(scope, found, steps, given, turn).await,
             Runs::Node(node) => {
                 let post = self.add_post(scope, found, &given, &saved, turn);
+                if turn.behind {
+                    let command = self.node_command(found, &node.main, &given, &saved);
+                    return self.start_behind(scope, turn, command, Some((node.clone(), post))).await;
+                }
                 let finished = self.node(scope, found, node, &node.main, &given, &saved, turn).await?;
                 self.keep_state(post, &finished.state);
                 let came = self.judge(turn, &finished);
@@ -222,33 +226,48 @@ impl Engine<'_> {
         given: &Given,
         saved: &BTreeMap<String, String>,
         turn: &Turn,
-    ) -> Result<crate::sandbox::shim::wire::Finished, Failure> {
+    ) -> Result<Finished, Failure> {
+        let command = self.node_command(found, file, given, saved);
+        let mut finished = self.command(scope, turn, command).await?;
+        self.explain_no_node(node, &mut finished);
+        Ok(finished)
+    }
+
+    fn node_command(
+        &self,
+        found: &Found,
+        file: &str,
+        given: &Given,
+        saved: &BTreeMap<String, String>,
+    ) -> Command<'static> {
         let file = format!("{}/{}", found.folder, file.trim_start_matches("./"));
         let lent = self.ctx.runner.actions.node.is_some();
         let argv = |program: &str| vec![program.to_owned(), file.clone()];
         let mut env = given.variables(saved);
         env.extend(self.toolkit_variables());
-        let command = Command {
+        Command {
             argv: argv("node"),
             fallback: if lent { argv(&format!("{LENT_NODE}/bin/node")) } else { Vec::new() },
             reads: Reads::Arguments,
             env,
             cwd: WORKSPACE.to_owned(),
-        };
-        let mut finished = self.command(scope, turn, command).await?;
-        if finished.exit_code == Some(127) && finished.error.is_some() {
-            let what = if lent {
-                "neither the image nor the runner has one that starts here"
-            } else {
-                "the image has none"
-            };
-            finished.error = Some(format!(
-                "the action runs on {} and {what}: use an image with Node.js, or name a folder with `bin/node` in the \
-                 runner's settings (`actions.node`)",
-                node.using
-            ));
         }
-        Ok(finished)
+    }
+
+    /// Says what to do where there was no Node.js.
+    pub(super) fn explain_no_node(&self, node: &Node, finished: &mut Finished) {
+        if finished.exit_code != Some(127) || finished.error.is_none() {
+            return;
+        }
+        let what = match self.ctx.runner.actions.node {
+            Some(_) => "neither the image nor the runner has one that starts here",
+            None => "the image has none",
+        };
+        finished.error = Some(format!(
+            "the action runs on {} and {what}: use an image with Node.js, or name a folder with `bin/node` in the \
+             runner's settings (`actions.node`)",
+            node.using
+        ));
     }
 
     /// Where libraries of actions find their services; scripts are not told.

@@ -142,7 +142,7 @@ fn step(
         }
         (None, Some(action)) => {
             if background {
-                in_its_place(node, sink);
+                may_be_in_its_place(node, sink);
             }
             let with = variables(node.get("with"), sink);
             let (with, more_with) = (with.known, with.more);
@@ -170,11 +170,11 @@ fn step(
     })
 }
 
-/// An action of several programs cannot be left alone: its turn is over when it has ended.
-fn in_its_place(node: &Node, sink: &mut Sink<'_, '_>) {
+/// Only an action that is one program in the sandbox can be left alone. Which kind it is of is known when it is fetched.
+fn may_be_in_its_place(node: &Node, sink: &mut Sink<'_, '_>) {
     let place = node.get("background").or_else(|| node.get("uses")).unwrap_or(node).place;
-    let message = "a step that uses an action does not run in the background here, but in its place: the steps after it \
-                   wait for its end";
+    let message = "of actions only those in JavaScript run in the background here; for the end of a composite, container or \
+                   built-in one the steps after it wait";
     sink.report(codes::KEY_IGNORED, place, message);
 }
 
@@ -195,10 +195,6 @@ fn control(node: &Node, before: &[Step], sink: &mut Sink<'_, '_>) -> Option<(Str
     }
     let name = node.get("cancel").and_then(Node::spanned)?;
     expect_behind(&name, before, sink);
-    let uses = before.iter().any(|step| is_named(step, &name.value) && matches!(step.does, Does::Uses(_)));
-    if uses && let Some(cancel) = node.get("cancel") {
-        sink.unsupported(cancel, "stopping a step that uses an action, which runs in its place");
-    }
     Some((format!("Stop {}", name.value), Does::Cancel(name.value)))
 }
 
