@@ -19,7 +19,7 @@ pub(super) fn of(file: &SourceFile<'_>, plan: &Plan) -> Vec<Job> {
     for stage in &plan.stages {
         for call in path_of(&plan.calls, stage.call.as_deref()) {
             if told.insert(&call.key) {
-                jobs.push(of_call(plan, call, &uses));
+                jobs.push(of_call(call, &uses));
             }
         }
         if !(stage.call.is_some() && stage.own_name() == stand_ins::JOB) {
@@ -27,10 +27,7 @@ pub(super) fn of(file: &SourceFile<'_>, plan: &Plan) -> Vec<Job> {
         }
     }
     jobs.extend(
-        plan.calls
-            .iter()
-            .filter(|call| !told.contains(call.key.as_str()))
-            .map(|call| of_call(plan, call, &uses)),
+        plan.calls.iter().filter(|call| !told.contains(call.key.as_str())).map(|call| of_call(call, &uses)),
     );
     jobs
 }
@@ -46,18 +43,13 @@ fn called_files(file: &SourceFile<'_>) -> BTreeMap<String, String> {
     uses.collect()
 }
 
-fn of_call(plan: &Plan, call: &Call, uses: &BTreeMap<String, String>) -> Job {
-    let parent = call.parent.as_deref();
-    let id = match parent.and_then(|key| plan.calls.iter().find(|one| one.key == key)) {
-        Some(parent) => format!("{} / {}", parent.name, call.name),
-        None => call.name.clone(),
-    };
+fn of_call(call: &Call, uses: &BTreeMap<String, String>) -> Job {
     Job {
-        id,
+        id: call.name.clone(),
         key: call.key.clone(),
         name: call.title.clone(),
         verb: "call",
-        uses: uses.get(&call.name).filter(|_| parent.is_none()).cloned(),
+        uses: uses.get(&call.name).filter(|_| call.parent.is_none()).cloned(),
         call: call.parent.clone(),
         needs: call.needs.clone(),
         waits_for: Vec::new(),

@@ -280,6 +280,32 @@ jobs:
         assert_eq!((found.len(), found[0].span.line, found[0].is_error()), (1, 3, false));
     }
 
+    struct Called;
+
+    impl crate::Files for Called {
+        fn read(&self, file: &crate::FileRef) -> Result<String, String> {
+            let crate::FileRef::Same(path) = file else { return Err("not here".to_owned()) };
+            Ok(match path.as_str() {
+                ".github/workflows/b.yml" => {
+                    "on: workflow_call\njobs: {b: {uses: ./.github/workflows/c.yml}}\n"
+                }
+                _ => "on: workflow_call\njobs: {c: {runs-on: x, timeout-minutes: 1, steps: [{run: x}]}}\n",
+            }
+            .to_owned())
+        }
+    }
+
+    #[test]
+    fn a_call_in_a_call_is_named_once_by_each() {
+        let text = "on: push\njobs: {a: {uses: ./.github/workflows/b.yml}}\n";
+        let file = SourceFile { path: ".github/workflows/w.yml", text };
+        let setting = Setting { files: &Called, any_machine: true, ..Setting::default() };
+        let compilation = compile(&file, &event(EventKind::Push), setting);
+        let outline = outline(&file, triggers(&file), compilation);
+        let ids: Vec<&str> = outline.jobs.iter().map(|job| job.id.as_str()).collect();
+        assert_eq!(ids, ["a", "a / b", "a / b / c"]);
+    }
+
     #[test]
     fn what_starts_nothing_says_why() {
         let text = "on: push\nstages: {a: {image: \"a:1\", run: x}}\n";
