@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use tidegate_protocol::messages::RegistryLogin;
 use url::Url;
 
-use super::IndexRequest;
+use super::{IndexRequest, images::PATIENCE};
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// The longest answer that is read, in bytes.
@@ -137,7 +137,24 @@ impl Registry {
         self.send(&method, path, body.as_ref()).await
     }
 
+    /// Asks again where the registry fails by itself.
     async fn send(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<&(&str, String)>,
+    ) -> Result<Response, String> {
+        for wait in PATIENCE {
+            let answer = self.send_once(method, path, body).await?;
+            if !answer.status().is_server_error() {
+                return Ok(answer);
+            }
+            tokio::time::sleep(wait).await;
+        }
+        self.send_once(method, path, body).await
+    }
+
+    async fn send_once(
         &self,
         method: &Method,
         path: &str,

@@ -1,6 +1,6 @@
 //! What the verbs `build` and `push` ask of an engine.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use tidegate_protocol::messages::RegistryLogin;
@@ -9,6 +9,10 @@ use super::EngineError;
 
 /// The longest secret that BuildKit takes, in bytes.
 pub const LONGEST_SECRET: u64 = 500 << 10;
+
+/// How long is waited before what failed by the registry's own fault is tried again. What has arrived there stays there, and
+/// to push it again changes nothing.
+pub(crate) const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 /// Takes raw bytes for a step's log.
 pub type LogBytes<'a> = dyn FnMut(&[u8]) + Send + 'a;

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, process::Command};
 
 use tidegate_runner::{
     archive::pack_plain,
-    sandbox::{BuildRequest, EngineError, Images, PushRequest, docker::Docker},
+    sandbox::{BuildRequest, EngineError, Images, IndexRequest, PushRequest, docker::Docker},
 };
 
 use crate::support::{failing_registry::FailingRegistry, registry::Registry};
@@ -118,6 +118,16 @@ async fn a_registry_that_fails_by_itself_is_tried_again() {
     assert!(pushed.is_ok_and(|digest| digest.starts_with("sha256:")), "{log}");
     assert_eq!(registry.manifests(), [500, 201]);
     assert!(log.contains("500 Internal Server Error; trying again in 1 s"), "{log}");
+
+    let registry = FailingRegistry::start().await;
+    let index = IndexRequest {
+        repository: format!("{}/team/app", registry.host),
+        images: Vec::new(),
+        tags: vec!["1.0".to_owned()],
+        login: None,
+    };
+    docker.push_index(&index, &mut |_: &[u8]| {}).await.unwrap();
+    assert_eq!(registry.manifests(), [500, 201]);
 }
 
 #[tokio::test]

@@ -11,14 +11,12 @@ use futures_util::StreamExt as _;
 
 use super::{Docker, QUICK};
 use crate::sandbox::{
-    BuildRequest, EngineError, Entry, Images, IndexRequest, PushRequest, image_index, images::LogBytes,
+    BuildRequest, EngineError, Entry, Images, IndexRequest, PushRequest, image_index,
+    images::{LogBytes, PATIENCE},
 };
 
 /// An engine that says nothing of a push for so long is given up.
 const SILENCE: Duration = Duration::from_secs(300);
-/// How long is waited before a push is tried again whose registry failed by itself. What has arrived there stays there, and
-/// to push it again changes nothing.
-const PATIENCE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
 
 #[async_trait]
 impl Images for Docker {

@@ -89,7 +89,7 @@ async fn answer(
             let manifest: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
             let layers = manifest["layers"].as_array().into_iter().flatten();
             let mut named =
-                layers.chain([&manifest["config"]]).map(|one| one["digest"].as_str().unwrap_or(""));
+                layers.chain(manifest.get("config")).map(|one| one["digest"].as_str().unwrap_or(""));
             let status = match kept.manifests.is_empty() {
                 true => StatusCode::INTERNAL_SERVER_ERROR,
                 false if named.all(|digest| kept.blobs.contains(digest)) => StatusCode::CREATED,
