@@ -97,6 +97,8 @@ fn strict_tree(tree: &Tree) {
     let text = written(tree);
     let found = render_template(&Template(format!("${{{{ toJSON({text}) }}}}")), None, &context());
     match reference::strict::evaluate(tree) {
+        // The reference knows no bounds.
+        Ok(_) if found.as_ref().is_err_and(|error| error.message.contains("would be longer than")) => {}
         Ok(expected) => assert_eq!(found.ok(), Some(expected.to_string()), "{text}"),
         Err(()) => assert!(found.is_err(), "{text} is {found:?}"),
     }

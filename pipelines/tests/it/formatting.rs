@@ -89,6 +89,9 @@ fn unusual_files_are_left_alone() {
         "on: push\nstages:\n  a:\n    run: |2\n        two more\n    image: debian:12\n",
         "on: push\nstages:\n  a:\n    run:\n      - # why\n        run: x\n",
         "---\non:   push\n",
+        // An anchor of nothing at the end of the file.
+        "on:   push\nname: &x # a comment",
+        "on:   push\nname: &x",
     ] {
         assert_eq!(format(text).as_deref(), Ok(text));
     }

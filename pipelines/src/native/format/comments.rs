@@ -23,10 +23,15 @@ impl Printer<'_> {
         self.at = end;
         let mut between = Between::default();
         let Some((first, rest)) = passed.split_once('\n') else {
-            between.lead = passed.to_owned();
             // The end of the file may have a comment and no line break.
-            if end == self.text.len() && passed.trim_start().starts_with('#') {
-                between.beside = passed.trim_end().to_owned();
+            match passed.trim() {
+                "" => between.lead = passed.to_owned(),
+                comment if end == self.text.len() && comment.starts_with('#') => {
+                    between.beside = passed.trim_end().to_owned();
+                }
+                // An anchor of nothing.
+                _ if end == self.text.len() => return None,
+                _ => between.lead = passed.to_owned(),
             }
             return Some(between);
         };
