@@ -92,6 +92,7 @@ fn unusual_files_are_left_alone() {
         // An anchor of nothing at the end of the file.
         "on:   push\nname: &x # a comment",
         "on:   push\nname: &x",
+        "on:   push\nname:\n  &x # a comment",
     ] {
         assert_eq!(format(text).as_deref(), Ok(text));
     }

@@ -22,16 +22,17 @@ impl Printer<'_> {
         let passed = self.text.get(start..end)?;
         self.at = end;
         let mut between = Between::default();
+        // The end of the file may have a comment and no line break. Else nothing leads to anything there: an anchor of
+        // nothing would be lost.
+        let at_end = end == self.text.len();
+        let last = passed.rsplit('\n').next().unwrap_or_default().trim_start();
+        if at_end && !last.is_empty() && !last.starts_with('#') {
+            return None;
+        }
         let Some((first, rest)) = passed.split_once('\n') else {
-            // The end of the file may have a comment and no line break.
-            match passed.trim() {
-                "" => between.lead = passed.to_owned(),
-                comment if end == self.text.len() && comment.starts_with('#') => {
-                    between.beside = passed.trim_end().to_owned();
-                }
-                // An anchor of nothing.
-                _ if end == self.text.len() => return None,
-                _ => between.lead = passed.to_owned(),
+            match at_end && last.starts_with('#') {
+                true => between.beside = passed.trim_end().to_owned(),
+                false => between.lead = passed.to_owned(),
             }
             return Some(between);
         };
@@ -50,7 +51,7 @@ impl Printer<'_> {
         }
         let lead = lines.pop()?;
         match lead.trim_start().starts_with('#') {
-            true if end == self.text.len() => lines.push(lead),
+            true if at_end => lines.push(lead),
             true => return None,
             false => between.lead = lead.to_owned(),
         }
