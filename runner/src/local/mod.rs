@@ -226,7 +226,7 @@ async fn all_stages(
     loop {
         let plan = lock(&shared.plan).clone();
         let mut progress = false;
-        let mut places = started.places(&plan, &ended);
+        let mut places = started.places(&plan, wanted.as_ref(), &ended);
         for stage in &plan.stages {
             let asked = wanted.as_ref().is_none_or(|wanted| wanted.contains(&stage.key));
             let ready = stage.needs.iter().all(|need| ended.contains_key(&need.stage));

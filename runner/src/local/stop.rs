@@ -1,7 +1,7 @@
 //! What stops the stages of a local run, and why: the end of the whole run, or the failure of another of a matrix.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, OnceLock},
 };
 
@@ -55,14 +55,22 @@ impl Started {
         self.stops.entry(stage.clone()).or_insert_with(new).clone()
     }
 
-    /// The places of the run's matrices, and who goes on in spite of a failure is told to stop.
-    pub(super) fn places<'p>(&self, plan: &'p Plan, ended: &BTreeMap<StageKey, LocalStage>) -> Places<'p> {
+    /// The places of the run's matrices, and who goes on in spite of a failure is told to stop. `wanted` are the stages in
+    /// question (none: all): a call has ended with those of them that are its own.
+    pub(super) fn places<'p>(
+        &self,
+        plan: &'p Plan,
+        wanted: Option<&BTreeSet<StageKey>>,
+        ended: &BTreeMap<StageKey, LocalStage>,
+    ) -> Places<'p> {
+        let is_wanted = |stage: &&StagePlan| wanted.is_none_or(|wanted| wanted.contains(&stage.key));
         let standing = |stage: &StagePlan| match ended.get(&stage.key) {
             Some(ended) => standing(ended, self.has(&stage.key)),
             None if self.has(&stage.key) => Standing::AtWork,
             None => Standing::Waiting,
         };
-        let places = Places::of(plan.stages.iter().map(|stage| (stage, standing(stage))), &plan.calls);
+        let stages = plan.stages.iter().filter(is_wanted);
+        let places = Places::of(stages.map(|stage| (stage, standing(stage))), &plan.calls);
         for stage in plan.stages.iter().filter(|stage| !ended.contains_key(&stage.key)) {
             if let Some(stop) = self.stops.get(&stage.key)
                 && let Some(reason) = places.failed_fast(stage)
@@ -106,21 +114,50 @@ mod tests {
         let [one, two, three] = plan.stages.as_slice() else { panic!() };
         let mut started = Started::new(&CancellationToken::new());
         let mut ended = BTreeMap::new();
-        assert_eq!(started.places(&plan, &ended).full(one), None);
+        assert_eq!(started.places(&plan, None, &ended).full(one), None);
         started.start(&one.key);
-        assert!(started.places(&plan, &ended).full(two).is_some());
+        assert!(started.places(&plan, None, &ended).full(two).is_some());
         let mut end = |stage: &StagePlan, status| {
             let key = stage.key.clone();
             let stage = LocalStage { key: key.clone(), status, reason: None, outputs: BTreeMap::new() };
             ended.insert(key, stage);
             ended.clone()
         };
-        assert_eq!(started.places(&plan, &end(one, StageStatus::Succeeded)).full(two), None);
+        assert_eq!(started.places(&plan, None, &end(one, StageStatus::Succeeded)).full(two), None);
 
         started.start(&two.key);
         let stop = started.start(&three.key);
         assert!(stop.reason().is_none());
-        started.places(&plan, &end(two, StageStatus::Failed));
+        started.places(&plan, None, &end(two, StageStatus::Failed));
         assert!(stop.cancel.is_cancelled() && stop.reason().unwrap().contains("`test (2)`"));
+    }
+
+    #[test]
+    fn a_call_has_ended_with_its_stages_that_are_asked_for() {
+        let inside = |call: &str, name: &str| {
+            let mut stage = stage(&format!("{call} / {name}"));
+            stage["call"] = call.into();
+            stage.as_object_mut().unwrap().remove("strategy");
+            stage
+        };
+        let call = |key: &str| {
+            json!({ "key": key, "title": key, "name": "go",
+                "strategy": { "fail_fast": true, "max_parallel": 1, "index": 0, "total": 2 } })
+        };
+        let plan: Plan = serde_json::from_value(json!({
+            "version": 1, "name": "p", "source": { "path": "p.yml", "sha256": "" },
+            "calls": [call("go (a)"), call("go (b)")],
+            "stages": [inside("go (a)", "first"), inside("go (a)", "last"), inside("go (b)", "first")],
+        }))
+        .unwrap();
+        let [first, _, other] = plan.stages.as_slice() else { panic!() };
+        let mut started = Started::new(&CancellationToken::new());
+        started.start(&first.key);
+        let (key, status) = (first.key.clone(), StageStatus::Succeeded);
+        let end = LocalStage { key: key.clone(), status, reason: None, outputs: BTreeMap::new() };
+        let ended = BTreeMap::from([(key, end)]);
+        assert!(started.places(&plan, None, &ended).full(other).is_some());
+        let wanted = BTreeSet::from([first.key.clone(), other.key.clone()]);
+        assert_eq!(started.places(&plan, Some(&wanted), &ended).full(other), None);
     }
 }
